@@ -1,0 +1,37 @@
+"""k8sdoctor examines a Kubernetes node, names the cause of what is wrong, and says which commands mend it."""
+
+from k8sdoctor.check import Check, Profile, check
+from k8sdoctor.finding import (
+    Certainty,
+    Evidence,
+    Finding,
+    Fix,
+    Link,
+    Safety,
+    Status,
+    Unobserved,
+    fail,
+    passed,
+    skip,
+    unknown,
+    warn,
+)
+
+__all__ = [
+    "Certainty",
+    "Check",
+    "Evidence",
+    "Finding",
+    "Fix",
+    "Link",
+    "Profile",
+    "Safety",
+    "Status",
+    "Unobserved",
+    "check",
+    "fail",
+    "passed",
+    "skip",
+    "unknown",
+    "warn",
+]

@@ -1,0 +1,212 @@
+"""The vocabulary of a judgement: what was found, how sure we are, and what mends it.
+
+This module imports nothing of ours, so that checks, renderers and plug-ins can all lean on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Status(StrEnum):
+    """The five answers of a check, from harmless to bad (`rank` orders them).
+
+    `unknown` outranks `warn`: a thing that nobody could look at may hide a failure.
+    """
+
+    SKIP = "skip"
+    PASS = "pass"  # noqa: S105 -- a verdict, not a password
+    WARN = "warn"
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order skip < pass < warn < unknown < fail."""
+        return _ORDER.index(self)
+
+    @staticmethod
+    def worst(statuses: Iterable[Status]) -> Status:
+        """The worst of some statuses; of none, `skip`."""
+        return max(statuses, key=_ORDER.index, default=Status.SKIP)
+
+
+_ORDER = tuple(Status)
+
+
+class Safety(StrEnum):
+    """What running a fix may do to a node that is in use."""
+
+    SAFE = "safe"
+    DISRUPTIVE = "disruptive"  # restarts or interrupts something
+    MANUAL = "manual"  # needs a person's decision
+
+
+class Certainty(StrEnum):
+    """How sure a claim about a cause is: seen, or only the best explanation."""
+
+    PROVEN = "proven"
+    LIKELY = "likely"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Text as it was seen, and where it was seen (a path, a command, an address)."""
+
+    source: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What a person pastes to mend a finding.
+
+    `commands` mend it now, `persist` makes it last over a boot, `verify` prints something that shows success. Each is a
+    whole shell line. Running `commands`, then `persist`, makes the next run pass; no line overwrites a file that exists.
+    """
+
+    title: str
+    commands: tuple[str, ...]
+    verify: str
+    safety: Safety
+    persist: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A claim that a finding causes findings of another check.
+
+    It holds for each finding of `check` with `reason` whose `traits` include all of `when`; so a cause on bridge `cni0` is
+    never blamed for a symptom seen on another bridge. `why` is one sentence that says what the claim rests on.
+    """
+
+    check: str
+    reason: str
+    why: str
+    certainty: Certainty = Certainty.LIKELY
+    when: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One answer of a check.
+
+    `reason` is CamelCase, stable and public. `message` is one sentence that names the thing and the value seen. `subject`
+    is the interface, file, image, address or pod it is about. `traits` are `key:value` words that a `Link` may ask for
+    (for example `bridge:cni0`); they are not part of the report.
+    """
+
+    status: Status
+    reason: str
+    message: str
+    subject: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    fix: Fix | None = None
+    explains: tuple[Link, ...] = ()
+    traits: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Unobserved:
+    """Why a fact could not be observed: a public reason (`NotPermitted`, `NotFound`, …) and one sentence.
+
+    The sentence says what would let us look.
+    """
+
+    reason: str
+    message: str
+
+
+def _finding(  # noqa: PLR0913 -- the one place where a finding's parts come together
+    status: Status,
+    reason: str,
+    message: str,
+    *,
+    subject: str | None,
+    evidence: Iterable[Evidence],
+    fix: Fix | None,
+    explains: Iterable[Link],
+    traits: Iterable[str],
+) -> Finding:
+    return Finding(status, reason, message, subject, tuple(evidence), fix, tuple(explains), frozenset(traits))
+
+
+def passed(
+    reason: str,
+    message: str,
+    *,
+    subject: str | None = None,
+    evidence: Iterable[Evidence] = (),
+    traits: Iterable[str] = (),
+) -> Finding:
+    """Looked at, and good."""
+    return _finding(
+        Status.PASS, reason, message, subject=subject, evidence=evidence, fix=None, explains=(), traits=traits
+    )
+
+
+def skip(
+    reason: str,
+    message: str,
+    *,
+    subject: str | None = None,
+    evidence: Iterable[Evidence] = (),
+    traits: Iterable[str] = (),
+) -> Finding:
+    """Does not apply here, or was not asked for; the message says why."""
+    return _finding(
+        Status.SKIP, reason, message, subject=subject, evidence=evidence, fix=None, explains=(), traits=traits
+    )
+
+
+def unknown(  # noqa: PLR0913 -- the parts of a finding
+    reason: str,
+    message: str,
+    *,
+    subject: str | None = None,
+    evidence: Iterable[Evidence] = (),
+    fix: Fix | None = None,
+    explains: Iterable[Link] = (),
+    traits: Iterable[str] = (),
+) -> Finding:
+    """Could not look; the message says what would let us look."""
+    return _finding(
+        Status.UNKNOWN, reason, message, subject=subject, evidence=evidence, fix=fix, explains=explains, traits=traits
+    )
+
+
+def warn(  # noqa: PLR0913 -- the parts of a finding
+    reason: str,
+    message: str,
+    *,
+    subject: str | None = None,
+    evidence: Iterable[Evidence] = (),
+    fix: Fix | None = None,
+    explains: Iterable[Link] = (),
+    traits: Iterable[str] = (),
+) -> Finding:
+    """Works now, and will not always."""
+    return _finding(
+        Status.WARN, reason, message, subject=subject, evidence=evidence, fix=fix, explains=explains, traits=traits
+    )
+
+
+def fail(  # noqa: PLR0913 -- the parts of a finding
+    reason: str,
+    message: str,
+    *,
+    subject: str | None = None,
+    evidence: Iterable[Evidence] = (),
+    fix: Fix | None = None,
+    explains: Iterable[Link] = (),
+    traits: Iterable[str] = (),
+) -> Finding:
+    """Looked at, and broken."""
+    return _finding(
+        Status.FAIL, reason, message, subject=subject, evidence=evidence, fix=fix, explains=explains, traits=traits
+    )

@@ -1,0 +1,422 @@
+"""The verbs of a host.
+
+Every verb goes through one method, `ask(verb, arguments)`, so that a recorder wraps a host in a few lines and a recording
+answers exactly what a live host would. The typed methods below are the only callers of `ask`; facts use these.
+
+A verb either answers or raises `HostError`. What a *peer* does (silence, a refusal, a wrong certificate) is an answer, for
+it is an observation; an error means that we could not look.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+READ_LIMIT = 4 * 1024 * 1024
+"""Bytes of a file that we are willing to hold; a configuration is far smaller, and a bigger file is `Unreadable`."""
+
+
+class HostError(Exception):
+    """We could not look. `reason` is one of the public reasons below; the text says what would let us look."""
+
+    REASONS = frozenset(
+        {"NotFound", "NotPermitted", "Unreadable", "NotRecorded", "Offline", "DeadlineExceeded", "RuntimeUnreachable"}
+    )
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Raise ValueError for a reason that is not public."""
+        if reason not in self.REASONS:
+            msg = f"{reason!r} is no reason of a host; those are {sorted(self.REASONS)}"
+            raise ValueError(msg)
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class DirEntry(TypedDict):
+    """One name in a folder. `kind` is what the name itself is; a link is followed only by `stat`."""
+
+    name: str
+    kind: Literal["file", "dir", "link", "other"]
+
+
+class FileStat(TypedDict):
+    """What `stat` says of a path after following links inside the root."""
+
+    kind: Literal["file", "dir", "fifo", "socket", "device", "other"]
+    size: int
+    mode: int  # permission bits, 0 to 0o7777
+    uid: int
+    gid: int
+    mtime: float
+    inode: int
+    path: str  # the path that it led to, as seen inside the root
+
+
+class CommandResult(TypedDict):
+    """How a command ended. `code` is negative for a signal; `out` and `err` are cut at 1 MiB each."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Process(TypedDict):
+    """One process of the node's own pid namespace."""
+
+    pid: int
+    ppid: int
+    name: str
+    cmdline: list[str]
+
+
+class Listener(TypedDict):
+    """A listening TCP or bound UDP socket in the node's network namespace."""
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    pid: int | None
+
+
+class Netlink(TypedDict, total=False):
+    """One object of a netlink dump. Absent keys were not told by the kernel.
+
+    links: index, name, kind (`bridge`, `veth`, … absent for hardware), master (index), link (peer's index), link_netnsid,
+    up, mtu, mac, flags. addresses: index, address, prefix, family (4 or 6), scope. routes: family, destination (CIDR, `default` as
+    `0.0.0.0/0` or `::/0`), gateway, oif (index), table, type. bridges also carry `nf_call_iptables`, `nf_call_ip6tables` (the
+    bridge's own switches), ports of a bridge `isolated`, `hairpin`.
+    """
+
+    index: int
+    name: str
+    kind: str
+    master: int
+    link: int
+    link_netnsid: int
+    up: bool
+    mtu: int
+    mac: str
+    address: str
+    prefix: int
+    family: int
+    scope: str
+    destination: str
+    gateway: str
+    oif: int
+    table: int
+    type: str
+    nf_call_iptables: bool
+    nf_call_ip6tables: bool
+    isolated: bool
+    hairpin: bool
+
+
+class DnsQuery(TypedDict):
+    """One question to one server. `attempt` tells equal questions apart; each is sent from a fresh port."""
+
+    server: str
+    port: int
+    transport: Literal["udp", "tcp"]
+    name: str
+    type: str
+    attempt: int
+
+
+class DnsReply(TypedDict):
+    """One datagram (or TCP message) that came to the socket of a query, whoever sent it.
+
+    `matches` is true when id and question are those asked; only such a reply is believed.
+    """
+
+    source: str
+    port: int
+    seconds: float
+    matches: bool
+    rcode: str
+    truncated: bool
+    answers: list[str]
+
+
+class DnsOutcome(TypedDict):
+    """All that one query met. `error` is null, or what the socket said (`refused`, `unreachable`, …)."""
+
+    query: DnsQuery
+    replies: list[DnsReply]
+    error: str | None
+    seconds: float
+
+
+NetworkError = Literal[
+    "name-not-resolved",
+    "timeout",  # nothing came within the probe's limit
+    "refused",
+    "unreachable",
+    "reset",
+    "tls-untrusted",
+    "tls-name",
+    "tls-expired",
+    "tls-not-yet-valid",
+    "tls-plain",  # the peer answered a TLS hello in plain text
+    "tls",  # any other failure of a handshake
+    "proxy",  # the proxy was not reached or refused
+    "protocol",  # the peer speaks something else
+    "ca-unreadable",
+    "client-certificate-unreadable",
+]
+
+
+class NetworkFailure(TypedDict):
+    """Why no answer came, as a word to decide by and a sentence to show."""
+
+    kind: NetworkError
+    message: str
+
+
+class ResolveAnswer(TypedDict):
+    """What the node's own resolver made of a name. `error` is null or the resolver's words."""
+
+    addresses: list[str]
+    error: str | None
+
+
+class TlsAnswer(TypedDict):
+    """One TLS hello. `chain` is what was served, leaf first, PEM; nothing is verified here."""
+
+    peer: str | None  # ip:port that answered
+    chain: list[str]
+    failure: NetworkFailure | None
+
+
+class HttpRequest(TypedDict):
+    """One HTTP exchange; redirects are not followed.
+
+    `ca_files` are paths on the node that are trusted beside the node's trust store. A client certificate is named by its paths, so that
+    a key never leaves the host. `proxy` is a URL; a password in it is a placeholder that only the host can resolve.
+    """
+
+    method: Literal["GET", "HEAD"]
+    url: str
+    headers: dict[str, str]
+    ca_files: list[str]
+    client_certificate: tuple[str, str] | None
+    verify: bool
+    proxy: str | None
+    limit: float  # seconds for the whole exchange
+    attempt: NotRequired[int]
+
+
+class HttpAnswer(TypedDict):
+    """What came back. With a failure, `status` is 0 and headers and body are empty.
+
+    Header names are lower case. `body` is text, at most 64 KiB of it.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    peer: str | None
+    failure: NetworkFailure | None
+
+
+class Identity(TypedDict):
+    """Who looks, and at what machine."""
+
+    hostname: str
+    kernel: str  # uname -r
+    machine: str  # uname -m
+    euid: int
+
+
+class GivenText(TypedDict):
+    """A file that the user named on the command line: its path as given, and its text."""
+
+    path: str
+    text: str
+
+
+class Given(TypedDict):
+    """What the user said on the command line that facts need."""
+
+    config: GivenText | None
+    kubeconfig: str | None
+    endpoints: list[str]
+
+
+class Asker(Protocol):
+    """Anything that answers verbs."""
+
+    def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
+        """Answer, or raise HostError."""
+        ...
+
+
+class Host(ABC):
+    """One machine, or a recording of one."""
+
+    def __init__(self) -> None:
+        """Start with nobody contacted."""
+        self._contacted: set[str] = set()
+        self._contacted_lock = threading.Lock()
+
+    @abstractmethod
+    def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
+        """Answer a verb, or raise HostError."""
+
+    @property
+    def contacted(self) -> list[str]:
+        """Every peer that was sent something, as `scheme://address:port`, sorted."""
+        with self._contacted_lock:
+            return sorted(self._contacted)
+
+    def _note(self, peer: str) -> None:
+        with self._contacted_lock:
+            self._contacted.add(peer)
+
+    # -- the machine itself ------------------------------------------------------------------------------------------
+
+    def given(self) -> Given:
+        """What the user said on the command line."""
+        return cast("Given", self.ask("given", {}))
+
+    def identity(self) -> Identity:
+        """Host name, kernel release, machine, and the effective user id of the one who looks."""
+        return cast("Identity", self.ask("identity", {}))
+
+    def now(self) -> float:
+        """Seconds since the epoch by the node's clock."""
+        return cast("float", self.ask("now", {}))
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def read(self, path: str, *, netns: str | None = None) -> str:
+        """The text of a regular file, decoded as UTF-8 with U+FFFD for what is not.
+
+        `path` is absolute and seen inside the root. `netns` is a path to a network namespace that the reader enters first, for
+        `/proc/sys/net`, which is always the reader's own. Secrets come as placeholders. Raises NotFound, NotPermitted,
+        Unreadable (not a regular file, longer than READ_LIMIT, an I/O error).
+        """
+        return cast("str", self.ask("read", _args(path=path, netns=netns)))
+
+    def listdir(self, path: str) -> list[DirEntry]:
+        """The names in a folder, sorted bytewise. Raises NotFound, NotPermitted, Unreadable (not a folder)."""
+        return cast("list[DirEntry]", self.ask("listdir", _args(path=path)))
+
+    def stat(self, path: str) -> FileStat:
+        """What a path leads to. Raises NotFound, NotPermitted, Unreadable (a loop of links)."""
+        return cast("FileStat", self.ask("stat", _args(path=path)))
+
+    def readlink(self, path: str) -> str:
+        """The text of a symbolic link, also of `/proc/<pid>/ns/net`. Raises NotFound, NotPermitted, Unreadable."""
+        return cast("str", self.ask("readlink", _args(path=path)))
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there. Raises NotPermitted, Unreadable: not being allowed to look is no answer."""
+        try:
+            self.stat(path)
+        except HostError as error:
+            if error.reason == "NotFound":
+                return False
+            raise
+        return True
+
+    def read_optional(self, path: str, *, netns: str | None = None) -> str | None:
+        """The text of a file, or None when there is none. Raises NotPermitted, Unreadable."""
+        try:
+            return self.read(path, netns=netns)
+        except HostError as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+    def listdir_optional(self, path: str) -> list[DirEntry]:
+        """The names in a folder; none when there is no folder. Raises NotPermitted, Unreadable."""
+        try:
+            return self.listdir(path)
+        except HostError as error:
+            if error.reason == "NotFound":
+                return []
+            raise
+
+    # -- processes, kernel -------------------------------------------------------------------------------------------
+
+    def run(self, *argv: str) -> CommandResult:
+        """Run a read-only command of the node with a plain environment. Raises NotFound, NotPermitted, DeadlineExceeded."""
+        return cast("CommandResult", self.ask("run", _args(argv=list(argv))))
+
+    def processes(self) -> list[Process]:
+        """The node's processes by pid. Raises Unreadable without /proc."""
+        return cast("list[Process]", self.ask("processes", {}))
+
+    def listeners(self) -> list[Listener]:
+        """Who listens in the node's network namespace; `pid` is null where we may not know."""
+        return cast("list[Listener]", self.ask("listeners", {}))
+
+    def netlink(self, what: Literal["links", "addresses", "routes"], *, netns: str | None = None) -> list[Netlink]:
+        """A dump by netlink, of the node's network namespace or of the one that `netns` (a path) names."""
+        return cast("list[Netlink]", self.ask("netlink", _args(what=what, netns=netns)))
+
+    # -- peers -------------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> ResolveAnswer:
+        """What the node's own resolver makes of a name. Raises Offline."""
+        self._note(f"resolver://{name}")
+        return cast("ResolveAnswer", self.ask("resolve", _args(name=name)))
+
+    def dns(self, queries: list[DnsQuery], *, netns: str | None = None) -> list[DnsOutcome]:
+        """Ask all queries side by side from one namespace, and keep every reply of the next 3 s. Raises Offline, NotPermitted.
+
+        UDP uses an unconnected socket per query, so that a reply from elsewhere is seen; listening ends 0.2 s after the asked
+        address answered. Outcomes come in the order of the queries.
+        """
+        for query in queries:
+            self._note(f"{query['transport']}://{authority(query['server'], query['port'])}")
+        return cast("list[DnsOutcome]", self.ask("dns", _args(queries=cast("Json", queries), netns=netns)))
+
+    def tls(self, address: str, port: int, *, server_name: str | None = None, attempt: int = 0) -> TlsAnswer:
+        """Say hello to `address` (a name or an IP) and keep the certificates served, unverified. Raises Offline.
+
+        `server_name` is sent as SNI (never an IP, as the standard wants). `attempt` tells equal hellos apart.
+        """
+        self._note(f"tls://{authority(address, port)}")
+        return cast(
+            "TlsAnswer", self.ask("tls", _args(address=address, port=port, server_name=server_name, attempt=attempt))
+        )
+
+    def http(self, request: HttpRequest) -> HttpAnswer:
+        """One HTTP exchange. Raises Offline."""
+        self._note(_origin(request["url"]))
+        if request["proxy"]:
+            self._note(_origin(request["proxy"]))
+        return cast("HttpAnswer", self.ask("http", cast("dict[str, Json]", dict(request))))
+
+    def cri(self, endpoint: str, method: str, request: dict[str, Json] | None = None) -> dict[str, Json]:
+        """Call a read-only method of the container runtime, such as `RuntimeService/Status`, over its socket.
+
+        `endpoint` is `unix:///path` or a path. Keys of the answer are the interface's own field names (snake case). Raises
+        NotFound (no socket), NotPermitted, RuntimeUnreachable (nobody answers, or CRI is not served).
+        """
+        answer = self.ask("cri", _args(endpoint=endpoint, method=method, request=request or {}))
+        return cast("dict[str, Json]", answer)
+
+    def kube(self, path: str, *, kubeconfig: str) -> dict[str, Json]:
+        """GET a path of the API server by a kubeconfig of the node. Raises Offline, NotFound, NotPermitted, Unreadable."""
+        return cast("dict[str, Json]", self.ask("kube", _args(path=path, kubeconfig=kubeconfig)))
+
+
+def authority(address: str, port: int) -> str:
+    """`address:port`, with brackets around an IPv6 address."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _origin(url: str) -> str:
+    """`scheme://host:port` of a URL, without credentials or path."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
+
+
+def _args(**arguments: Json) -> dict[str, Json]:
+    return arguments

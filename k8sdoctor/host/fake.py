@@ -1,0 +1,121 @@
+"""A machine made of the files and answers that a test names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from k8sdoctor.host.base import DirEntry, FileStat, Given, Host, HostError, Identity, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+Reply: TypeAlias = "Json | HostError | Callable[..., object]"
+"""What a verb answers: a value, an error to raise, or a function of the verb's arguments (called by keyword)."""
+
+_NOTHING: dict[str, Json] = {
+    "given": cast("Json", Given(config=None, kubeconfig=None, endpoints=[])),
+    "identity": cast("Json", Identity(hostname="node1", kernel="6.1.0", machine="x86_64", euid=0)),
+    "now": 1_780_000_000.0,  # 2026-05-28
+    "processes": [],
+    "listeners": [],
+    "netlink": [],
+}
+
+
+class FakeHost(Host):
+    """Answers from what it was given.
+
+    `FakeHost({"/etc/hostname": "n1\\n"}, denied={"/etc/shadow"}, run=lambda argv: …, cri=HostError("NotFound", "…"))`. A folder exists
+    when a file below it does; a path that ends with `/` is an empty folder. A file value may be a `HostError`, raised when it is read.
+    A read in another namespace looks for the key `<namespace>:<path>` first. Verbs that were not given: no
+    process, no link, no command, no runtime; a question to a peer raises NotRecorded.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, str | HostError] | None = None,
+        *,
+        denied: Iterable[str] = (),
+        modes: Mapping[str, int] | None = None,
+        **verbs: Reply,
+    ) -> None:
+        """Keep the files and answers."""
+        super().__init__()
+        self._files = dict(files or {})
+        self._denied = frozenset(denied)
+        self._modes = dict(modes or {})
+        self._verbs = verbs
+
+    def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
+        """Answer from what was given."""
+        reply = self._verbs.get(verb, _NOTHING.get(verb))
+        if verb in self._verbs or reply is not None:
+            if callable(reply):
+                reply = cast("Json | HostError", reply(**arguments))
+            if isinstance(reply, HostError):
+                raise reply
+            return reply
+        match verb:
+            case "read":
+                return self._read(cast("str", arguments["path"]), cast("str | None", arguments["netns"]))
+            case "listdir":
+                return cast("Json", self._listdir(cast("str", arguments["path"])))
+            case "stat":
+                return cast("Json", self._stat(cast("str", arguments["path"])))
+            case "run":
+                raise HostError("NotFound", f"the command {cast('list[str]', arguments['argv'])[0]} is not installed")
+            case "cri":
+                raise HostError("NotFound", f"{arguments['endpoint']} does not exist")
+            case "readlink" | "kube":
+                raise HostError("NotFound", f"{arguments['path']} does not exist")
+            case _:
+                raise HostError("NotRecorded", f"this FakeHost was not told what {verb} answers")
+
+    def _refuse_denied(self, path: str) -> None:
+        if path in self._denied:
+            raise HostError("NotPermitted", f"Permission denied: {path}; run as root to look")
+
+    def _read(self, path: str, namespace: str | None) -> str:
+        self._refuse_denied(path)
+        content = self._files.get(f"{namespace}:{path}", self._files.get(path))
+        if content is None:
+            if self._is_folder(path):
+                raise HostError("Unreadable", f"{path} is a dir, not a regular file")
+            raise HostError("NotFound", f"{path} does not exist")
+        if isinstance(content, HostError):
+            raise content
+        return content
+
+    def _is_folder(self, path: str) -> bool:
+        return any(name.startswith(path.rstrip("/") + "/") for name in self._files)
+
+    def _listdir(self, path: str) -> list[DirEntry]:
+        self._refuse_denied(path)
+        if not self._is_folder(path):
+            if path in self._files:
+                raise HostError("Unreadable", f"{path} is not a folder")
+            raise HostError("NotFound", f"{path} does not exist")
+        prefix = path.rstrip("/") + "/"
+        kinds: dict[str, str] = {}
+        for name in self._files:
+            if name.startswith(prefix) and name != prefix:
+                first, slash, _ = name.removeprefix(prefix).partition("/")
+                kinds[first] = "dir" if slash else kinds.get(first, "file")
+        return [cast("DirEntry", {"name": name, "kind": kinds[name]}) for name in sorted(kinds, key=str.encode)]
+
+    def _stat(self, path: str) -> FileStat:
+        self._refuse_denied(path)
+        content = self._files.get(path)
+        folder = content is None and self._is_folder(path)
+        if content is None and not folder:
+            raise HostError("NotFound", f"{path} does not exist")
+        return FileStat(
+            kind="dir" if folder else "file",
+            size=len(content) if isinstance(content, str) else 0,
+            mode=self._modes.get(path, 0o755),
+            uid=0,
+            gid=0,
+            mtime=0.0,
+            inode=1,
+            path=path.rstrip("/"),
+        )

@@ -1,0 +1,178 @@
+"""Reading files below a root directory, with every link resolved inside it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, NoReturn
+
+from k8sdoctor.host.base import READ_LIMIT, DirEntry, FileStat, HostError
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+MAX_LINKS = 40  # as the kernel's MAXSYMLINKS (include/linux/namei.h)
+
+
+class Files:
+    """The file system below `root` ("/" for the machine that we run on)."""
+
+    def __init__(self, root: str) -> None:
+        """Keep the root; nothing is touched yet."""
+        self.root = root.rstrip("/")
+
+    def real(self, path: str) -> str:
+        """The path outside the root that `path` leads to, its last link included.
+
+        With a root other than `/`, links are walked by hand, since an absolute one means the root's own. Raises Unreadable for a loop.
+        """
+        if not path.startswith("/"):
+            msg = f"{path!r} is not absolute"
+            raise ValueError(msg)
+        return path if not self.root else self.root + self._resolved(path)
+
+    def _resolved(self, path: str) -> str:
+        todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        done: list[str] = []
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == "..":
+                del done[-1:]  # as in a chroot, `..` of the root is the root
+                continue
+            here = f"{self.root}/{'/'.join([*done, part])}"
+            try:
+                target = os.readlink(here)
+            except OSError:  # no link, or not there: whoever opens it will tell
+                done.append(part)
+                continue
+            if _is_magic(path, done, target):
+                done.append(part)
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise HostError("Unreadable", f"{path} is a loop of symbolic links")
+            if target.startswith("/"):
+                done.clear()
+            todo.extend(piece for piece in reversed(target.split("/")) if piece not in ("", "."))
+        return "/" + "/".join(done)
+
+    def read(self, path: str) -> str:
+        """See `Host.read`."""
+        real = self.real(path)
+        try:
+            # Not blocking, since opening a FIFO would wait for a writer, and a socket or device must not be touched at all.
+            descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except OSError as error:
+            _refuse(error, path)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise HostError("Unreadable", f"{path} is a {_kind(found.st_mode)}, not a regular file")
+            if found.st_size > READ_LIMIT:
+                raise HostError("Unreadable", _too_big(path, found.st_size))
+            return self._drain(descriptor, path)
+        except OSError as error:
+            _refuse(error, path)
+        finally:
+            os.close(descriptor)
+
+    def _drain(self, descriptor: int, path: str) -> str:
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := os.read(descriptor, 65536):  # files of /proc say size 0, so the limit is held while reading
+            size += len(chunk)
+            if size > READ_LIMIT:
+                raise HostError("Unreadable", _too_big(path, size))
+            chunks.append(chunk)
+        return b"".join(chunks).decode("utf-8", "replace")
+
+    def listdir(self, path: str) -> list[DirEntry]:
+        """See `Host.listdir`."""
+        real = self.real(path)
+        try:
+            with os.scandir(real) as entries:
+                found = [DirEntry(name=entry.name, kind=_entry_kind(entry)) for entry in entries]
+        except OSError as error:
+            _refuse(error, path)
+        return sorted(found, key=lambda entry: os.fsencode(entry["name"]))
+
+    def stat(self, path: str) -> FileStat:
+        """See `Host.stat`."""
+        real = self.real(path)
+        try:
+            found = os.stat(real)  # noqa: PTH116 -- a path object buys nothing here
+        except OSError as error:
+            _refuse(error, path)
+        return FileStat(
+            kind=_kind(found.st_mode),
+            size=found.st_size,
+            mode=stat.S_IMODE(found.st_mode),
+            uid=found.st_uid,
+            gid=found.st_gid,
+            mtime=found.st_mtime,
+            inode=found.st_ino,
+            path=os.path.realpath(real) if not self.root else real.removeprefix(self.root),
+        )
+
+    def readlink(self, path: str) -> str:
+        """See `Host.readlink`."""
+        parent, _, name = path.rpartition("/")
+        try:
+            return os.readlink(f"{self.real(parent or '/').rstrip('/')}/{name}")
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise HostError("Unreadable", f"{path} is not a symbolic link") from None
+            _refuse(error, path)
+
+
+def _is_magic(path: str, done: list[str], target: str) -> bool:
+    """Whether a link below /proc is one of the kernel's that lead to an object and not to a path.
+
+    `/proc/1/ns/net` reads as `net:[4026531840]`, `/proc/1/root` as a path that only the kernel may follow.
+    """
+    return path.startswith("/proc/") and len(done) >= 2 and (":[" in target or done[2:] == [])  # noqa: PLR2004
+
+
+def _kind(mode: int) -> Literal["file", "dir", "fifo", "socket", "device", "other"]:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "dir"
+    if stat.S_ISFIFO(mode):
+        return "fifo"
+    if stat.S_ISSOCK(mode):
+        return "socket"
+    if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+        return "device"
+    return "other"
+
+
+def _entry_kind(entry: os.DirEntry[str]) -> Literal["file", "dir", "link", "other"]:
+    if entry.is_symlink():
+        return "link"
+    if entry.is_file(follow_symlinks=False):
+        return "file"
+    return "dir" if entry.is_dir(follow_symlinks=False) else "other"
+
+
+def _too_big(path: str, size: int) -> str:
+    return f"{path} holds {size // 1024 // 1024} MiB or more; a configuration of over {READ_LIMIT // 1024 // 1024} MiB is not read"
+
+
+def _refuse(error: OSError, path: str) -> NoReturn:
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            raise HostError("NotFound", f"{path} does not exist") from None
+        case errno.EACCES | errno.EPERM:
+            needs = (
+                "run as root to look" if os.geteuid() else "this root may not look (a container or a security module?)"
+            )
+            raise HostError("NotPermitted", f"Permission denied: {path}; {needs}") from None
+        case errno.ELOOP:
+            raise HostError("Unreadable", f"{path} is a loop of symbolic links") from None
+        case errno.ENXIO:
+            raise HostError("Unreadable", f"{path} is a socket, not a regular file") from None
+        case _:
+            raise HostError("Unreadable", f"{path} cannot be read: {os.strerror(error.errno or 0)}") from None

@@ -1,0 +1,72 @@
+"""Keeping secrets inside the host.
+
+Whatever a live host reads passes `Vault.hide` on its way out: a secret leaves as `REDACTED-1`, `REDACTED-2`, …, so no fact,
+evidence, recording or traceback can hold one. A placeholder that comes back as an argument (a proxy's password, a bearer
+token) is turned into the secret again by `Vault.reveal`, inside the host.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+
+# A value after one of these keys is secret, in YAML, TOML, JSON, ini and environment files. `token` alone counts, while
+# `token-auth-file` or `tokenTTL` do not.
+_KEYS = (
+    r"password|passwd|passphrase|secret|token|bearer[-_]?token|auth|identity[-_]?token|registry[-_]?token|access[-_]?key|"
+    r"secret[-_]?key|secret[-_]?access[-_]?key|api[-_]?key|client[-_]key[-_]data|certificate[-_]?key|encryption[-_]?key|"
+    r"private[-_]?key|id[-_]token|refresh[-_]token|access[-_]token|client[-_]secret"
+)
+_PATTERNS = (
+    # PEM private keys of every kind, also where newlines are written as \n.
+    re.compile(r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)", re.DOTALL),
+    # The same in base64, as in kubeconfigs: "-----BEGIN" with any private kind behind it.
+    re.compile(
+        rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s"'#\[{{,}}\]][^\s"',}}\]]*))"""
+    ),
+    re.compile(r"(?i)\b(?:bearer|basic)[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})"),
+    re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
+    re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])"),  # a bootstrap token
+    re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"),  # a JSON Web Token
+)
+_PLACEHOLDER = re.compile(r"REDACTED-\d+")
+_PLAIN = frozenset({"true", "false", "null", "none", "~", "|", ">", "|-", ">-"})
+
+
+class Vault:
+    """The secrets of one run, by placeholder."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._secrets: dict[str, str] = {}
+        self._placeholders: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def hide(self, text: str) -> str:
+        """The text with every secret replaced by its placeholder; the same secret always gets the same one."""
+        for pattern in _PATTERNS:
+            text = pattern.sub(self._replace, text)
+        return text
+
+    def hide_value(self, secret: str) -> str:
+        """The placeholder of a text that is known to be a secret."""
+        if not secret or secret.lower() in _PLAIN or _PLACEHOLDER.fullmatch(secret):
+            return secret
+        with self._lock:
+            if secret not in self._placeholders:
+                placeholder = f"REDACTED-{len(self._placeholders) + 1}"
+                self._placeholders[secret] = placeholder
+                self._secrets[placeholder] = secret
+            return self._placeholders[secret]
+
+    def reveal(self, text: str) -> str:
+        """The text with every placeholder turned into its secret again."""
+        return _PLACEHOLDER.sub(lambda match: self._secrets.get(match[0], match[0]), text)
+
+    def _replace(self, match: re.Match[str]) -> str:
+        for name in ("secret", "d", "s", "p"):
+            if name in match.re.groupindex and match[name] is not None:
+                start, end = match.span(name)
+                whole = match[0]
+                return whole[: start - match.start()] + self.hide_value(match[name]) + whole[end - match.start() :]
+        return match[0]

@@ -1,0 +1,1 @@
+"""Writing a report for a person or a program."""
