@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 READ_LIMIT = 4 * 1024 * 1024
 """Bytes of a file that we are willing to hold; a configuration is far smaller, and a bigger file is `Unreadable`."""

@@ -25,7 +25,7 @@ _NOTHING: dict[str, Json] = {
 class FakeHost(Host):
     """Answers from what it was given.
 
-    `FakeHost({"/etc/hostname": "n1\\n"}, denied={"/etc/shadow"}, run=lambda argv: …, cri=HostError("NotFound", "…"))`. A folder exists
+    `FakeHost({"/etc/hostname": "n1"}, denied={"/etc/shadow"}, run=lambda argv: …, cri=HostError("NotFound", "…"))`. A folder exists
     when a file below it does; a path that ends with `/` is an empty folder. A file value may be a `HostError`, raised when it is read.
     A read in another namespace looks for the key `<namespace>:<path>` first. Verbs that were not given: no
     process, no link, no command, no runtime; a question to a peer raises NotRecorded.

@@ -43,7 +43,7 @@ class Files:
                 continue
             here = f"{self.root}/{'/'.join([*done, part])}"
             try:
-                target = os.readlink(here)
+                target = os.readlink(here)  # noqa: PTH115 -- a path object would normalise the text
             except OSError:  # no link, or not there: whoever opens it will tell
                 done.append(part)
                 continue
@@ -120,7 +120,9 @@ class Files:
         """See `Host.readlink`."""
         parent, _, name = path.rpartition("/")
         try:
-            return os.readlink(f"{self.real(parent or '/').rstrip('/')}/{name}")
+            return os.readlink(  # noqa: PTH115 -- a path object would normalise what the kernel must see
+                f"{self.real(parent or '/').rstrip('/')}/{name}"
+            )
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise HostError("Unreadable", f"{path} is not a symbolic link") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,10 +91,8 @@ class LiveHost(Host):
         name = os.uname()
         hostname = name.nodename
         if self.root:  # a container has a name of its own
-            try:
+            with suppress(HostError):
                 hostname = self.files.read("/etc/hostname").strip() or hostname
-            except HostError:
-                pass
         return Identity(hostname=hostname, kernel=name.release, machine=name.machine, euid=os.geteuid())
 
     def _read(self, path: str, netns: str | None) -> str:

@@ -90,7 +90,7 @@ def _listeners(host: LiveHost) -> list[Listener]:
         raise HostError("NotPermitted", "listing sockets needs root") from None
     for connection in connections:
         tcp = connection.type == 1
-        if (tcp and connection.status != "LISTEN") or (not tcp and connection.raddr):
+        if not connection.laddr or (tcp and connection.status != "LISTEN") or (not tcp and connection.raddr):
             continue
         found.append(
             Listener(

@@ -1,0 +1,115 @@
+"""What kubeadm was told, or will be told: endpoint, subnets, image repository, socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from k8sdoctor.facts import versions, yaml
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from k8sdoctor.host import Host, Json
+
+# kubeadm's own placeholder in `kubeadm config print init-defaults`; it is nobody's address.
+PLACEHOLDER_ADDRESS = "1.2.3.4"
+
+
+@dataclass(frozen=True)
+class KubeadmConfig:
+    """The fields of kubeadm's documents (v1beta2 to v1beta4) that checks use; what was not said is None or empty.
+
+    `source` is None when there is no configuration at all. `problem` is a sentence when it could not be parsed. `joins` is true
+    with a JoinConfiguration.
+    """
+
+    source: str | None = None
+    problem: str | None = None
+    kubernetes_version: str | None = None
+    control_plane_endpoint: str | None = None
+    advertise_address: str | None = None
+    bind_port: int = 6443
+    pod_subnets: tuple[str, ...] = ()
+    service_subnets: tuple[str, ...] = ()
+    dns_domain: str | None = None
+    image_repository: str | None = None
+    cri_socket: str | None = None
+    node_name: str | None = None
+    cert_sans: tuple[str, ...] = ()
+    api_version: str | None = None
+    joins: bool = False
+    discovery_endpoint: str | None = None
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        """Read the configuration given on the command line."""
+        given = host.given()["config"]
+        if given is None:
+            return cls()
+        return cls.parse(given["text"], f"--config {given['path']}")
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Self:
+        """The configuration in a text of YAML documents. Never raises: what does not parse is a `problem`."""
+        try:
+            documents = yaml.documents(text, source)
+        except yaml.YamlError as error:
+            return cls(source=source, problem=str(error))
+        kinds = {yaml.string(document, "kind") or "": document for document in documents if isinstance(document, dict)}
+        known = {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration"}
+        if not known & kinds.keys():
+            return cls(source=source, problem=f"{source}: holds none of {', '.join(sorted(known))}")
+        cluster = kinds.get("ClusterConfiguration", {})
+        join = kinds.get("JoinConfiguration", {})
+        local = kinds.get("InitConfiguration", join)
+        endpoint = local.get("localAPIEndpoint") or _mapping(join.get("controlPlane")).get("localAPIEndpoint")
+        port = yaml.string(_mapping(endpoint), "bindPort") or ""
+        return cls(
+            source=source,
+            kubernetes_version=yaml.string(cluster, "kubernetesVersion"),
+            control_plane_endpoint=yaml.string(cluster, "controlPlaneEndpoint"),
+            advertise_address=yaml.string(_mapping(endpoint), "advertiseAddress"),
+            bind_port=int(port) if port.isdecimal() else 6443,
+            pod_subnets=_split(yaml.string(cluster, "networking", "podSubnet")),
+            service_subnets=_split(yaml.string(cluster, "networking", "serviceSubnet")),
+            dns_domain=yaml.string(cluster, "networking", "dnsDomain"),
+            image_repository=yaml.string(cluster, "imageRepository"),
+            cri_socket=yaml.string(local, "nodeRegistration", "criSocket"),
+            node_name=yaml.string(local, "nodeRegistration", "name"),
+            cert_sans=yaml.strings(cluster, "apiServer", "certSANs"),
+            api_version=_first(
+                yaml.string(document, "apiVersion") for kind, document in kinds.items() if kind in known
+            ),
+            joins="JoinConfiguration" in kinds,
+            discovery_endpoint=yaml.string(join, "discovery", "bootstrapToken", "apiServerEndpoint"),
+        )
+
+
+@dataclass(frozen=True)
+class KubeadmBinary:
+    """The kubeadm program; `version` is None when none is installed or it will not say."""
+
+    version: versions.Version | None
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        """Ask the program."""
+        try:
+            return cls(versions.parse(host.run("kubeadm", "version", "-o", "short")["out"]))
+        except HostError:
+            return cls(None)
+
+
+def _mapping(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _split(value: str | None) -> tuple[str, ...]:
+    """A comma-separated list of subnets, as dual-stack clusters have it."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if value else ()
+
+
+def _first(values: Iterable[str | None]) -> str | None:
+    return next((value for value in values if value), None)
