@@ -1,0 +1,62 @@
+"""The name of an image, taken apart as every runtime does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+DOCKER_HUB = "docker.io"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """`registry.k8s.io/pause:3.8` in its parts. `tag` and `digest` are None where the name bears none."""
+
+    registry: str
+    """`host[:port]` as names and mirror settings are keyed: `docker.io`, `registry.k8s.io`, `[::1]:5000`."""
+    repository: str
+    """The path on the registry, `pause` or `library/busybox`."""
+    tag: str | None
+    digest: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The parts of a name, by the rules of distribution/reference (`normalize.go`, `splitDockerDomain`).
+
+        The first part is a registry when it bears a dot, a colon or an upper-case letter, or is `localhost`; else the
+        image is Docker Hub's. Without tag and digest the tag is `latest`; beside a digest a tag does not count.
+        Raises ValueError.
+
+        >>> ImageReference.parse("registry.k8s.io/pause:3.8")
+        ImageReference(registry='registry.k8s.io', repository='pause', tag='3.8', digest=None)
+        >>> ImageReference.parse("pause").name
+        'docker.io/library/pause'
+        """
+        rest, _, digest = text.partition("@")
+        first, slash, path = rest.partition("/")
+        if not (slash and (set(first) & set(".:") or first == "localhost" or first.lower() != first)):
+            first, path = DOCKER_HUB, rest
+        if first == "index.docker.io":
+            first = DOCKER_HUB
+        path, colon, tag = path.partition(":")
+        if first == DOCKER_HUB and "/" not in path:
+            path = f"library/{path}"
+        if not path or path.endswith("/") or path != path.lower() or (colon and not tag) or set(text) & set(" \t\n\"'"):
+            msg = f"{text!r} is no name of an image"
+            raise ValueError(msg)
+        if digest:
+            return cls(first, path, None, digest)
+        return cls(first, path, tag or "latest", None)
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, without tag or digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def object(self) -> str:
+        """What is asked for at `/manifests/`: the digest, or the tag."""
+        return self.digest or self.tag or "latest"
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
