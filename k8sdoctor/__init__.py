@@ -17,6 +17,8 @@ from k8sdoctor.finding import (
     warn,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Certainty",
     "Check",

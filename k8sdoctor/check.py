@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-import typing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import UnionType
-from typing import TYPE_CHECKING, Generic, ParamSpec
+from typing import TYPE_CHECKING, Generic, ParamSpec, get_args
 
 from k8sdoctor.finding import Finding, Unobserved
 
@@ -86,14 +85,24 @@ def check(
 
 
 def needs_of(function: Callable[..., object], *, skip: int = 0) -> dict[str, Needs]:
-    """The facts that a function's parameters want, leaving out the first `skip` (a fact's `host`)."""
-    hints = typing.get_type_hints(function)
-    names = list(inspect.signature(function).parameters)[skip:]
-    return {name: _need(function, name, hints.get(name)) for name in names}
+    """The facts that a function's parameters want, leaving out the first `skip` (a fact's `host`).
+
+    Only those annotations are resolved, so that `Host`, `Self` and `Iterator` may be imported for type checkers alone.
+    """
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    return {each.name: _need(plain, each.name, _resolved(plain, each)) for each in parameters}
+
+
+def _resolved(function: Callable[..., object], parameter: inspect.Parameter) -> object:
+    hint = parameter.annotation
+    if not isinstance(hint, str):
+        return hint
+    return eval(hint, function.__globals__)  # noqa: S307 -- the module's own annotation, as typing.get_type_hints does it
 
 
 def _need(function: Callable[..., object], name: str, hint: object) -> Needs:
-    members = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     facts = [member for member in members if member is not Unobserved]
     if len(facts) == 1 and isinstance(facts[0], type) and hasattr(facts[0], "observe"):
         return Needs(facts[0], tolerant=len(members) == 2)  # noqa: PLR2004 -- the fact, and Unobserved

@@ -257,6 +257,8 @@ class Asker(Protocol):
 class Host(ABC):
     """One machine, or a recording of one."""
 
+    source: Literal["live", "bundle"] = "live"
+
     def __init__(self) -> None:
         """Start with nobody contacted."""
         self._contacted: set[str] = set()

@@ -70,6 +70,8 @@ class Recorder(Host):
 class Recording(Host):
     """Answers from a recording. What was not asked then is `NotRecorded`, which is not the same as absent."""
 
+    source = "bundle"
+
     def __init__(self, text: str) -> None:
         """Parse a recording. Raises ValueError with a sentence for what is none."""
         super().__init__()

@@ -1,0 +1,144 @@
+"""Links causes with symptoms, so that ten red lines from one unloaded module read as one diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from k8sdoctor.finding import Certainty, Finding, Fix, Link, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_BAD = (Status.WARN, Status.UNKNOWN, Status.FAIL)
+_ROOTS = (Status.WARN, Status.FAIL)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Names a finding of a report."""
+
+    check: str
+    reason: str
+    subject: str | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A cause with the symptoms that it explains.
+
+    `why` says what the claim rests on. `explains` is sorted and may be empty.
+    """
+
+    title: str
+    status: Status
+    certainty: Certainty
+    why: str
+    cause: Reference
+    explains: tuple[Reference, ...]
+    fix: Fix | None
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A finding (by position) that causes another, and the link that says so."""
+
+    cause: int
+    symptom: int
+    link: Link
+
+
+class Links:
+    """Which finding of a report explains which. Findings are given with the id of their check."""
+
+    def __init__(self, findings: Sequence[tuple[str, Finding]]) -> None:
+        """Resolve every link between the findings given."""
+        self._findings = findings
+        self._edges: list[_Edge] = []
+        for position, (_check, finding) in enumerate(findings):
+            if finding.status not in _ROOTS:
+                continue
+            for link in finding.explains:
+                self._connect(position, link)
+
+    def _connect(self, cause: int, link: Link) -> None:
+        for position, (check, finding) in enumerate(self._findings):
+            if (
+                check == link.check
+                and finding.reason == link.reason
+                and finding.status in _BAD
+                and link.when <= finding.traits
+                and position not in (cause, *(edge.symptom for edge in self._from(cause)))
+                and cause
+                not in self._reached_from(position)  # two that claim to cause each other: the first claim stands
+            ):
+                self._edges.append(_Edge(cause, position, link))
+
+    def _from(self, cause: int) -> list[_Edge]:
+        return [edge for edge in self._edges if edge.cause == cause]
+
+    def _reached_from(self, start: int) -> dict[int, _Edge]:
+        """Everything that a finding explains, directly or through others, with the link that led there."""
+        reached: dict[int, _Edge] = {}
+        todo = [start]
+        while todo:
+            for edge in self._from(todo.pop()):
+                if edge.symptom not in reached:
+                    reached[edge.symptom] = edge
+                    todo.append(edge.symptom)
+        return reached
+
+    def explained_by(self, position: int) -> tuple[Reference, ...]:
+        """What the finding at a position explains directly."""
+        return _sorted(self.reference(edge.symptom) for edge in self._from(position))
+
+    def reference(self, position: int) -> Reference:
+        """The name of the finding at a position."""
+        check, finding = self._findings[position]
+        return Reference(check, finding.reason, finding.subject)
+
+    def diagnoses(self) -> tuple[Diagnosis, ...]:
+        """Every fail or warn that nothing explains, worst first, then by how much it explains."""
+        symptoms = {edge.symptom for edge in self._edges}
+        roots = [
+            self._diagnosis(position)
+            for position, (_check, finding) in enumerate(self._findings)
+            if finding.status in _ROOTS and position not in symptoms
+        ]
+        return tuple(
+            sorted(
+                roots,
+                key=lambda diagnosis: (
+                    -diagnosis.status.rank,
+                    -len(diagnosis.explains),
+                    diagnosis.cause.check,
+                    diagnosis.cause.reason,
+                    diagnosis.cause.subject or "",
+                ),
+            )
+        )
+
+    def _diagnosis(self, position: int) -> Diagnosis:
+        _check, finding = self._findings[position]
+        edges = self._reached_from(position).values()
+        links = [edge.link for edge in edges]
+        if links:
+            why = " ".join(dict.fromkeys(link.why for link in links))
+        else:
+            sources = ", ".join(dict.fromkeys(evidence.source for evidence in finding.evidence))
+            why = f"Seen directly: {sources}." if sources else "Seen directly."
+        sure = all(link.certainty is Certainty.PROVEN for link in links)
+        return Diagnosis(
+            title=finding.message,
+            # A warning whose symptom fails is as bad as its symptom.
+            status=Status.worst([finding.status, *(self._findings[edge.symptom][1].status for edge in edges)]),
+            certainty=Certainty.PROVEN if sure else Certainty.LIKELY,
+            why=why,
+            cause=self.reference(position),
+            explains=_sorted(self.reference(edge.symptom) for edge in edges),
+            fix=finding.fix,
+        )
+
+
+def _sorted(references: Iterable[Reference]) -> tuple[Reference, ...]:
+    return tuple(sorted(set(references), key=lambda each: (each.check, each.reason, each.subject or "")))

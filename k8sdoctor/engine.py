@@ -1,0 +1,370 @@
+"""Observes facts side by side, judges them by checks, and never waits longer than the run's deadline.
+
+Every fact and every check runs in a daemon thread of its own: one that hangs in the kernel (a dead network file system) keeps
+neither the report nor the process. What is late becomes `unknown`; the rest of the report is whole.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from k8sdoctor.check import Check, Needs, Profile, needs_of
+from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.stage import Stage
+from k8sdoctor.finding import Finding, Unobserved, skip, unknown
+from k8sdoctor.host import Host, HostError
+from k8sdoctor.report import Broken, Report, Result, make_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from k8sdoctor.host.base import Identity
+
+DEADLINE = 15.0
+"""Seconds that a whole run may take."""
+
+GRACE = 0.2
+"""Seconds that checks get after the deadline to judge what was seen by then; judging takes microseconds."""
+
+LATE = 1.0
+"""Seconds after which a person is told what a run is waiting for."""
+
+_TICK = 0.5
+
+
+@dataclass(frozen=True)
+class Started:
+    """A check began: its facts are being observed."""
+
+    check: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A check has its result."""
+
+    result: Result
+
+
+@dataclass(frozen=True)
+class Late:
+    """The run has lasted `seconds` and still waits for these facts."""
+
+    waiting_for: tuple[str, ...]
+    seconds: float
+
+
+Event: TypeAlias = Started | Finished | Late
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run.
+
+    `profile` None means: detected. `named` are the ids on the command line, run whatever the profile; none means all of the
+    profile. `skipped` are ids that the user does not want.
+    """
+
+    profile: Profile | None = None
+    named: tuple[str, ...] = ()
+    skipped: frozenset[str] = frozenset()
+    deadline: float = DEADLINE
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A thread's message: what it was (a fact's type or a check's id), and what came of it."""
+
+    task: type | str
+    value: object
+    broken: Broken | None = None
+
+
+def run(
+    host: Host,
+    checks: Sequence[Check[Any]],
+    request: Request | None = None,
+    *,
+    broken: Iterable[Broken] = (),
+    on_event: Callable[[Event], None] | None = None,
+) -> Report:
+    """Examine a host.
+
+    `broken` is what did not load. `on_event` is called in the caller's thread. KeyboardInterrupt ends the run early:
+    the report then says `interrupted`, and holds what was known.
+    """
+    return _Run(host, checks, request or Request(), list(broken), on_event or (lambda _event: None)).report()
+
+
+@dataclass
+class _Run:
+    host: Host
+    checks: Sequence[Check[Any]]
+    request: Request
+    broken: list[Broken]
+    on_event: Callable[[Event], None]
+    facts: dict[type, object] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    _wanted: dict[type, Mapping[str, Needs]] = field(default_factory=dict)
+    _pending: dict[str, tuple[Check[Any], Mapping[str, Needs]]] = field(default_factory=dict)
+    _started: set[type | str] = field(default_factory=set)
+    _queue: queue.SimpleQueue[_Done] = field(default_factory=queue.SimpleQueue)
+    _begun: float = field(default_factory=time.monotonic)
+
+    def report(self) -> Report:
+        interrupted = False
+        profile = self.request.profile
+        try:
+            self._want(Stage)
+            self._want(KubeadmConfig)
+            self._work(lambda: Stage in self.facts and KubeadmConfig in self.facts)
+            profile = profile or self._detected()
+            self._choose(profile)
+            self._work(lambda: not self._pending)
+        except KeyboardInterrupt:
+            interrupted = True
+            self._choose(profile or Profile.NODE)
+        self._close(interrupted=interrupted)
+        identity, started = self._who()
+        return make_report(
+            self.host,
+            identity=identity,
+            started_at=started,
+            seconds=time.monotonic() - self._begun,
+            profile=profile or Profile.NODE,
+            stage=self._stage().stage,
+            results=self.results.values(),
+            broken=self.broken,
+            interrupted=interrupted,
+        )
+
+    # -- what to run -------------------------------------------------------------------------------------------------
+
+    def _stage(self) -> Stage:
+        found = self.facts.get(Stage)
+        return found if isinstance(found, Stage) else Stage("unknown", "it could not be told in time")
+
+    def _detected(self) -> Profile:
+        stage = self._stage().stage
+        if stage == "control-plane":
+            return Profile.CONTROL_PLANE
+        if stage in ("bare", "prepared"):
+            config = self.facts.get(KubeadmConfig)
+            return Profile.JOIN if isinstance(config, KubeadmConfig) and config.joins else Profile.INIT
+        return Profile.NODE
+
+    def _choose(self, profile: Profile) -> None:
+        for chosen in self.checks:
+            if chosen.id in self._pending or chosen.id in self.results:
+                continue
+            if self.request.named and chosen.id not in self.request.named:
+                continue
+            if not self.request.named and profile not in chosen.profiles:
+                continue
+            if chosen.id in self.request.skipped:
+                self._finish(chosen, (skip("SkippedByUser", f"Not run: --skip {chosen.id} was given."),))
+                continue
+            try:
+                needs = chosen.needs()
+                for need in needs.values():
+                    self._want(need.fact)
+            except Exception as error:  # noqa: BLE001 -- a plug-in's mistake is an entry in the report
+                self._break(chosen, error)
+                continue
+            self._pending[chosen.id] = (chosen, needs)
+            self.on_event(Started(chosen.id))
+
+    def _want(self, fact: type, path: tuple[type, ...] = ()) -> None:
+        """Note a fact and all that it needs, and start what needs nothing else."""
+        if fact in path:
+            names = " → ".join(member.__name__ for member in (*path, fact))
+            raise TypeError(f"these facts need each other: {names}")
+        if fact in self._wanted:
+            return
+        needs = needs_of(cast("Any", fact).observe, skip=1)
+        for need in needs.values():
+            self._want(need.fact, (*path, fact))
+        self._wanted[fact] = needs
+
+    # -- working -----------------------------------------------------------------------------------------------------
+
+    def _work(self, finished: Callable[[], bool]) -> None:
+        """Start what can start and take in what is done, until `finished`, the deadline, or nothing is left."""
+        self._start_ready()
+        told = LATE
+        while not finished():
+            left = self._begun + self.request.deadline - time.monotonic()
+            if left <= 0:
+                return
+            try:
+                done = self._queue.get(timeout=min(left, _TICK))
+            except queue.Empty:
+                elapsed = time.monotonic() - self._begun
+                if elapsed >= told:
+                    told = elapsed + _TICK
+                    self.on_event(Late(self._waiting_for(), elapsed))
+                continue
+            self._take(done)
+            self._start_ready()
+
+    def _waiting_for(self) -> tuple[str, ...]:
+        return tuple(
+            sorted(_words(task.__name__) for task in self._started if isinstance(task, type) and task not in self.facts)
+        )
+
+    def _start_ready(self) -> None:
+        progress = True
+        while progress:  # a fact that is settled without a thread may settle others
+            progress = False
+            for fact, needs in self._wanted.items():
+                if fact not in self._started and self._settled(needs):
+                    self._started.add(fact)
+                    arguments, missing = self._arguments(needs)
+                    if missing:
+                        self.facts[fact] = missing[0]
+                        progress = True
+                    else:
+                        self._spawn(fact, partial(_observe, fact, self.host, arguments))
+        for id_, (chosen, needs) in list(self._pending.items()):
+            if id_ not in self._started and self._settled(needs):
+                self._started.add(id_)
+                arguments, missing = self._arguments(needs)
+                if missing:
+                    self._finish(chosen, _could_not_look(missing))
+                else:
+                    self._spawn(id_, partial(_judge, chosen, arguments))
+
+    def _settled(self, needs: Mapping[str, Needs]) -> bool:
+        return all(need.fact in self.facts for need in needs.values())
+
+    def _arguments(self, needs: Mapping[str, Needs]) -> tuple[dict[str, object], list[Unobserved]]:
+        """What to call with, and what is missing of what is really needed."""
+        arguments = {name: self.facts[need.fact] for name, need in needs.items()}
+        missing = [
+            value for name, value in arguments.items() if isinstance(value, Unobserved) and not needs[name].tolerant
+        ]
+        return arguments, missing
+
+    def _spawn(self, task: type | str, work: Callable[[], _Done]) -> None:
+        name = task if isinstance(task, str) else task.__name__
+        threading.Thread(target=lambda: self._queue.put(work()), name=name, daemon=True).start()
+
+    def _take(self, done: _Done) -> None:
+        if done.broken is not None:
+            self.broken.append(done.broken)
+        if isinstance(done.task, type):
+            self.facts[done.task] = done.value
+        elif done.task in self._pending:
+            self._finish(self._pending[done.task][0], cast("tuple[Finding, ...]", done.value))
+
+    def _finish(self, chosen: Check[Any], findings: tuple[Finding, ...]) -> None:
+        result = Result(
+            check=chosen.id,
+            area=chosen.area,
+            title=chosen.title,
+            seconds=time.monotonic() - self._begun,
+            findings=findings,
+        )
+        self.results[chosen.id] = result
+        self._pending.pop(chosen.id, None)
+        self.on_event(Finished(result))
+
+    def _break(self, chosen: Check[Any], error: Exception) -> None:
+        self.broken.append(_broken(f"check {chosen.id}", error))
+        self._finish(chosen, (_check_broke(f"The check {chosen.id} is at fault: {_line(error)}"),))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _close(self, *, interrupted: bool) -> None:
+        """Settle what is still open: late facts are unobserved, and each check judges what there is."""
+        if not self._pending:
+            return
+        why = "the run was interrupted" if interrupted else f"the run's deadline of {self.request.deadline:g} s is over"
+        late = {fact: _late(fact, why) for fact in self._wanted if fact not in self.facts}
+        self.facts.update(late)
+        self._started.update(late)
+        try:
+            self._start_ready()
+            end = time.monotonic() + GRACE
+            while self._pending and (left := end - time.monotonic()) > 0:
+                try:
+                    done = self._queue.get(timeout=left)
+                except queue.Empty:
+                    break
+                if isinstance(done.task, str):
+                    self._take(done)
+        except KeyboardInterrupt:  # a second Ctrl-C: say what is known now
+            pass
+        for chosen, _needs in list(self._pending.values()):
+            self._finish(chosen, (unknown("DeadlineExceeded", f"Not judged in time: {why}; --deadline gives more."),))
+
+    def _who(self) -> tuple[Identity, float]:
+        try:
+            return self.host.identity(), self.host.now()
+        except HostError:
+            return {"hostname": "unknown", "kernel": "unknown", "machine": "unknown", "euid": -1}, 0.0
+
+
+def _observe(fact: type, host: Host, arguments: dict[str, object]) -> _Done:
+    try:
+        return _Done(fact, cast("Any", fact).observe(host, **arguments))
+    except HostError as error:
+        return _Done(fact, Unobserved(error.reason, error.message))
+    except Exception as error:  # noqa: BLE001 -- our bug, or a plug-in's, and no reason to lose the report
+        what = f"fact {fact.__name__}"
+        return _Done(fact, Unobserved("CheckBroke", f"The {what} is at fault: {_line(error)}"), _broken(what, error))
+
+
+def _judge(chosen: Check[Any], arguments: dict[str, object]) -> _Done:
+    try:
+        findings = tuple(chosen(**arguments))
+        strangers = [finding for finding in findings if not isinstance(finding, Finding)]
+        if strangers:
+            raise TypeError(f"the check {chosen.id} yielded {strangers[0]!r}, which is no Finding")  # noqa: TRY301
+        if not findings:
+            raise ValueError(f"the check {chosen.id} yielded nothing")  # noqa: TRY301 -- silence is no pass
+    except Exception as error:  # noqa: BLE001 -- our bug, or a plug-in's, and no reason to lose the report
+        broke = _check_broke(f"The check {chosen.id} is at fault: {_line(error)}")
+        return _Done(chosen.id, (broke,), _broken(f"check {chosen.id}", error))
+    return _Done(chosen.id, findings)
+
+
+def _broken(what: str, error: Exception) -> Broken:
+    return Broken(what, _line(error), "".join(traceback.format_exception(error)))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+
+
+def _check_broke(message: str) -> Finding:
+    return unknown("CheckBroke", f"{message}.")
+
+
+def _late(fact: type, why: str) -> Unobserved:
+    return Unobserved("DeadlineExceeded", f"{_words(fact.__name__)} not seen in time: {why}; --deadline gives more")
+
+
+def _could_not_look(missing: Iterable[Unobserved]) -> tuple[Finding, ...]:
+    """One finding for each distinct reason; what was not asked on request is skipped, the rest is unknown."""
+    findings = []
+    for cause in dict.fromkeys(missing):
+        make = skip if cause.reason in ("Offline", "SkippedByUser") else unknown
+        findings.append(make(cause.reason, _sentence(cause.message)))
+    return tuple(findings)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:] if not text.startswith("/") else text
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _words(name: str) -> str:
+    """`SandboxImage` as `sandbox image`."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
