@@ -129,7 +129,8 @@ class DnsQuery(TypedDict):
 class DnsReply(TypedDict):
     """One datagram (or TCP message) that came to the socket of a query, whoever sent it.
 
-    `matches` is true when id and question are those asked; only such a reply is believed.
+    `matches` is true when id and question are those asked; only such a reply is believed. `rcode` is empty for what is
+    no DNS message. `truncated` is the message's TC flag.
     """
 
     source: str
@@ -141,12 +142,31 @@ class DnsReply(TypedDict):
     answers: list[str]
 
 
+DnsError = Literal[
+    "refused",  # ICMP port unreachable, or a TCP reset in answer to the connection
+    "unreachable",  # ICMP, or no route or address to ask from
+    "reset",
+    "closed",  # the TCP peer hung up without an answer
+    "forbidden",  # a rule of the namespace itself dropped the query
+    "unsupported",  # no such address family in the kernel
+    "not-an-address",
+    "not-a-name",
+    "failed",
+]
+
+
 class DnsOutcome(TypedDict):
-    """All that one query met. `error` is null, or what the socket said (`refused`, `unreachable`, …)."""
+    """All that one query met. Silence is no reply and no error.
+
+    `error` is what the socket said, `offender` who sent the ICMP message that says so (a gateway, or the asked address
+    itself). `dropped` counts the replies that came beyond those kept.
+    """
 
     query: DnsQuery
     replies: list[DnsReply]
-    error: str | None
+    dropped: int
+    error: DnsError | None
+    offender: str | None
     seconds: float
 
 

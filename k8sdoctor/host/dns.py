@@ -1,0 +1,329 @@
+"""Asking DNS servers from one network namespace, and keeping whatever came back, from whomever.
+
+A resolver's socket is connected, so the kernel drops a reply from another address and all that is seen is a timeout.
+Here every UDP query has an unconnected socket of its own, on a fresh port: such a reply arrives, and its source is the
+observation.
+
+All sockets of a call are made by one thread inside the namespace, and served by one loop: a socket stays in the
+namespace in which it was made, and hundreds of queries cost one thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import struct
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, cast
+
+from k8sdoctor.host.base import DnsOutcome, DnsQuery, DnsReply, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import dns.message
+
+    from k8sdoctor.host.base import DnsError
+    from k8sdoctor.host.live import LiveHost
+
+LISTEN = 3.0
+"""Seconds that a query listens at most."""
+
+LINGER = 0.2
+"""Seconds that it listens on after the asked address answered, to see what else comes."""
+
+MOST_REPLIES = 8
+MOST_ANSWERS = 8
+LONGEST_ANSWER = 255
+"""What is kept of a peer that says too much: replies a query, records a reply, characters a record."""
+
+_DATAGRAM = 65535
+_IP_RECVERR = 11  # linux/in.h; Python's socket names it from 3.14 on
+_IPV6_RECVERR = 25  # linux/in6.h
+_ANCILLARY = 512
+_ICMP_ORIGINS = (2, 3)  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6 in linux/errqueue.h
+
+_ERRORS: dict[int, DnsError] = {
+    errno.ECONNREFUSED: "refused",
+    errno.ECONNRESET: "reset",
+    errno.EPIPE: "reset",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTDOWN: "unreachable",
+    errno.ENETDOWN: "unreachable",
+    errno.ENOPROTOOPT: "unreachable",  # an ICMP "protocol unreachable"
+    errno.EADDRNOTAVAIL: "unreachable",  # no address of this family to ask from
+    errno.EINVAL: "unreachable",  # a scoped address without its interface
+    errno.EPERM: "forbidden",  # a netfilter rule dropped what we sent
+    errno.EACCES: "forbidden",  # a route of type prohibit
+    errno.EAFNOSUPPORT: "unsupported",
+}
+
+
+def answer(host: LiveHost, _verb: str, arguments: dict[str, Json]) -> Json:
+    """Answer `dns`."""
+    queries = cast("list[DnsQuery]", arguments["queries"])
+    asked = [_Tcp(query) if query["transport"] == "tcp" else _Udp(query) for query in queries]
+    outcomes = host.bounded(
+        lambda: _ask_all(asked),
+        "asking DNS",
+        namespace=cast("str | None", arguments["netns"]),
+        limit=LISTEN + host.probe_limit,
+    )
+    return cast("Json", outcomes)
+
+
+def _ask_all(asked: Sequence[_Udp | _Tcp]) -> list[DnsOutcome]:
+    with selectors.DefaultSelector() as selector:
+        try:
+            for one in asked:
+                one.start(selector)
+            while waiting := [one.ends for one in asked if not one.done]:
+                for key, _ in selector.select(max(0.0, min(waiting) - time.monotonic())):
+                    cast("_Question", key.data).serve(selector)
+                now = time.monotonic()
+                for one in asked:
+                    if not one.done and one.ends <= now:
+                        one.finish(selector)
+        finally:
+            for one in asked:
+                one.finish(selector)
+    return [one.outcome() for one in asked]
+
+
+class _Question:
+    """What UDP and TCP have in common: the message, the clock, and what came back."""
+
+    kind = socket.SOCK_DGRAM
+
+    def __init__(self, query: DnsQuery) -> None:
+        """Make the message; nothing is sent yet."""
+        import dns.exception
+        import dns.message
+
+        self.query = query
+        self.replies: list[DnsReply] = []
+        self.dropped = 0
+        self.error: DnsError | None = None
+        self.offender: str | None = None
+        self.started = self.ends = self.finished = 0.0
+        self.done = False
+        self._socket: socket.socket | None = None
+        try:
+            self._server = _plain(query["server"])
+        except ValueError:
+            self.error, self.done = "not-an-address", True
+            return
+        try:
+            self._message = dns.message.make_query(query["name"], query["type"])
+            self._wire = self._message.to_wire()
+        except (dns.exception.DNSException, ValueError):
+            self.error, self.done = "not-a-name", True
+
+    def start(self, selector: selectors.BaseSelector) -> None:
+        """Send, without waiting for anything; the clock starts here."""
+        self.started = time.monotonic()
+        self.ends = self.started + LISTEN
+        if self.done:
+            return
+        try:
+            family = socket.AF_INET6 if ":" in self._server else socket.AF_INET
+            self._socket = made = socket.socket(family, self.kind)
+            made.setblocking(False)  # noqa: FBT003 -- the standard library's signature
+            numeric = socket.getaddrinfo(
+                self.query["server"], self.query["port"], family=family, type=self.kind, flags=socket.AI_NUMERICHOST
+            )
+            self._send(made, numeric[0][4], selector)
+        except OSError as error:
+            self._fail(error, selector)
+
+    def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
+        raise NotImplementedError
+
+    def serve(self, selector: selectors.BaseSelector) -> None:
+        """Take what came."""
+        raise NotImplementedError
+
+    def _fail(self, error: OSError, selector: selectors.BaseSelector) -> None:
+        self.error = _ERRORS.get(error.errno or 0, "failed")
+        self.finish(selector)
+
+    def _linger(self) -> None:
+        self.ends = min(self.ends, time.monotonic() + LINGER)
+
+    def _keep(self, data: bytes, source: str, port: int) -> bool:
+        """Keep a reply. True when it is the asked server's answer to this question."""
+        reply = _read_reply(data, self._message)
+        reply["source"] = plain = _plain(source)
+        reply["port"] = port
+        reply["seconds"] = _rounded(time.monotonic() - self.started)
+        if len(self.replies) < MOST_REPLIES:
+            self.replies.append(reply)
+        else:
+            self.dropped += 1
+            if reply["matches"]:  # an answer is never crowded out by noise
+                noise = next((kept for kept in reversed(self.replies) if not kept["matches"]), None)
+                if noise is not None:
+                    self.replies.remove(noise)
+                    self.replies.append(reply)
+        return reply["matches"] and (plain, port) == (self._server, self.query["port"])
+
+    def finish(self, selector: selectors.BaseSelector) -> None:
+        """Stop listening."""
+        if self.done:
+            return
+        self.done = True
+        self.finished = time.monotonic()
+        if self._socket is not None:
+            if self._socket in selector.get_map():
+                selector.unregister(self._socket)
+            self._socket.close()
+
+    def outcome(self) -> DnsOutcome:
+        """All that the query met."""
+        return DnsOutcome(
+            query=self.query,
+            replies=self.replies,
+            dropped=self.dropped,
+            error=self.error,
+            offender=self.offender,
+            seconds=_rounded(self.finished - self.started),
+        )
+
+
+class _Udp(_Question):
+    """A query in one datagram."""
+
+    def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
+        # An unconnected socket is told of ICMP errors only when it asks to be (ip(7), IP_RECVERR).
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        made.sendto(self._wire, target)
+        selector.register(made, selectors.EVENT_READ, self)
+
+    def serve(self, selector: selectors.BaseSelector) -> None:  # noqa: ARG002 -- TCP needs it
+        """Take what came: datagrams, or an ICMP error."""
+        made = cast("socket.socket", self._socket)
+        for _ in range(MOST_REPLIES):  # a flood must not keep the others from being served
+            try:
+                data, (source, port, *_rest) = made.recvfrom(_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as error:  # the pending error of an ICMP message; what else comes is still listened for
+                self.error = _ERRORS.get(error.errno or 0, "failed")
+                self._linger()
+                break
+            if self._keep(data, source, port):
+                self._linger()
+        self._drain_errors(made)
+
+    def _drain_errors(self, made: socket.socket) -> None:
+        """Empty the socket's error queue, for its entries say who refused."""
+        for _ in range(MOST_REPLIES):
+            try:
+                _, ancillary, _, _ = made.recvmsg(0, _ANCILLARY, socket.MSG_ERRQUEUE)
+            except OSError:
+                return
+            for _level, _kind, data in ancillary:
+                number, origin, offender = _extended_error(data)
+                if origin in _ICMP_ORIGINS:
+                    self.error = _ERRORS.get(number, "failed")
+                    self.offender = offender or self.offender
+                    self._linger()
+
+
+class _Tcp(_Question):
+    """A query over a connection, framed by two bytes of length (RFC 1035, 4.2.2)."""
+
+    kind = socket.SOCK_STREAM
+
+    def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
+        self._to_send = struct.pack("!H", len(self._wire)) + self._wire
+        self._received = b""
+        self._connected = False
+        number = made.connect_ex(target)
+        if number not in (0, errno.EINPROGRESS):
+            raise OSError(number, "")
+        selector.register(made, selectors.EVENT_WRITE, self)
+
+    def serve(self, selector: selectors.BaseSelector) -> None:
+        """Go on where the connection stands."""
+        made = cast("socket.socket", self._socket)
+        try:
+            if not self._connected:
+                number = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if number:
+                    self._fail(OSError(number, ""), selector)
+                    return
+                self._connected = True
+            if self._to_send:
+                self._to_send = self._to_send[made.send(self._to_send) :]
+                if not self._to_send:
+                    selector.modify(made, selectors.EVENT_READ, self)
+                return
+            chunk = made.recv(_DATAGRAM)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error, selector)
+            return
+        if not chunk:
+            self.error = "closed"
+            self.finish(selector)
+            return
+        self._received += chunk
+        self._take_messages(selector)
+
+    def _take_messages(self, selector: selectors.BaseSelector) -> None:
+        while len(self._received) >= 2:  # noqa: PLR2004 -- the two bytes of length
+            (length,) = struct.unpack_from("!H", self._received)
+            if len(self._received) < 2 + length:
+                return
+            message, self._received = self._received[2 : 2 + length], self._received[2 + length :]
+            if self._keep(message, self._server, self.query["port"]):
+                self.finish(selector)  # a connection has one peer, so nothing else can come from elsewhere
+                return
+
+
+def _read_reply(data: bytes, asked: dns.message.Message) -> DnsReply:
+    """What a message says; what cannot be parsed, or answers another question, does not match."""
+    import dns.flags
+    import dns.message
+    import dns.rcode
+
+    reply = DnsReply(source="", port=0, seconds=0.0, matches=False, rcode="", truncated=False, answers=[])
+    try:
+        message = dns.message.from_wire(data, ignore_trailing=True)
+        reply["matches"] = asked.is_response(message)
+        reply["rcode"] = dns.rcode.to_text(message.rcode())
+        reply["truncated"] = bool(message.flags & dns.flags.TC)
+        records = (record.to_text() for rrset in message.answer for record in rrset)
+        reply["answers"] = [text[:LONGEST_ANSWER] for text, _ in zip(records, range(MOST_ANSWERS), strict=False)]
+    except Exception:  # noqa: BLE001 -- a stranger's bytes: whatever the parser trips over, this is no answer
+        reply["matches"] = False
+    return reply
+
+
+def _extended_error(data: bytes) -> tuple[int, int, str | None]:
+    """Number, origin and sender of a `struct sock_extended_err` with its `sockaddr` (linux/errqueue.h)."""
+    number, origin, _type, _code, _pad, _info, _data = struct.unpack_from("=IBBBBII", data)
+    address = data[16:]
+    family = struct.unpack_from("=H", address)[0] if len(address) >= 2 else 0  # noqa: PLR2004 -- its first field
+    if family == socket.AF_INET and len(address) >= 8:  # noqa: PLR2004
+        return number, origin, socket.inet_ntop(socket.AF_INET, address[4:8])
+    if family == socket.AF_INET6 and len(address) >= 24:  # noqa: PLR2004
+        return number, origin, socket.inet_ntop(socket.AF_INET6, address[8:24])
+    return number, origin, None
+
+
+def _plain(address: str) -> str:
+    """An address in its canonical text, without a scope."""
+    return str(ip_address(address.partition("%")[0]))
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 4)
