@@ -182,7 +182,8 @@ NetworkError = Literal[
     "tls-not-yet-valid",
     "tls-plain",  # the peer answered a TLS hello in plain text
     "tls",  # any other failure of a handshake
-    "proxy",  # the proxy was not reached or refused
+    "proxy",  # the proxy was not reached
+    "proxy-refused",  # the proxy answered, and lets nobody through
     "protocol",  # the peer speaks something else
     "ca-unreadable",
     "client-certificate-unreadable",
@@ -215,7 +216,9 @@ class HttpRequest(TypedDict):
     """One HTTP exchange; redirects are not followed.
 
     `ca_files` are paths on the node that are trusted beside the node's trust store. A client certificate is named by its paths, so that
-    a key never leaves the host. `proxy` is a URL; a password in it is a placeholder that only the host can resolve.
+    a key never leaves the host. `proxy` is a URL; a password in it, in `url` or in `headers` is a placeholder that only the host can
+    resolve. A user in `url` is sent as `Authorization: Basic`, unless the headers say otherwise. A name that is not resolved, a
+    CA file that cannot be read and a proxy that refuses are answers, too (`failure`).
     """
 
     method: Literal["GET", "HEAD"]
@@ -232,7 +235,8 @@ class HttpRequest(TypedDict):
 class HttpAnswer(TypedDict):
     """What came back. With a failure, `status` is 0 and headers and body are empty.
 
-    Header names are lower case. `body` is text, at most 64 KiB of it.
+    Header names are lower case; the values of a header that came several times are joined by a newline. `body` is text, at most
+    64 KiB of it.
     """
 
     status: int
