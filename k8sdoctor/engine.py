@@ -253,7 +253,10 @@ class _Run:
 
     def _spawn(self, task: type | str, work: Callable[[], _Done]) -> None:
         name = task if isinstance(task, str) else task.__name__
-        threading.Thread(target=lambda: self._queue.put(work()), name=name, daemon=True).start()
+        try:
+            threading.Thread(target=lambda: self._queue.put(work()), name=name, daemon=True).start()
+        except RuntimeError:  # the node is out of processes: slower, yet whole
+            self._queue.put(work())
 
     def _take(self, done: _Done) -> None:
         if done.broken is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from k8sdoctor.facts.image_reference import ImageReference  # noqa: TC001 -- resolved at run time
+from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
 
 

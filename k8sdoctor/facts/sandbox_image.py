@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from k8sdoctor.facts.image_reference import ImageReference  # noqa: TC001 -- resolved at run time
-from k8sdoctor.facts.registry_hosts import IgnoredSetting  # noqa: TC001 -- resolved at run time
+from k8sdoctor.facts.image_reference import ImageReference
+from k8sdoctor.facts.registry_hosts import IgnoredSetting
 
 
 @dataclass(frozen=True, slots=True)

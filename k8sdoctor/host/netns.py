@@ -42,7 +42,10 @@ def call(function: Callable[[], T], *, namespace: str | None, limit: float, what
         finally:
             done.set()
 
-    threading.Thread(target=work, name=what, daemon=True).start()
+    try:
+        threading.Thread(target=work, name=what, daemon=True).start()
+    except RuntimeError:
+        raise HostError("Unreadable", f"{what} needs a thread, and the node's limit of processes is reached") from None
     if not done.wait(limit):
         raise HostError("DeadlineExceeded", f"{what} did not end within {limit:g} s")
     if errors:

@@ -1,0 +1,158 @@
+"""Reading files below a root: what is refused, and that nothing leads out."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from k8sdoctor.host import HostError
+from k8sdoctor.host.base import READ_LIMIT
+from k8sdoctor.host.files import Files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root file system of its own."""
+    folder = tmp_path / "root"
+    (folder / "etc").mkdir(parents=True)
+    return folder
+
+
+def refusal(files: Files, path: str) -> HostError:
+    with pytest.raises(HostError) as caught:
+        files.read(path)
+    return caught.value
+
+
+def test_an_absolute_link_leads_inside_the_root(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("secret")
+    (root / "etc/inside").write_text("fine")
+    (root / "etc/link").symlink_to("/etc/inside")
+
+    assert Files(str(root)).read("/etc/link") == "fine"
+
+
+@pytest.mark.parametrize("target", ["../../../outside", "/../outside"])
+def test_no_link_climbs_out_of_the_root(root: Path, tmp_path: Path, target: str) -> None:
+    (tmp_path / "outside").write_text("secret")
+    (root / "etc/link").symlink_to(target)
+
+    assert refusal(Files(str(root)), "/etc/link").reason == "NotFound"
+
+
+def test_dots_in_a_path_do_not_climb_out_of_the_root(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("secret")
+
+    assert refusal(Files(str(root)), "/etc/../../outside").reason == "NotFound"
+
+
+def test_a_link_to_a_folder_is_followed_on_the_way(root: Path) -> None:
+    (root / "run").mkdir()
+    (root / "run/state").write_text("here")
+    (root / "var").mkdir()
+    (root / "var/run").symlink_to("/run")
+
+    files = Files(str(root))
+
+    assert files.read("/var/run/state") == "here"
+    assert files.stat("/var/run/state")["path"] == "/run/state"
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["with a root", "on the machine itself"])
+def test_a_loop_of_links_is_unreadable(root: Path, inside: bool) -> None:  # noqa: FBT001
+    (root / "a").symlink_to("b" if not inside else "/b")
+    (root / "b").symlink_to("a" if not inside else "/a")
+
+    error = refusal(Files(str(root)), "/a") if inside else refusal(Files("/"), f"{root}/a")
+
+    assert error.reason == "Unreadable"
+    assert "loop" in error.message
+
+
+def test_a_fifo_is_refused_at_once_and_never_waited_for(root: Path) -> None:
+    os.mkfifo(root / "etc/fifo")
+
+    error = refusal(Files(str(root)), "/etc/fifo")
+
+    assert error.reason == "Unreadable"
+    assert "fifo" in error.message
+
+
+def test_a_socket_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root / "etc")  # a socket's path may have 108 bytes
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")
+
+        assert refusal(Files(str(root)), "/etc/s").reason == "Unreadable"
+
+
+def test_a_folder_is_no_file(root: Path) -> None:
+    assert "is a dir" in refusal(Files(str(root)), "/etc").message
+
+
+def test_a_file_of_a_hundred_megabytes_is_refused_by_its_size(root: Path) -> None:
+    with (root / "etc/big").open("wb") as file:
+        file.truncate(100 * 1024 * 1024)
+
+    error = refusal(Files(str(root)), "/etc/big")
+
+    assert error.reason == "Unreadable"
+    assert "100 MiB" in error.message
+
+
+def test_a_file_of_just_the_limit_is_read(root: Path) -> None:
+    (root / "etc/fits").write_bytes(b"x" * READ_LIMIT)
+
+    assert len(Files(str(root)).read("/etc/fits")) == READ_LIMIT
+
+
+def test_bytes_that_are_no_text_become_replacement_characters(root: Path) -> None:
+    (root / "etc/binary").write_bytes(b"a\xff\x00b")
+
+    assert Files(str(root)).read("/etc/binary") == "a\ufffd\x00b"
+
+
+def test_names_are_sorted_by_their_bytes(root: Path) -> None:
+    for name in ("b", "A", "10-x", "100-x", "é"):
+        (root / "etc" / name).touch()
+
+    assert [entry["name"] for entry in Files(str(root)).listdir("/etc")] == ["10-x", "100-x", "A", "b", "é"]
+
+
+def test_a_folder_s_entries_tell_links_from_files(root: Path) -> None:
+    (root / "etc/file").touch()
+    (root / "etc/link").symlink_to("file")
+    (root / "etc/sub").mkdir()
+
+    kinds = {entry["name"]: entry["kind"] for entry in Files(str(root)).listdir("/etc")}
+
+    assert kinds == {"file": "file", "link": "link", "sub": "dir"}
+
+
+def test_a_missing_parent_is_not_found(root: Path) -> None:
+    assert refusal(Files(str(root)), "/no/such/file").reason == "NotFound"
+
+
+def test_a_file_under_a_file_is_not_found(root: Path) -> None:
+    (root / "etc/file").touch()
+
+    assert refusal(Files(str(root)), "/etc/file/below").reason == "NotFound"
+
+
+def test_the_text_of_a_link_is_read_without_following_it(root: Path) -> None:
+    (root / "etc/dangling").symlink_to("/nowhere")
+
+    assert Files(str(root)).readlink("/etc/dangling") == "/nowhere"
+
+
+def test_the_kernel_s_own_links_are_left_to_the_kernel() -> None:
+    files = Files("/proc/self/root")
+
+    assert files.readlink("/proc/self/ns/net").startswith("net:[")
+    assert files.stat("/proc/self/ns/net")["inode"] > 0

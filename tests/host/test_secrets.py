@@ -1,0 +1,107 @@
+"""What leaves a host holds no secret, and comes back as one where a peer needs it."""
+
+from __future__ import annotations
+
+import pytest
+
+from k8sdoctor.host.live import LiveHost
+from k8sdoctor.host.secrets import Vault
+
+SECRET = "c4n4ry-S3cret"
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nc4n4ry\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'password = "{SECRET}"',
+        f"password: {SECRET}",
+        f"'password': '{SECRET}'",
+        f'{{"auth": "{SECRET}", "x": 1}}',
+        f"    token: {SECRET}\n    other: fine",
+        f"client-key-data: {SECRET}",
+        f'identitytoken = "{SECRET}"',
+        f"Authorization = ['Bearer {SECRET}']",
+        f"HTTPS_PROXY=http://user:{SECRET}@proxy:3128\0PATH=/bin",
+        f"https://user:{SECRET}@registry.example/v2/",
+        f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        f"http_proxy: http://u:{SECRET}@p",
+        f"certificateKey: {SECRET}",
+    ],
+)
+def test_no_secret_leaves_a_host(text: str) -> None:
+    assert SECRET not in Vault().hide(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--service-account-key-file=/etc/kubernetes/pki/sa.pub",
+        "--token-auth-file=/etc/tokens.csv",
+        "tokenTTL: 24h0m0s",
+        "authentication:\n  anonymous:\n    enabled: false",
+        "authorization:\n  mode: Webhook",
+        "clientCAFile: /etc/kubernetes/pki/ca.crt",
+        "https://10.0.0.1:6443",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+        "sandbox_image = 'registry.k8s.io/pause:3.10'",
+        "auth:\n  username: x",
+        "user@host:22 is no URL",
+        "http://[::1]:5000/v2/",
+    ],
+)
+def test_what_is_no_secret_stays_as_it_was(text: str) -> None:
+    assert Vault().hide(text) == text
+
+
+def test_a_private_key_leaves_only_its_frame() -> None:
+    hidden = Vault().hide(f"before\n{PEM}\nafter")
+
+    assert "c4n4ry" not in hidden
+    assert hidden.startswith("before\n-----BEGIN RSA PRIVATE KEY-----")
+    assert hidden.endswith("-----END RSA PRIVATE KEY-----\nafter")
+
+
+def test_a_private_key_that_is_cut_short_is_hidden_as_well() -> None:
+    assert "c4n4ry" not in Vault().hide(PEM.partition("-----END")[0])
+
+
+def test_a_bootstrap_token_is_hidden_wherever_it_stands() -> None:
+    assert "abcdef.0123456789abcdef" not in Vault().hide("join --token abcdef.0123456789abcdef x")
+
+
+def test_a_placeholder_comes_back_as_the_secret() -> None:
+    vault = Vault()
+    hidden = vault.hide(f"http://user:{SECRET}@proxy:3128")
+
+    assert vault.reveal(hidden) == f"http://user:{SECRET}@proxy:3128"
+
+
+def test_the_same_secret_gets_the_same_placeholder_and_hiding_twice_changes_nothing() -> None:
+    vault = Vault()
+    once = vault.hide(f"password: {SECRET}\ntoken: {SECRET}")
+
+    assert once.count("REDACTED-1") == 2
+    assert vault.hide(once) == once
+
+
+def test_a_hidden_proxy_is_still_a_url() -> None:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(Vault().hide(f"http://user:{SECRET}@proxy:3128"))
+
+    assert (parts.hostname, parts.port) == ("proxy", 3128)
+
+
+def test_a_live_host_hides_secrets_of_files_and_of_what_was_given(tmp_path: object) -> None:
+    from pathlib import Path
+
+    path = Path(str(tmp_path)) / "config"
+    path.write_text(f"token: {SECRET}\n")
+    host = LiveHost(given={"config": {"path": "x", "text": f"token: {SECRET}"}, "kubeconfig": None, "endpoints": []})
+
+    given = host.given()["config"]
+    assert given is not None
+    assert SECRET not in given["text"]
+    assert SECRET not in host.read(str(path))
