@@ -86,7 +86,7 @@ class Netlink(TypedDict, total=False):
     """One object of a netlink dump. Absent keys were not told by the kernel.
 
     links: index, name, kind (`bridge`, `veth`, … absent for hardware), master (index), link (peer's index), link_netnsid,
-    up, mtu, mac, flags. addresses: index, address, prefix, family (4 or 6), scope. routes: family, destination (CIDR, `default` as
+    up, mtu, mac. addresses: index, address, prefix, family (4 or 6), scope. routes: family, destination (CIDR, `default` as
     `0.0.0.0/0` or `::/0`), gateway, oif (index), table, type. bridges also carry `nf_call_iptables`, `nf_call_ip6tables` (the
     bridge's own switches), ports of a bridge `isolated`, `hairpin`.
     """
