@@ -247,6 +247,11 @@ class LabNode:
         for address in FAR_ADDRESSES:
             self.run(["ip", "route", "add", "default", "via", address.partition("/")[0]])
 
+    @property
+    def root(self) -> Path:
+        """The node's root folder as the machine outside sees it: a way to its sockets, and a `--root` for the doctor."""
+        return Path(f"/proc/{self._node.pid}/root")
+
     # -- running things ----------------------------------------------------------------------------------------------
 
     def run(
