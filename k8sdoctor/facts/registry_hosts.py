@@ -8,6 +8,7 @@ from typing import Literal
 
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
+from k8sdoctor.facts.settings import IgnoredSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +71,6 @@ class SkippedHost:
     url: str
     source: str
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class IgnoredSetting:
-    """A setting that somebody wrote and that this runtime does not heed."""
-
-    kind: Literal[
-        "wrong-table",  # right key, in a table that this version does not read
-        "no-config-path",  # hosts.toml lies there, and no setting points to the folder
-        "other-folder",  # hosts.toml lies in a folder that is not the one that is looked into
-        "shadowed",  # a more special file or a later setting takes its place
-        "malformed",  # cannot be parsed, or means nothing
-        "not-loaded",  # written after the runtime started
-        "wrong-runtime",  # another runtime's configuration
-        "without-effect",  # is read and changes nothing here
-    ]
-    key: str
-    """The key as written, `plugins."io.containerd.grpc.v1.cri".sandbox_image`, or the host that a hosts.toml names."""
-    value: str
-    source: str
-    """`path:line`, or a path where the line is not sure."""
-    why: str
-    """One sentence."""
-    counts: str | None = None
-    """The key or path that counts here, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)

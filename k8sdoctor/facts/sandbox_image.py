@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from k8sdoctor.facts.image_reference import ImageReference
-from k8sdoctor.facts.registry_hosts import IgnoredSetting
+from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +16,6 @@ class Wish:
     who: Literal["kubeadm", "kubelet"]
     image: str
     source: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigProblem:
-    """A file of the runtime's configuration that it cannot take."""
-
-    path: str
-    line: int | None
-    message: str
 
 
 @dataclass(frozen=True)
