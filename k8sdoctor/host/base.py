@@ -73,15 +73,6 @@ class Process(TypedDict):
     cmdline: list[str]
 
 
-class Listener(TypedDict):
-    """A listening TCP or bound UDP socket in the node's network namespace."""
-
-    protocol: Literal["tcp", "udp"]
-    address: str
-    port: int
-    pid: int | None
-
-
 class Netlink(TypedDict, total=False):
     """One object of a netlink dump. Absent keys were not told by the kernel.
 
@@ -376,10 +367,6 @@ class Host(ABC):
     def processes(self) -> list[Process]:
         """The node's processes by pid. Raises Unreadable without /proc."""
         return cast("list[Process]", self.ask("processes", {}))
-
-    def listeners(self) -> list[Listener]:
-        """Who listens in the node's network namespace; `pid` is null where we may not know."""
-        return cast("list[Listener]", self.ask("listeners", {}))
 
     def netlink(self, what: Literal["links", "addresses", "routes"], *, netns: str | None = None) -> list[Netlink]:
         """A dump by netlink, of the node's network namespace or of the one that `netns` (a path) names."""

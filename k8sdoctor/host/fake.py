@@ -17,7 +17,6 @@ _NOTHING: dict[str, Json] = {
     "identity": cast("Json", Identity(hostname="node1", kernel="6.1.0", machine="x86_64", euid=0)),
     "now": 1_780_000_000.0,  # 2026-05-28
     "processes": [],
-    "listeners": [],
     "netlink": [],
 }
 

@@ -106,7 +106,6 @@ class LiveHost(Host):
 _MODULES = {
     "run": "processes",
     "processes": "processes",
-    "listeners": "processes",
     "netlink": "netlink",
     "resolve": "resolver",
     "dns": "dns",

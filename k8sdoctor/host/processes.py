@@ -1,14 +1,18 @@
-"""Processes, sockets and commands of the node."""
+"""Processes and commands of the node."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host.base import CommandResult, HostError, Json, Listener, Process
+from k8sdoctor.host.base import CommandResult, HostError, Json, Process
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from k8sdoctor.host.live import LiveHost
 
 OUTPUT_LIMIT = 1024 * 1024
@@ -17,13 +21,30 @@ OUTPUT_LIMIT = 1024 * 1024
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"
 
 
+_PROC = threading.Lock()
+
+
+@contextmanager
+def _proc_of(host: LiveHost) -> Iterator[None]:
+    """Let psutil look at the node's /proc, which it takes from a variable of its module."""
+    import psutil
+
+    with _PROC:
+        before = psutil.PROCFS_PATH
+        psutil.PROCFS_PATH = f"{host.root}/proc"
+        psutil.process_iter.cache_clear()  # it remembers processes by pid, of whichever /proc
+        try:
+            yield
+        finally:
+            psutil.PROCFS_PATH = before
+            psutil.process_iter.cache_clear()
+
+
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
-    """Answer `run`, `processes` and `listeners`."""
+    """Answer `run` and `processes`."""
     if verb == "run":
         return cast("Json", _run(host, cast("list[str]", arguments["argv"])))
-    if verb == "processes":
-        return cast("Json", _processes(host))
-    return cast("Json", host.bounded(lambda: _listeners(host), "listing sockets"))
+    return cast("Json", _processes(host))
 
 
 def _run(host: LiveHost, argv: list[str]) -> CommandResult:
@@ -62,42 +83,17 @@ def _text(host: LiveHost, data: bytes) -> str:
 def _processes(host: LiveHost) -> list[Process]:
     import psutil
 
-    psutil.PROCFS_PATH = f"{host.root}/proc"
-    found = []
-    for process in psutil.process_iter(["pid", "ppid", "name", "cmdline"]):
-        info = process.info
-        found.append(
-            Process(
-                pid=info["pid"],
-                ppid=info["ppid"] or 0,
-                name=info["name"] or "",
-                cmdline=[host.vault.hide(word) for word in info["cmdline"] or []],
-            )
+    with _proc_of(host):
+        infos = [process.info for process in psutil.process_iter(["pid", "ppid", "name", "cmdline"])]
+    found = [
+        Process(
+            pid=info["pid"],
+            ppid=info["ppid"] or 0,
+            name=info["name"] or "",
+            cmdline=[host.vault.hide(word) for word in info["cmdline"] or []],
         )
+        for info in infos
+    ]
     if not found:
         raise HostError("Unreadable", "/proc shows no process; is it mounted?")
     return sorted(found, key=lambda process: process["pid"])
-
-
-def _listeners(host: LiveHost) -> list[Listener]:
-    import psutil
-
-    psutil.PROCFS_PATH = f"{host.root}/proc"
-    found = []
-    try:
-        connections = psutil.net_connections("inet")
-    except PermissionError:
-        raise HostError("NotPermitted", "listing sockets needs root") from None
-    for connection in connections:
-        tcp = connection.type == 1
-        if not connection.laddr or (tcp and connection.status != "LISTEN") or (not tcp and connection.raddr):
-            continue
-        found.append(
-            Listener(
-                protocol="tcp" if tcp else "udp",
-                address=connection.laddr.ip,
-                port=connection.laddr.port,
-                pid=connection.pid,
-            )
-        )
-    return sorted(found, key=lambda listener: (listener["protocol"], listener["port"], listener["address"]))
