@@ -196,10 +196,15 @@ class ResolveAnswer(TypedDict):
 
 
 class TlsAnswer(TypedDict):
-    """One TLS hello. `chain` is what was served, leaf first, PEM; nothing is verified here."""
+    """One TLS hello. `chain` is what was served, leaf first, PEM; nothing is verified here.
+
+    `client_cas` are the authorities that the server named when it asked for a client's certificate (empty: it asked for none, or
+    named none); null without a chain.
+    """
 
     peer: str | None  # ip:port that answered
     chain: list[str]
+    client_cas: list[str] | None
     failure: NetworkFailure | None
 
 

@@ -1,0 +1,145 @@
+"""The kubeconfigs on the node: which server each leads to, and what it trusts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from k8sdoctor.facts import yaml
+from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from k8sdoctor.host import Host, Json
+
+KUBELET = "/etc/kubernetes/kubelet.conf"
+BOOTSTRAP = "/etc/kubernetes/bootstrap-kubelet.conf"
+ADMIN = "/etc/kubernetes/admin.conf"
+SUPER_ADMIN = "/etc/kubernetes/super-admin.conf"  # since 1.29
+CONTROLLER_MANAGER = "/etc/kubernetes/controller-manager.conf"
+SCHEDULER = "/etc/kubernetes/scheduler.conf"
+ROOT_USER = "/root/.kube/config"
+
+# Whoever has a kubelet.conf has joined, and its bootstrap file, when one is left, is read no more
+# (kubelet --bootstrap-kubeconfig: used only where --kubeconfig's file does not exist).
+KUBEADM = (KUBELET, BOOTSTRAP, ADMIN, SUPER_ADMIN, CONTROLLER_MANAGER, SCHEDULER)
+
+
+@dataclass(frozen=True)
+class Kubeconfig:
+    """One kubeconfig by its current context.
+
+    `server` is None where the context names none. `ca` is the text of the trusted certificates, from `ca_source` (the file, or the field
+    that holds them); None means the machine's own trust store. `insecure` skips all verification. `client_certificate` is true where the user
+    shows a certificate. `problem` is a sentence when the file is malformed, or when something that it names is; the other fields then
+    hold what could be read.
+    """
+
+    path: str
+    server: str | None = None
+    ca: str | None = None
+    ca_source: str | None = None
+    insecure: bool = False
+    server_name: str | None = None
+    proxy: str | None = None
+    client_certificate: bool = False
+    problem: str | None = None
+
+    @classmethod
+    def parse(cls, host: Host, path: str, text: str) -> Self:
+        """The kubeconfig in a text; files that it names are read. Never raises."""
+        try:
+            document = yaml.mapping(text, path)
+        except yaml.YamlError as error:
+            return cls(path, problem=str(error))
+        current = yaml.string(document, "current-context")
+        if current is None:
+            return cls(path, problem=f"{path}: names no current-context")
+        context = _named(document, "contexts", "context", current)
+        if context is None:
+            return cls(path, problem=f"{path}: its current-context {current!r} is not among its contexts")
+        name = yaml.string(context, "cluster")
+        cluster = _named(document, "clusters", "cluster", name)
+        if cluster is None:
+            return cls(path, problem=f"{path}: the cluster {name!r} of context {current!r} is not among its clusters")
+        user = _named(document, "users", "user", yaml.string(context, "user")) or {}
+        ca, source, problem = _authority(host, path, cluster)
+        server = yaml.string(cluster, "server")
+        if server is None:
+            problem = f"{path}: the cluster {name!r} names no server"
+        return cls(
+            path,
+            server=server,
+            ca=ca,
+            ca_source=source,
+            insecure=cluster.get("insecure-skip-tls-verify") is True,
+            server_name=yaml.string(cluster, "tls-server-name"),
+            proxy=yaml.string(cluster, "proxy-url"),
+            client_certificate="client-certificate" in user or "client-certificate-data" in user,
+            problem=problem,
+        )
+
+
+@dataclass(frozen=True)
+class Kubeconfigs:
+    """Every kubeconfig of the node that could be read, and why others could not (path and reason)."""
+
+    files: tuple[Kubeconfig, ...]
+    unreadable: tuple[tuple[str, Unobserved], ...]
+
+    def at(self, path: str) -> Kubeconfig | None:
+        """The kubeconfig at a path."""
+        return next((file for file in self.files if file.path == path), None)
+
+    @classmethod
+    def observe(cls, host: Host, kubelet: Kubelet | Unobserved) -> Self:
+        """Read kubeadm's kubeconfigs, the kubelet's own, root's, and the one named on the command line."""
+        flags = kubelet.flags if isinstance(kubelet, Kubelet) else {}
+        given = host.given()["kubeconfig"]
+        paths = [given, flags.get("--kubeconfig"), flags.get("--bootstrap-kubeconfig"), *KUBEADM, ROOT_USER]
+        files: list[Kubeconfig] = []
+        unreadable: list[tuple[str, Unobserved]] = []
+        for path in dict.fromkeys(path for path in paths if path and path.startswith("/")):
+            try:
+                text = host.read_optional(path)
+            except HostError as error:
+                unreadable.append((path, Unobserved(error.reason, error.message)))
+                continue
+            if text is not None:
+                files.append(Kubeconfig.parse(host, path, text))
+        kubelet_conf = flags.get("--kubeconfig", KUBELET)
+        if any(file.path == kubelet_conf for file in files):
+            bootstrap = flags.get("--bootstrap-kubeconfig", BOOTSTRAP)
+            files = [file for file in files if file.path != bootstrap]
+        return cls(tuple(files), tuple(unreadable))
+
+
+def _named(document: dict[str, Json], listed: str, key: str, name: str | None) -> dict[str, Json] | None:
+    entries = document.get(listed)
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and yaml.string(entry, "name") == name:
+            found = entry.get(key)
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def _authority(host: Host, path: str, cluster: dict[str, Json]) -> tuple[str | None, str | None, str | None]:
+    """The trusted certificates, where they stand, and what is wrong with them. Inline data win over a path, as in client-go."""
+    data = yaml.string(cluster, "certificate-authority-data")
+    if data:
+        source = f"certificate-authority-data of {path}"
+        try:
+            return base64.b64decode("".join(data.split()), validate=True).decode("ascii", "replace"), source, None
+        except (binascii.Error, ValueError):
+            return "", source, f"{path}: its certificate-authority-data is not base64"
+    named = yaml.string(cluster, "certificate-authority")
+    if not named:
+        return None, None, None
+    file = named if named.startswith("/") else f"{path.rpartition('/')[0]}/{named}"
+    try:
+        return host.read(file), file, None
+    except HostError as error:
+        return "", file, f"{path}: its certificate-authority cannot be read: {error.message}"

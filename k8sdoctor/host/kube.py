@@ -1,0 +1,230 @@
+"""GET of a path of the API server, by the `kubernetes` client and a kubeconfig of the node.
+
+Nothing is written and nothing is run: inline keys are handed to the client as memory files (it would write them to `/tmp`), and a
+kubeconfig that gets its credentials from a program is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from k8sdoctor.host.base import HostError, Json, ResolveAnswer
+
+if TYPE_CHECKING:
+    from k8sdoctor.host.live import LiveHost
+
+ANSWER_LIMIT = 32 * 1024 * 1024
+"""Bytes of an answer that we are willing to hold: the pods of one node are far fewer."""
+
+SLACK = 0.5
+
+# What a kubeconfig names by path or holds as base64 (client-go clientcmd/api/v1/types.go).
+_CLUSTER_FILES = ("certificate-authority",)
+_USER_FILES = ("client-certificate", "client-key")
+
+_CLIENT_COPY = "kubectl.kubernetes.io/last-applied-configuration"  # a copy of the whole object, secrets in it included
+
+
+def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
+    """Answer `kube`."""
+    del verb
+    path, kubeconfig = cast("str", arguments["path"]), cast("str", arguments["kubeconfig"])
+    if "secrets" in path.partition("?")[0].split("/"):
+        raise HostError("NotPermitted", f"{path} holds Secrets, which are never asked for")
+    # Secrets stay inside: the text is the file's own and not what `read` shows.
+    text = host.files.read(kubeconfig)
+    with ExitStack() as memory:
+        document = _resolved(host, _minimal(text, kubeconfig), kubeconfig, memory)
+        what = f"GET {path} by {kubeconfig}"
+        body = host.bounded(
+            lambda: _get(document, path, kubeconfig, host.probe_limit), what, limit=host.probe_limit + SLACK
+        )
+    return _hidden(host, cast("Json", body))
+
+
+def _minimal(text: str, path: str) -> dict[str, Any]:
+    """The kubeconfig with its current context alone. Raises Unreadable for what cannot be used, or must not be."""
+    import yaml
+
+    try:
+        document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 -- a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise HostError("Unreadable", f"{path} is not YAML") from None
+    if not isinstance(document, dict):
+        raise HostError("Unreadable", f"{path} is no kubeconfig")
+    current = document.get("current-context")
+    context = _named(document, "contexts", "context", current, path)
+    cluster = dict(_named(document, "clusters", "cluster", context.get("cluster"), path))
+    user = dict(_named(document, "users", "user", context.get("user"), path)) if context.get("user") else {}
+    for key in ("exec", "auth-provider"):
+        if user.get(key):
+            raise HostError(
+                "Unreadable",
+                f"{path} gets its credentials by {key}, a program that we do not run; name another by --kubeconfig",
+            )
+    if not isinstance(cluster.get("server"), str):
+        raise HostError("Unreadable", f"{path} names no server")
+    return {"cluster": cluster, "user": user}
+
+
+def _named(document: dict[str, Any], listed: str, key: str, name: object, path: str) -> dict[str, Any]:
+    entries = document.get(listed)
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(key), dict):
+            return cast("dict[str, Any]", entry[key])
+    raise HostError("Unreadable", f"{path} has no {key} named {name!r}")
+
+
+def _resolved(host: LiveHost, parts: dict[str, Any], path: str, memory: ExitStack) -> dict[str, Any]:
+    """A kubeconfig whose paths lead below the root, whose inline data lie in memory files, and whose server is an address."""
+    cluster, user = parts["cluster"], parts["user"]
+    for section, names in ((cluster, _CLUSTER_FILES), (user, _USER_FILES)):
+        for name in names:
+            inline, named = section.pop(f"{name}-data", None), section.pop(name, None)
+            if inline:  # client-go: data overrides the path
+                section[name] = _memory_file(inline, f"{name}-data of {path}", memory)
+            elif named:
+                text = host.files.read(_beside(path, str(named)))  # raises what keeps us from it
+                section[name] = _memory_file(base64.b64encode(text.encode()), str(named), memory)
+    if user.get("tokenFile"):
+        user["token"] = host.files.read(_beside(path, str(user.pop("tokenFile")))).strip()
+    if host.root:
+        _resolve_server(host, cluster)
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "node",
+        "contexts": [{"name": "node", "context": {"cluster": "node", "user": "node"}}],
+        "clusters": [{"name": "node", "cluster": cluster}],
+        "users": [{"name": "node", "user": user}],
+    }
+
+
+def _beside(kubeconfig: str, path: str) -> str:
+    """A path of a kubeconfig is relative to the kubeconfig's own folder."""
+    return path if path.startswith("/") else f"{kubeconfig.rpartition('/')[0]}/{path}"
+
+
+def _memory_file(data: str | bytes, what: str, memory: ExitStack) -> str:
+    try:
+        content = base64.b64decode(data, validate=False)
+    except (binascii.Error, ValueError, TypeError):
+        raise HostError("Unreadable", f"the {what} is not base64") from None
+    descriptor = os.memfd_create("kubeconfig", os.MFD_CLOEXEC)
+    memory.callback(os.close, descriptor)
+    os.write(descriptor, content)
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _resolve_server(host: LiveHost, cluster: dict[str, Any]) -> None:
+    """Another root has a resolver of its own (its hosts file), so the name is resolved there and kept for the certificate."""
+    parts = urlsplit(cluster["server"])
+    name = parts.hostname or ""
+    if not name or name.replace(".", "").isdigit() or ":" in name:
+        return
+    found = cast("ResolveAnswer", host.ask("resolve", {"name": name}))
+    if not found["addresses"]:
+        raise HostError("Unreadable", f"{name} was not resolved: {found['error'] or 'the resolver knows no address'}")
+    address = found["addresses"][0]
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    cluster["server"] = f"{parts.scheme}://{f'[{address}]' if ':' in address else address}:{port}{parts.path}"
+    cluster.setdefault("tls-server-name", name)
+
+
+def _get(document: dict[str, Any], path: str, kubeconfig: str, limit: float) -> Json:
+    deadline = time.monotonic() + limit
+    import urllib3
+    from kubernetes.client import Configuration
+    from kubernetes.config import ConfigException, new_client_from_config_dict
+
+    configuration = Configuration()
+    configuration.proxy = None  # the shell's proxy is not the node's; a kubeconfig's own `proxy-url` is set below
+    configuration.no_proxy = None
+    try:
+        client = new_client_from_config_dict(  # type: ignore[no-untyped-call] # the client is typed in part only
+            document, persist_config=False, client_configuration=configuration
+        )
+    except (ConfigException, ValueError, TypeError, OSError, urllib3.exceptions.HTTPError) as error:
+        raise HostError("Unreadable", f"{kubeconfig} cannot be used: {_words(error)}") from None
+    settings = cast("dict[str, dict[str, str]]", configuration.auth_settings()).values()
+    headers = {"Accept": "application/json", "User-Agent": "k8sdoctor"} | {
+        setting["key"]: setting["value"] for setting in settings if setting["in"] == "header"
+    }
+    # The client's own pool, with its trust and credentials, but no retries: a fault is what we are looking for.
+    pool = client.rest_client.pool_manager
+    try:
+        reply = pool.request(
+            "GET",
+            configuration.host + path,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            timeout=urllib3.Timeout(total=max(deadline - time.monotonic(), 0.1)),
+        )
+        try:
+            return _body(reply, path, configuration.host, deadline)
+        finally:
+            reply.release_conn()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise HostError(
+            "Unreadable", f"the API server at {configuration.host} ({kubeconfig}) did not answer: {_words(error)}"
+        ) from None
+    finally:
+        pool.clear()
+
+
+def _body(reply: Any, path: str, server: str, deadline: float) -> Json:
+    data = b""
+    for chunk in reply.stream(65536):
+        data += chunk
+        if len(data) > ANSWER_LIMIT:
+            raise HostError("Unreadable", f"{server}{path} answered more than {ANSWER_LIMIT // 1024 // 1024} MiB")
+        if time.monotonic() > deadline:
+            raise HostError("Unreadable", f"{server}{path} drips: its answer was not complete in time")
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    said = document.get("message") if isinstance(document, dict) else None
+    words = str(said or data[:200].decode("utf-8", "replace"))
+    match reply.status:
+        case 200 if isinstance(document, dict):
+            return cast("Json", document)
+        case 401 | 403:
+            raise HostError("NotPermitted", f"{server}{path} answered {reply.status}: {words}")
+        case 404:
+            raise HostError("NotFound", f"{server}{path} answered 404: {words}")
+        case _:
+            raise HostError("Unreadable", f"{server}{path} answered {reply.status} and no JSON object: {words}")
+
+
+def _words(error: BaseException) -> str:
+    """The innermost cause, for urllib3 wraps an error several times."""
+    while True:
+        inner = getattr(error, "reason", None) or error.__cause__
+        if not isinstance(inner, BaseException):
+            return " ".join(str(error).split()) or type(error).__name__
+        error = inner
+
+
+def _hidden(host: LiveHost, value: Json) -> Json:
+    """The value without secrets: those that look like one, environment variables with a telling name, and copies of the whole object."""
+    if isinstance(value, str):
+        return host.vault.hide(value)
+    if isinstance(value, list):
+        return [_hidden(host, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _hidden(host, item) for key, item in value.items() if key not in ("managedFields", _CLIENT_COPY)}
+    name, text = kept.get("name"), kept.get("value")
+    if isinstance(name, str) and isinstance(text, str) and host.vault.hide(f"{name}: x") != f"{name}: x":
+        kept["value"] = host.vault.hide_value(text)
+    return cast("Json", kept)
