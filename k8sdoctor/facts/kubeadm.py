@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import versions, yaml
+from k8sdoctor.facts.api_access import ApiAccess
+from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ PLACEHOLDER_ADDRESS = "1.2.3.4"
 
 @dataclass(frozen=True)
 class KubeadmConfig:
-    """The fields of kubeadm's documents (v1beta2 to v1beta4) that checks use; what was not said is None or empty.
+    """What is planned: the configuration given by `--config`.
+
+    The fields of kubeadm's documents (v1beta2 to v1beta4) that checks use; what was not said is None or empty.
 
     `source` is None when there is no configuration at all. `problem` is a sentence when it could not be parsed. `joins` is true
     with a JoinConfiguration.
@@ -85,6 +89,24 @@ class KubeadmConfig:
             joins="JoinConfiguration" in kinds,
             discovery_endpoint=yaml.string(join, "discovery", "bootstrapToken", "apiServerEndpoint"),
         )
+
+
+@dataclass(frozen=True)
+class ClusterKubeadmConfig:
+    """What kubeadm was told when the cluster was made: its ConfigMap `kubeadm-config`, which every node may read."""
+
+    config: KubeadmConfig
+
+    @classmethod
+    def observe(cls, host: Host, access: ApiAccess) -> Self:
+        """Ask the API server. Raises the reason why it cannot be asked, NotFound where kubeadm did not make the cluster."""
+        if access.kubeconfig is None:
+            problem = access.problem or Unobserved("NotFound", "no kubeconfig works here")
+            raise HostError(problem.reason, problem.message)
+        path = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
+        found = host.kube(path, kubeconfig=access.kubeconfig)
+        text = yaml.string(found, "data", "ClusterConfiguration") or ""
+        return cls(KubeadmConfig.parse(text, "ConfigMap kube-system/kubeadm-config"))
 
 
 @dataclass(frozen=True)

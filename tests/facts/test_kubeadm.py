@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.api_access import ApiAccess
+from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.testing import FakeHost, HostError
 
 INIT = """\
 apiVersion: kubeadm.k8s.io/{version}
@@ -75,3 +78,20 @@ def test_fields_of_a_wrong_kind_are_taken_as_not_said() -> None:
     config = KubeadmConfig.parse("kind: ClusterConfiguration\nnetworking: [1]\napiServer: x\n", "kubeadm.yaml")
 
     assert (config.problem, config.pod_subnets, config.cert_sans) == (None, (), ())
+
+
+def test_the_cluster_s_own_configuration_comes_from_its_config_map() -> None:
+    text = INIT.format(version="v1beta4").partition("---\n")[2]
+    host = FakeHost(kube=lambda **_: {"data": {"ClusterConfiguration": text}})
+
+    config = ClusterKubeadmConfig.observe(host, ApiAccess("/etc/kubernetes/admin.conf", None)).config
+
+    assert config.source == "ConfigMap kube-system/kubeadm-config"
+    assert config.control_plane_endpoint == "api.example:6443"
+
+
+def test_without_access_the_reason_is_that_of_the_access() -> None:
+    with pytest.raises(HostError) as caught:
+        ClusterKubeadmConfig.observe(FakeHost(), ApiAccess(None, Unobserved("Offline", "--offline was given")))
+
+    assert caught.value.reason == "Offline"
