@@ -1,0 +1,28 @@
+"""The recorded, healthy control plane comes out healthy."""
+
+from __future__ import annotations
+
+from k8sdoctor import registry
+from k8sdoctor.finding import Status
+from k8sdoctor.testing import report_of
+from tests.control_plane import control_plane
+
+
+def test_a_healthy_control_plane_gives_no_fail_no_warning_and_nothing_unknown() -> None:
+    report = report_of(control_plane(), *registry.load().checks)
+
+    assert len(report.results) >= 6
+    assert [entry.error for entry in report.broken] == []
+    assert [
+        (result.check, finding.reason, finding.message)
+        for result in report.results
+        for finding in result.findings
+        if finding.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
+    ] == []
+    assert (report.profile, report.stage) == ("control-plane", "control-plane")
+
+
+def test_each_check_of_a_healthy_control_plane_passes_and_none_merely_skips() -> None:
+    report = report_of(control_plane(), *registry.load().checks)
+
+    assert {result.check: str(result.status) for result in report.results if result.status is not Status.PASS} == {}
