@@ -98,6 +98,16 @@ class ContainerdConfig:
     """What the running daemon holds (CRI status, 1.x only): `sandboxImage`, `registry`, …; empty when it does not tell."""
 
     @property
+    def sandbox_image(self) -> str:
+        """The image that the daemon uses: what it says itself, else what is written, else its built-in default."""
+        return _held_image(self.running) or self.written_image
+
+    @property
+    def written_image(self) -> str:
+        """The image that the files mean."""
+        return self.sandbox.value if self.sandbox is not None else default_sandbox_image(self.version)
+
+    @property
     def table(self) -> str:
         """The name of the plugin table whose image settings this release reads from a file like the main one."""
         if self.version >= (2, 0, 0):
@@ -125,9 +135,6 @@ class ContainerdConfig:
     @property
     def config_path(self) -> str:
         """The value of `registry.config_path` that counts, empty when hosts.toml files are not read at all."""
-        told = self.running.get("registry")
-        if isinstance(told, dict) and isinstance(told.get("configPath"), str):
-            return str(told["configPath"])
         found = toml.setting(self.registry, "config_path")
         written = toml.text_of(found)
         if written:
@@ -219,6 +226,14 @@ class ContainerdConfig:
             problems.append(ConfigProblem(sandbox.path, sandbox.line, f"{sandbox.key} is not a string"))
             sandbox = None
         problems += _conflicts(merged.images, version)
+        vain = [*ignored(loaded.files, merged, version)]
+        if running:
+            if (held := _held_image(running)) and sandbox is not None and sandbox.value and held != sandbox.value:
+                vain.append(_not_loaded(sandbox, held))
+            registry = running.get("registry")
+            if isinstance(registry, dict):
+                written = toml.table(merged.images, "registry")
+                merged.images = {**merged.images, "registry": _held_registry(written, registry, vain)}
         return cls(
             version=version,
             path=path,
@@ -228,10 +243,59 @@ class ContainerdConfig:
             network=merged.network,
             sandbox=sandbox if sandbox is not None and sandbox.value else None,
             problems=tuple(problems),
-            ignored=tuple(ignored(loaded.files, merged, version)),
+            ignored=tuple(vain),
             disabled=next((found for found in merged.disabled if _disables_cri(found, version)), None),
             running=dict(running or {}),
         )
+
+
+_STATUS = "CRI status"
+
+
+def _held_image(running: Mapping[str, Any]) -> str | None:
+    held = running.get("sandboxImage")
+    return held if isinstance(held, str) and held else None
+
+
+def _held_registry(written: Tree, held: Mapping[str, Any], vain: list[IgnoredSetting]) -> Tree:
+    """The registry table as the running daemon holds it, each value with its place in the files where it is the same there.
+
+    What the files say and the daemon does not hold goes to `vain`.
+    """
+    mirrors = held.get("mirrors") or {}
+    told: Tree = {
+        "config_path": _held("config_path", held.get("configPath") or "", toml.setting(written, "config_path")),
+        "mirrors": {
+            name: {
+                "endpoint": _held(
+                    f'mirrors."{name}".endpoint',
+                    list((inner or {}).get("endpoint") or []),
+                    toml.setting(written, "mirrors", name, "endpoint"),
+                )
+            }
+            for name, inner in mirrors.items()
+        },
+    }
+    for key in ("config_path", "mirrors"):
+        for found in leaves(written.get(key)):
+            counting = toml.setting(told, *found.keys[3:])
+            if found.value and (counting is None or counting.value != found.value):
+                vain.append(_not_loaded(found, counting.value if counting is not None else ""))
+    return {**written, **told}
+
+
+def _held(key: str, value: Any, written: Setting | None) -> Setting:
+    if written is not None and written.value == value:
+        return written
+    return toml.Setting(value, _STATUS, ("registry", key), None)
+
+
+def _not_loaded(found: Setting, held: Any) -> IgnoredSetting:
+    def shown(value: Any) -> str:
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    why = f"the running containerd still holds {shown(held) or 'nothing there'}: it was not restarted since this was written"
+    return IgnoredSetting("not-loaded", found.key, shown(found.value), found.source, why, found.key)
 
 
 def _is(tree: Tree, key: str, *, value: object) -> bool:

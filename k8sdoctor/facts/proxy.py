@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from k8sdoctor.host import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,22 @@ class ProxyEnvironment:
     """`/proc/812/environ`, or the unit file that sets them."""
     problem: str | None = None
     """Why the environment could not be read: what is here is then not all."""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str], source: str) -> Self:
+        """From a process's environment: upper case counts before lower case, as in Go."""
+        http, https, no_proxy = (
+            variables.get(name) or variables.get(name.lower()) or None
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+        )
+        return cls(http, https, no_proxy, source if http or https else "not set")
+
+    @classmethod
+    def of_process(cls, host: Host, pid: int) -> Self:
+        """Of a process that runs. Raises NotPermitted, NotFound."""
+        path = f"/proc/{pid}/environ"
+        pairs = (entry.partition("=") for entry in host.read(path).split("\0"))
+        return cls.of({name: value for name, _, value in pairs}, path)
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for a URL, or None where the connection is direct (golang.org/x/net/http/httpproxy).

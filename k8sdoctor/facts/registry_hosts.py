@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- resolved at run time
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
+from k8sdoctor.facts.containerd import ContainerdConfig
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
+from k8sdoctor.facts.runtime import Runtime
+from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.settings import IgnoredSetting
+from k8sdoctor.facts.systemd_unit import UnitEnvironment
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from k8sdoctor.host import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,6 @@ class Stopper:
     kind: Literal[
         "ca-unreadable",
         "client-certificate-unreadable",
-        "config-conflict",
-        "config-invalid",
         "blocked",
         "policy",
         "no-host",
@@ -117,3 +124,52 @@ class RegistryHosts:
     def ca_problems(self) -> tuple[Stopper, ...]:
         """The certificate files that the runtime cannot load."""
         return tuple(stopper for stopper in self.stoppers if stopper.kind.endswith("-unreadable"))
+
+    @classmethod
+    def observe(
+        cls,
+        host: Host,
+        image: SandboxImage,
+        runtime: Runtime,
+        containerd: ContainerdConfig | Unobserved,
+    ) -> RegistryHosts:
+        """Read what the runtime that runs here reads. Raises NotFound when the image has no proper name, NotPermitted."""
+        from k8sdoctor.facts import containerd_hosts
+
+        if image.reference is None:
+            raise HostError("NotFound", f"{image.image!r} is no name of an image, so nobody can be asked for it")
+        if isinstance(containerd, ContainerdConfig):
+            found = containerd_hosts.chain(host, containerd, image.reference)
+            vain = tuple(one for one in containerd.ignored if "registry" in one.key)
+        else:
+            raise HostError("NotFound", "the runtime's configuration is not known")
+        proxy, stale = _proxy(host, runtime.pid, runtime.unit)
+        return replace(found, ignored=(*vain, *found.ignored, *stale), proxy=proxy)
+
+
+def _proxy(host: Host, pid: int | None, unit: str) -> tuple[ProxyEnvironment, tuple[IgnoredSetting, ...]]:
+    """The proxy of the process that pulls, and what its unit says by now that the process does not have."""
+    problem: str | None = None
+    try:
+        planned = UnitEnvironment.read(host, unit)
+    except HostError as error:
+        planned, problem = UnitEnvironment(), error.message
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    wanted = ProxyEnvironment.of(planned.variables, "")
+    sources = [planned.sources[name] for name in (*names, *map(str.lower, names)) if name in planned.variables]
+    wanted = replace(wanted, source=", ".join(dict.fromkeys(sources)) or "not set", problem=problem)
+    if pid is None:
+        return wanted, ()
+    try:
+        held = ProxyEnvironment.of_process(host, pid)
+    except HostError as error:
+        return replace(wanted, problem=error.message), ()
+    stale = []
+    for name, planned_value, value in zip(
+        names, (wanted.http, wanted.https, wanted.no_proxy), (held.http, held.https, held.no_proxy), strict=True
+    ):
+        if planned_value and planned_value != value:
+            source = planned.sources.get(name) or planned.sources[name.lower()]
+            why = f"the running {unit} (pid {pid}) has {value or 'none'}: it was not restarted since this was written"
+            stale.append(IgnoredSetting("not-loaded", name, planned_value, source, why))
+    return held, tuple(stale)

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
+from k8sdoctor.facts import versions
+from k8sdoctor.facts.containerd import ContainerdConfig
 from k8sdoctor.facts.image_reference import ImageReference
+from k8sdoctor.facts.kubeadm import KubeadmBinary, KubeadmConfig
+from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.facts.versions import Version
+    from k8sdoctor.host import Host, Json
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +58,133 @@ class SandboxImage:
     """The image that the files name when the running daemon holds another one: it was not restarted since."""
     pinned: tuple[str, ...] = ()
     """Names of images that the runtime pins (containerd 2.x pins its sandbox image)."""
+
+    @classmethod
+    def observe(  # noqa: PLR0913, PLR0917 -- whoever has a say in it
+        cls,
+        host: Host,
+        runtime: Runtime,
+        containerd: ContainerdConfig | Unobserved,
+        kubelet: Kubelet | Unobserved,
+        kubeadm: KubeadmConfig | Unobserved,
+        program: KubeadmBinary | Unobserved,
+    ) -> Self:
+        """Ask the configuration of the runtime that runs here. Raises NotFound without one, and what kept it from being read."""
+        wishes = tuple(_wishes(kubelet, kubeadm, program))
+        if runtime.kind == "containerd":
+            return cls._of_containerd(host, runtime, _observed(containerd), wishes)
+        raise HostError("NotFound", "no container runtime was found, so nobody would pull a sandbox image")
+
+    @classmethod
+    def _of_containerd(cls, host: Host, runtime: Runtime, config: ContainerdConfig, wishes: tuple[Wish, ...]) -> Self:
+        image = config.sandbox_image
+        source = f"built-in default of {runtime.label}"
+        if config.sandbox is not None and config.sandbox.value == image:
+            source = config.sandbox.source
+        elif config.running and image != config.written_image:
+            source = f"CRI status of {runtime.label} (config.sandboxImage)"
+        problems = config.problems
+        if config.disabled is not None:
+            found = config.disabled
+            names = ", ".join(f'"{name}"' for name in found.value)
+            message = f"disabled_plugins = [{names}] switches CRI off, so kubelet finds no runtime"
+            problems += (ConfigProblem(found.path, found.line, message),)
+        return cls(
+            image=image,
+            reference=_reference(image),
+            source=source,
+            runtime="containerd",
+            runtime_version=runtime.version_text,
+            config_path=config.path,
+            key=config.sandbox_key,
+            default=source.startswith("built-in"),
+            ignored=tuple(one for one in config.ignored if "registry" not in one.key),
+            wishes=wishes,
+            problems=problems,
+            on_disk=config.written_image if config.written_image != image else None,
+            pinned=_pinned(host, runtime),
+        )
+
+
+def _observed(config: T | Unobserved) -> T:
+    """The configuration, or the error that kept it from being read."""
+    if isinstance(config, Unobserved):
+        raise HostError(config.reason, config.message)
+    return config
+
+
+def _reference(image: str) -> ImageReference | None:
+    try:
+        return ImageReference.parse(image)
+    except ValueError:
+        return None
+
+
+def _pinned(host: Host, runtime: Runtime) -> tuple[str, ...]:
+    """The images that the runtime says it keeps; containerd 2.x and CRI-O pin their sandbox image, kubelet reads it from there."""
+    if not runtime.reachable or runtime.endpoint is None:
+        return ()
+    try:
+        images = host.cri(runtime.endpoint, "ImageService/ListImages").get("images")
+    except HostError:
+        return ()
+    found = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
+    tags = [tag for image in found if image.get("pinned") for tag in _list(image.get("repo_tags"))]
+    return tuple(str(tag) for tag in tags)
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+# kubeadm's own pause image by minor release (`PauseVersion` in cmd/kubeadm/app/constants/constants.go).
+_PAUSE_BY_MINOR = {
+    18: "3.2",
+    19: "3.2",
+    20: "3.2",
+    21: "3.4.1",
+    22: "3.5",
+    23: "3.6",
+    24: "3.7",
+    25: "3.8",
+    **dict.fromkeys(range(26, 31), "3.9"),
+    **dict.fromkeys(range(31, 34), "3.10"),
+    **dict.fromkeys(range(34, 36), "3.10.1"),
+    **dict.fromkeys(range(36, 38), "3.10.2"),
+}
+
+# From these on kubeadm's images come from registry.k8s.io; 1.25 had it from the start, the others with the patches of December 2022
+# (kubernetes.io/blog/2022/11/28/registry-k8s-io-faster-cheaper-ga).
+_NEW_REGISTRY = {22: 17, 23: 15, 24: 9}
+_NEW_REGISTRY_MINOR = 25
+
+
+def kubeadm_pause_image(version: Version, repository: str | None) -> str | None:
+    """The pause image that this kubeadm pulls; None for a release that we do not know.
+
+    >>> kubeadm_pause_image((1, 30, 2), None)
+    'registry.k8s.io/pause:3.9'
+    >>> kubeadm_pause_image((1, 23, 14), None)
+    'k8s.gcr.io/pause:3.6'
+    """
+    tag = _PAUSE_BY_MINOR.get(version[1]) if version[0] == 1 else None
+    if tag is None:
+        return None
+    new = version[1] >= _NEW_REGISTRY_MINOR or version[2] >= _NEW_REGISTRY.get(version[1], version[2] + 1)
+    return f"{repository or ('registry.k8s.io' if new else 'k8s.gcr.io')}/pause:{tag}"
+
+
+def _wishes(
+    kubelet: Kubelet | Unobserved, kubeadm: KubeadmConfig | Unobserved, program: KubeadmBinary | Unobserved
+) -> Iterator[Wish]:
+    if isinstance(program, KubeadmBinary) and program.version is not None:
+        config = kubeadm if isinstance(kubeadm, KubeadmConfig) else KubeadmConfig()
+        image = kubeadm_pause_image(program.version, config.image_repository)
+        if image is not None:
+            source = f"kubeadm {versions.text(program.version)}"
+            if config.image_repository:
+                source += f", imageRepository of {config.source}"
+            yield Wish("kubeadm", image, source)
+    if isinstance(kubelet, Kubelet) and kubelet.pause_image_flag:
+        flag = "--pod-infra-container-image"
+        yield Wish("kubelet", kubelet.pause_image_flag, f"{flag} ({kubelet.flag_sources.get(flag, 'kubelet')})")
