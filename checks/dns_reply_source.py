@@ -161,6 +161,25 @@ def answer_to(outcome: DnsOutcome) -> DnsReply | None:
     return next((one for one in outcome["replies"] if one["matches"] and _source(one) == asked), None)
 
 
+def is_peculiar(exchange: Exchange, exchanges: Iterable[Exchange]) -> bool:
+    """Whether a pod alone is cut off, while another in the same place is answered: a network policy may want it so."""
+
+    def cut_off(one: Exchange) -> bool:
+        return not one.strays and (
+            len(one.unanswered) == len(one.udp) or (bool(one.tcp) and len(one.tcp_failed) == len(one.tcp))
+        )
+
+    def bridge(one: Exchange) -> str | None:
+        return one.view.pod.bridge if one.view.pod else None
+
+    return cut_off(exchange) and any(
+        other.address == exchange.address
+        and bridge(other) == bridge(exchange)
+        and not (cut_off(other) or other.strays or other.unanswered or other.tcp_failed)
+        for other in exchanges
+    )
+
+
 def _stray(outcome: DnsOutcome) -> DnsReply | None:
     return next((one for one in outcome["replies"] if one["matches"]), None)
 
@@ -181,6 +200,8 @@ class _Judge:
     def findings(self) -> Iterator[Finding]:
         causes: dict[tuple[str, ...], list[Exchange]] = {}
         for exchange in self.exchanges:
+            if is_peculiar(exchange, self.exchanges):
+                continue
             for cause in self._causes(exchange):
                 causes.setdefault(cause, []).append(exchange)
         for cause, exchanges in causes.items():
@@ -199,9 +220,13 @@ class _Judge:
             return
         if len(exchange.unanswered) == len(exchange.udp):
             yield ("TcpOnly",)
+        elif exchange.tcp and len(exchange.tcp_failed) == len(exchange.tcp):
+            yield ("UdpOnly",)
+        elif exchange.view.own:
+            pass  # what a server sends to the service may come back to itself, and be lost on a bridge without hairpin
         elif exchange.tcp_failed and not exchange.unanswered:
             yield ("UdpOnly",)
-        elif exchange.unanswered and not exchange.view.own:  # what a server sends to itself may be lost on a bridge
+        elif exchange.unanswered:
             yield ("RepliesLost",) if len(exchange.unanswered) == 1 and not exchange.tcp_failed else ("NoReply", "some")
         yield from self._rcodes(exchange)
         if any(answer["seconds"] > SLOW for outcome in exchange.udp if (answer := answer_to(outcome))):
@@ -384,8 +409,12 @@ def _times(count: int, total: int) -> str:
 
 
 def _all_good(exchanges: Sequence[Exchange], dns: ClusterDns) -> str:
-    count = sum(len(each.answers) for each in exchanges)
-    text = f"{_addresses(exchanges)} answered {_pods(exchanges)} {count} times, over UDP and TCP, always from the address asked."
+    alone = [each for each in exchanges if is_peculiar(each, exchanges)]
+    answered = [each for each in exchanges if each not in alone]
+    count = sum(len(each.answers) for each in answered)
+    text = f"{_addresses(answered)} answered {_pods(answered)} {count} times, over UDP and TCP, always from the address asked."
+    if alone:
+        text += f" ({_pods(alone)} alone is not answered throughout, as when a network policy forbids it.)"
     if dns.complete and not dns.backends:
         return f"{text} (The API server lists no DNS server that is ready.)"
     return text

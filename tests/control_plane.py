@@ -260,7 +260,9 @@ def dns(queries: list[Any], netns: str | None) -> list[dict[str, Any]]:
                     "answers": ["10.96.0.1"],
                 }
             ],
+            "dropped": 0,
             "error": None,
+            "offender": None,
             "seconds": 0.001,
         }
         for query in queries

@@ -93,10 +93,10 @@ class ClusterDns:
         written = _written(host, namespaces)
         told = _of_kubelet(kubelet) or [DnsAddress(address, source) for address, source in written.servers]
         found = _ask_api(host, access, [one.address for one in told], problems)
-        addresses = {ip_address(one.address): one for one in (*told, *found.addresses)}
+        addresses = _merged([*told, *found.addresses])
         domain, domain_source = _domain(kubelet, written, kubeadm)
         return cls(
-            addresses=tuple(addresses.values())[:MOST_ADDRESSES],
+            addresses=tuple(addresses),
             domain=domain,
             domain_source=domain_source,
             service=found.service,
@@ -104,9 +104,18 @@ class ClusterDns:
                 _with_local(found.backends, namespaces) if found.complete else _on_this_node(host, namespaces)
             ),
             complete=found.complete,
-            on_node=_on_node(host, list(addresses.values()), problems),
+            on_node=_on_node(host, addresses, problems),
             problems=tuple(problems),
         )
+
+
+def _merged(addresses: Iterable[DnsAddress]) -> list[DnsAddress]:
+    """Each address once, with all who told of it."""
+    sources: dict[str, list[str]] = {}
+    for one in addresses:
+        sources.setdefault(one.address, []).append(one.source)
+    merged = [DnsAddress(address, "; ".join(dict.fromkeys(told))) for address, told in sources.items()]
+    return merged[:MOST_ADDRESSES]
 
 
 # -- what the node's files say -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
@@ -15,7 +16,7 @@ from k8sdoctor.host import HostError
 from k8sdoctor.host.base import DnsQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Literal
 
     from k8sdoctor.host import Host
@@ -92,25 +93,36 @@ class DnsReplies:
 def choose_pods(pods: PodNamespaces, dns: ClusterDns) -> list[View]:
     """A few pods to ask from: none of the DNS servers where others are there, and from each bridge one before a second.
 
-    Bridges that carry a DNS server of this node come first, for there a reply can take a short cut. A DNS server's own pod is
-    the last resort: it cannot see its own replies take one, but those of its twin.
+    Bridges that carry a DNS server of this node come first, for there a reply can take a short cut. On a bridge, pods of the DNS
+    servers' own namespace come first, then one of each other: a network policy may forbid a whole namespace to ask. A DNS server's
+    own pod is the last resort: it cannot see its own replies take the short cut, but those of its twin.
     """
-
-    def serves(pod: PodNamespace) -> bool:
-        return any(dns.backend(address) for address in pod.addresses)
-
-    others = [pod for pod in pods.namespaces if pod.addresses and not serves(pod)]
-    own = [pod for pod in pods.namespaces if pod.addresses and serves(pod)]
+    usable = [pod for pod in pods.namespaces if pod.addresses]
+    own = [pod for pod in usable if any(dns.backend(address) for address in pod.addresses)]
+    others = [pod for pod in usable if pod not in own]
     if not others and not {backend.name for backend in dns.backends} - {own[0].name if own else ""}:
         return []  # a server that can only ask itself shows nothing
-    with_server = {pod.bridge for pod in own if pod.bridge}
-    ranked: list[tuple[int, bool, bool, str, PodNamespace]] = []
-    count: dict[str | None, int] = {}
-    for pod in others or own:
-        count[pod.bridge] = count.get(pod.bridge, 0) + 1
-        ranked.append((count[pod.bridge], pod.bridge not in with_server, pod.bridge is None, pod.name, pod))
-    ranked.sort(key=lambda rank: rank[:4])
-    return [View(pod, own=not others) for *_, pod in ranked[:MOST_PODS]]
+    homes = {_namespace(backend.name) for backend in dns.backends}
+    with_server = {pod.bridge for pod in own}
+    spread = _spread(others or own, lambda pod: (pod.bridge, _namespace(pod.name)))
+    spread.sort(key=lambda ranked: (ranked[0], _namespace(ranked[1].name) not in homes, ranked[1].name))
+    by_bridge = _spread([pod for _, pod in spread], lambda pod: pod.bridge)
+    by_bridge.sort(key=lambda ranked: (ranked[0], ranked[1].bridge not in with_server, ranked[1].bridge is None))
+    return [View(pod, own=not others) for _, pod in by_bridge[:MOST_PODS]]
+
+
+def _spread(pods: Sequence[PodNamespace], kind: Callable[[PodNamespace], object]) -> list[tuple[int, PodNamespace]]:
+    """Each pod with the number of those of its kind before it."""
+    counts: Counter[object] = Counter()
+    ranked = []
+    for pod in pods:
+        ranked.append((counts[kind(pod)], pod))
+        counts[kind(pod)] += 1
+    return ranked
+
+
+def _namespace(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def queries_for(backends: int | None) -> int:

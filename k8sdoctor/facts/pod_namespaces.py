@@ -210,8 +210,15 @@ def _named_by_runtime(host: Host, sandboxes: PodSandboxes, node: _Node, problems
 
 def _entry(host: Host, sandbox: Sandbox) -> tuple[str | None, int | None]:
     """Where one enters a sandbox's namespace: the path that the runtime bound, else its process's."""
-    for path in (sandbox.netns_path, f"/proc/{sandbox.pid}/ns/net" if sandbox.pid else None):
-        if path and (inode := _inode(host, path)) is not None:
+    paths = []
+    if sandbox.netns_path:
+        # containerd says /var/run, which is a link to /run wherever the two are not the same folder.
+        paths = [re.sub(r"^/var/run/", "/run/", sandbox.netns_path), sandbox.netns_path]
+    if sandbox.pid:
+        paths.append(f"/proc/{sandbox.pid}/ns/net")
+    for path in paths:
+        inode = _inode(host, path)
+        if inode is not None:
             return path, inode
     return None, None
 
