@@ -215,6 +215,16 @@ def test_secrets_do_not_leave_the_host(tmp_path: Path) -> None:
     assert "REDACTED-1" in answer
 
 
+def test_a_secret_in_json_that_is_quoted_inside_json_does_not_leave_the_host(tmp_path: Path) -> None:
+    source = json.dumps({"name": "n", "plugins": [{"type": "x", "password": "hunter2hunter2"}]})
+    cniconfig = {"Networks": [{"Config": {"Name": "n", "Source": source}}]}
+    with runtime(tmp_path / "s", {"RuntimeService/Status": lambda _: {"info": {"cniconfig": json.dumps(cniconfig)}}}):
+        answer: Any = LiveHost().cri(f"{tmp_path}/s", "RuntimeService/Status", {"verbose": True})
+
+    held = json.loads(answer["info"]["cniconfig"])["Networks"][0]["Config"]["Source"]
+    assert json.loads(held)["plugins"] == [{"type": "x", "password": "REDACTED-1"}]
+
+
 def test_of_a_sandbox_only_process_and_network_are_kept(tmp_path: Path) -> None:
     namespaces = [{"type": "network", "path": "/var/run/netns/cni-1"}]
     spec = {"process": {"env": ["DB=opensesame"]}, "linux": {"namespaces": namespaces}}

@@ -1,0 +1,60 @@
+"""The pod subnets that the cluster was told: by kubeadm's configuration, and by the controller manager's own flags."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from k8sdoctor.facts import yaml
+from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.processes import flag
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from k8sdoctor.facts.cni_network import Subnet
+    from k8sdoctor.host import Host
+
+CONTROLLER_MANAGER = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
+
+
+@dataclass(frozen=True)
+class PodSubnets:
+    """Each pod subnet with where it is written; none when nobody says."""
+
+    subnets: tuple[tuple[Subnet, str], ...] = ()
+
+    @classmethod
+    def observe(cls, host: Host, kubeadm: KubeadmConfig | Unobserved) -> Self:
+        """Read what there is. Never raises: what cannot be read says nothing about subnets."""
+        found: dict[Subnet, str] = {}
+        if isinstance(kubeadm, KubeadmConfig):
+            for text in kubeadm.pod_subnets:
+                _add(found, text, f"podSubnet in {kubeadm.source}")
+        for text in _cluster_cidr(host).split(","):
+            _add(found, text, f"--cluster-cidr in {CONTROLLER_MANAGER}")
+        return cls(tuple(found.items()))
+
+
+def _add(found: dict[Subnet, str], text: str, source: str) -> None:
+    try:
+        found.setdefault(ipaddress.ip_network(text.strip(), strict=False), source)
+    except ValueError:
+        return
+
+
+def _cluster_cidr(host: Host) -> str:
+    try:
+        text = host.read_optional(CONTROLLER_MANAGER)
+        manifest = yaml.mapping(text or "", CONTROLLER_MANAGER)
+    except (HostError, yaml.YamlError):
+        return ""
+    spec = manifest.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    for container in containers if isinstance(containers, list) else []:
+        if isinstance(container, dict):
+            words = (*yaml.strings(container, "command"), *yaml.strings(container, "args"))
+            if found := flag(words, "--cluster-cidr"):
+                return found
+    return ""
