@@ -72,8 +72,8 @@ class _Exchange:
     def __init__(self, host: LiveHost, request: HttpRequest) -> None:
         self._host = host
         self._request = request
-        self._url = _split(host.vault.reveal(request["url"]))
-        self._proxy = _split(host.vault.reveal(request["proxy"])) if request["proxy"] else None
+        self._url = _split(request["url"])
+        self._proxy = _split(request["proxy"]) if request["proxy"] else None
         self._line: socket.socket | None = None
         self._lines: list[socket.socket] = []
         self._peer: str | None = None
@@ -256,7 +256,7 @@ class _Exchange:
 
     def _target(self) -> str:
         path = self._url.path or "/"
-        target = f"{path}?{self._url.query}" if self._url.query else path
+        target = self._host.vault.reveal(f"{path}?{self._url.query}" if self._url.query else path)
         if self._proxy is not None and self._url.scheme == "http":
             return f"http://{self.where if self._url.port else self._url.hostname}{target}"
         return target
@@ -267,7 +267,12 @@ class _Exchange:
         headers = {"Host": name if self._url.port is None else authority(host, self._url.port)}
         headers |= {"User-Agent": "k8sdoctor", "Connection": "close"}
         if self._url.username is not None:
-            headers["Authorization"] = _basic(self._url)
+            reveal = (
+                self._host.vault.reveal
+            )  # a registry's password is a secret as it is, and only its placeholder is quoted
+            headers["Authorization"] = _basic(
+                reveal(unquote(self._url.username)), reveal(unquote(self._url.password or ""))
+            )
         if self._proxy is not None and self._url.scheme == "http":
             headers |= self._proxy_login()
         return headers | {name: self._host.vault.reveal(value) for name, value in self._request["headers"].items()}
@@ -275,7 +280,9 @@ class _Exchange:
     def _proxy_login(self) -> dict[str, str]:
         if self._proxy is None or self._proxy.username is None:
             return {}
-        return {"Proxy-Authorization": _basic(self._proxy)}
+        reveal = self._host.vault.reveal  # a proxy's is a part of its URL, so the secret itself is quoted
+        login = _basic(unquote(reveal(self._proxy.username)), unquote(reveal(self._proxy.password or "")))
+        return {"Proxy-Authorization": login}
 
 
 def _split(url: str) -> SplitResult:
@@ -291,9 +298,8 @@ def _endpoint(url: SplitResult) -> tuple[str, int]:
     return url.hostname or "", url.port or _PORTS.get(url.scheme, 1080)
 
 
-def _basic(url: SplitResult) -> str:
-    login = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
-    return f"Basic {base64.b64encode(login.encode()).decode()}"
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _classified(error: Exception, where: str) -> _FailedError:

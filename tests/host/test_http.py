@@ -263,12 +263,12 @@ def test_a_user_in_the_url_logs_in_and_is_not_in_the_request_line() -> None:
         line.sendall(OK)
 
     host = LiveHost()
-    password = host.vault.hide_value("pass")
+    password = host.vault.hide_value("a/b@c%40")
     with peer(talk) as port:
         ask(f"http://user:{password}@127.0.0.1:{port}/v2/", host)
 
     assert seen[0].startswith(b"GET /v2/ HTTP/1.1\r\n")
-    assert b"Authorization: Basic dXNlcjpwYXNz\r\n" in seen[0]
+    assert b"Authorization: Basic dXNlcjphL2JAYyU0MA==\r\n" in seen[0]
     assert f"Host: 127.0.0.1:{port}\r\n".encode() in seen[0]
 
 
@@ -482,7 +482,7 @@ def test_a_proxy_is_asked_for_a_way_through_with_its_password(authority: Authori
             secure.sendall(OK)
 
     host = LiveHost()
-    password = host.vault.hide_value("p@ss")
+    password = host.vault.hide_value("p%40ss")
     with peer(talk) as port:
         proxy = f"http://user:{password}@127.0.0.1:{port}"
         answer = ask("https://registry.invalid/v2/", host, proxy=proxy, ca_files=[str(authority.file)])

@@ -1,0 +1,450 @@
+"""The sandbox image is on the node, or the runtime can pull it.
+
+## What it looks at
+Which image *this* runtime uses for the sandbox of a pod: by its own configuration in the version that runs, and what it says over
+its socket. Whether it has that image. If not, what each registry host would answer that the runtime would ask, in its own order:
+`hosts.toml`, `registries.conf`, Docker's mirrors, with its own proxy, CA files, client certificates and credentials.
+
+## Why it matters
+A pod begins with its sandbox. Without this small image no pod starts on the node, not even a static one: `kubeadm init` waits for
+an API server that never comes.
+
+## How it is decided
+Passes when the runtime has the image; a mirror that fails does not matter then. Otherwise the name is resolved at each host, the
+manifest for this machine and the image's configuration are fetched as the runtime would, redirects and tokens included, and
+nothing is stored. Hosts are asked side by side and judged in the runtime's order: a host that answers an error is passed over, a
+host that answers 200 with a web page is taken for the registry and ends the chain (containerd, CRI-O), a CA file that cannot be
+read ends each pull. Where no host would serve, the first one that fails names the reason, for it is the one that was chosen;
+evidence holds all. Where the runtime does not answer, the image may be there already: on a node that has joined, a pull that
+would fail is a warning then.
+
+## Reasons
+- `Present` (pass): the runtime has the image
+- `Pullable` (pass): it has not, and a host of the chain would serve it
+- `NoRuntime` (skip): no container runtime is installed yet
+- `Offline` (skip): it is not here, and `--offline` forbids to ask registries
+- `RegistryUnreachable` (fail): no answer: silence, refusal, no route, a proxy that is not there
+- `NameNotResolved` (fail): the node's resolver gives no address for the host
+- `RegistryForbidden` (fail): 403, credentials that are refused, or a proxy that lets nobody through
+- `AuthRequired` (fail): the registry wants a login, or gives out no anonymous token
+- `NotARegistry` (fail): a web page, a portal, something that is no manifest
+- `ImageNotFound` (fail): 404: the registry does not hold this image under this name
+- `CertificateUntrusted` (fail): signed by a CA that the node does not trust
+- `CertificateNameMismatch` (fail): the certificate is for another name (a common name does not count)
+- `CertificateExpired` (fail), `CertificateNotYetValid` (fail): renew it, or mend the node's clock
+- `CaUnreadable` (fail), `ClientCertificateUnreadable` (fail): a file that the mirror's configuration names cannot be read
+- `PlainHttpRegistry` (fail): HTTP spoken to HTTPS, or the other way round
+- `RegistryError` (fail): 429, 5xx and other answers that are no refusal
+- `NoMatchingPlatform` (fail): the image is not built for this machine's architecture
+- `RegistryBlocked` (fail), `PolicyRejects` (fail), `NoRegistryHost` (fail): configuration forbids the pull
+- `RuntimeConfigInvalid` (fail): the runtime cannot take its configuration (warn while the running one still does)
+- `MirrorIgnored` (warn): a mirror is written down where this runtime does not read it, or is malformed
+- `MirrorFailing` (warn): a host fails, and a later one saves the pull
+- `SandboxImageIgnored` (warn): the image is written down where this version does not read it
+- `SandboxImageNotLoaded` (warn): the files name another image than the running daemon uses
+- `PauseImageDiffers` (warn): kubelet or kubeadm take another image for the sandbox image
+- `RuntimeUnreachable` (unknown): the runtime could not be asked whether it has the image
+
+## What it sends
+Only when the image is not there: to each host of the chain HEAD and GET requests for the image's manifest and its configuration
+(a few kilobytes), where they are asked for a GET to the token server, and what redirects lead to. No layer is fetched. Nothing with
+`--offline`.
+
+## How to fix
+Import the image by hand where no registry can be reached; put the CA into the distribution's trust store; use the image that
+kubeadm pulls anyway; correct the mirror's line. Trusting a CA that was fetched from the wire, and plain HTTP, need a person's decision.
+
+## How to verify
+`crictl pull IMAGE` (not `ctr images pull`, which knows nothing of the CRI plugin's mirrors), or run this check again.
+
+## References
+- containerd `docs/hosts.md`, `docs/cri/registry.md`, `core/remotes/docker/resolver.go`
+- containers-registries.conf(5), containers-certs.d(5)
+- distribution/distribution `docs/content/spec/auth/token.md`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from k8sdoctor.check import check
+from k8sdoctor.checks import _pause_image_fixes as fixes
+from k8sdoctor.facts.distribution import Distribution
+from k8sdoctor.facts.pull import Attempt, PullAttempts
+from k8sdoctor.facts.registry_hosts import RegistryHosts, Stopper
+from k8sdoctor.facts.runtime import Runtime
+from k8sdoctor.facts.sandbox_image import SandboxImage
+from k8sdoctor.facts.stage import Stage
+from k8sdoctor.finding import Evidence, Finding, Fix, Safety, Status, Unobserved, fail, passed, skip, unknown, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BY_OUTCOME = {
+    "not-found": "ImageNotFound",
+    "auth-required": "AuthRequired",
+    "forbidden": "RegistryForbidden",
+    "no-registry": "NotARegistry",
+    "error": "RegistryError",
+    "no-platform": "NoMatchingPlatform",
+    "tls-port": "PlainHttpRegistry",
+}
+_BY_FAILURE = {
+    "name-not-resolved": "NameNotResolved",
+    "tls-untrusted": "CertificateUntrusted",
+    "tls-name": "CertificateNameMismatch",
+    "tls-expired": "CertificateExpired",
+    "tls-not-yet-valid": "CertificateNotYetValid",
+    "tls-plain": "PlainHttpRegistry",
+    "protocol": "NotARegistry",
+    "ca-unreadable": "CaUnreadable",
+    "client-certificate-unreadable": "ClientCertificateUnreadable",
+}
+_BY_STOPPER = {
+    "ca-unreadable": "CaUnreadable",
+    "client-certificate-unreadable": "ClientCertificateUnreadable",
+    "config-conflict": "RuntimeConfigInvalid",
+    "config-invalid": "RuntimeConfigInvalid",
+    "blocked": "RegistryBlocked",
+    "policy": "PolicyRejects",
+    "no-host": "NoRegistryHost",
+}
+
+
+@check("pause-image", title="The sandbox image is on the node, or can be pulled", area="images")
+def pause_image(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
+    runtime: Runtime,
+    image: SandboxImage | Unobserved,
+    hosts: RegistryHosts | Unobserved,
+    pull: PullAttempts | Unobserved,
+    stage: Stage,
+    distribution: Distribution | Unobserved,
+) -> Iterator[Finding]:
+    """Judge the image, the way to it, and what is written in vain."""
+    if runtime.kind is None:
+        yield skip("NoRuntime", "No container runtime is installed here, so nothing would pull a sandbox image yet.")
+        return
+    if isinstance(image, Unobserved):
+        yield unknown(image.reason, f"Which sandbox image {runtime.label} uses could not be told: {image.message}.")
+        return
+    if isinstance(distribution, Unobserved):
+        distribution = Distribution("", (), "an unknown Linux", "other")
+    here = isinstance(pull, PullAttempts) and pull.present is not None
+    yield from _image_settings(runtime, image)
+    if isinstance(hosts, RegistryHosts):
+        yield from _mirror_settings(runtime, image, hosts)
+    if isinstance(pull, Unobserved):
+        yield unknown(pull.reason, f"Whether {image.image} is on this node could not be told: {pull.message}.")
+        return
+    if pull.presence_problem is not None:
+        yield _cannot_ask(runtime, image, pull.presence_problem)
+    if here:
+        yield passed(
+            "Present",
+            f"The sandbox image {image.image} is on this node.",
+            subject=image.image,
+            evidence=[Evidence("CRI ImageStatus", f"{image.image} is {pull.present}"), _named(image)],
+        )
+        return
+    if isinstance(hosts, Unobserved):
+        yield unknown(
+            hosts.reason,
+            f"{image.image} is not known to be here, and where it would be pulled from could not be told: {hosts.message}.",
+            subject=image.image,
+        )
+        return
+    yield from _way(_Case(runtime, image, hosts, pull, stage, distribution))
+
+
+class _Case:
+    """Facts that belong together while the way to the image is judged."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- the check's own parameters
+        self,
+        runtime: Runtime,
+        image: SandboxImage,
+        hosts: RegistryHosts,
+        pull: PullAttempts,
+        stage: Stage,
+        distribution: Distribution,
+    ) -> None:
+        self.runtime = runtime
+        self.image = image
+        self.hosts = hosts
+        self.pull = pull
+        self.distribution = distribution
+        asked = pull.presence_problem is None
+        # An image that nobody could look for may be here, and on a node that ran pods it most likely is.
+        self.status = Status.FAIL if asked or not stage.joined else Status.WARN
+        self.opening = (
+            f"{image.image} is not on this node" if asked else f"If {image.image} is not on this node already"
+        )
+
+    def finding(self, reason: str, message: str, evidence: list[Evidence], fix: Fix | None) -> Finding:
+        """A failure, or a warning where nobody could look whether the image is here."""
+        build = fail if self.status is Status.FAIL else warn
+        return build(reason, message, subject=self.image.image, evidence=evidence, fix=fix)
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """The chain: who was asked and answered what, who would be skipped, and where the image's name is from."""
+        found = [_chain(attempt) for attempt in self.pull.attempts]
+        found += [Evidence(host.source, f"{host.url} is skipped: {host.why}") for host in self.hosts.skipped]
+        if self.hosts.proxy.http or self.hosts.proxy.https:
+            proxy = self.hosts.proxy.https or self.hosts.proxy.http
+            found.append(Evidence(self.hosts.proxy.source, f"the runtime's proxy is {proxy}"))
+        return [*found, _named(self.image)]
+
+
+# -- the way to the image ------------------------------------------------------------------------------------------------
+
+
+def _way(case: _Case) -> Iterator[Finding]:
+    stoppers = [stopper for stopper in case.hosts.stoppers if stopper.base_url is None]
+    if stoppers:
+        yield _stopped(case, stoppers[0])
+        return
+    pull = case.pull
+    untried = [attempt for attempt in pull.reached if attempt.outcome == "untried"]
+    if untried and all(attempt.reason == "Offline" for attempt in untried):
+        yield skip(
+            "Offline",
+            f"{case.opening}, and no registry was asked whether it can be pulled (--offline).",
+            subject=case.image.image,
+            evidence=case.evidence,
+        )
+        return
+    if pull.serving is not None:
+        yield from _pullable(case, pull.serving)
+        return
+    if untried:
+        yield unknown(
+            untried[0].reason,
+            f"{case.opening}, and {untried[0].netloc} could not be asked for it: {untried[0].words}.",
+            subject=case.image.image,
+            evidence=case.evidence,
+        )
+        return
+    failing = [attempt for attempt in pull.reached if attempt.outcome != "serves"]
+    if not failing:
+        message = f"{case.opening}, and {case.runtime.label} has no host to resolve it at."
+        yield case.finding("NoRegistryHost", message, case.evidence, _by_hand(case))
+        return
+    # What ends the chain is the cause, whatever the others did; else the first host, for it is the one that was chosen.
+    first = failing[-1] if pull.ends_with(failing[-1]) else failing[0]
+    others = [attempt for attempt in failing if attempt is not first]
+    message = f"{case.opening}, and {case.runtime.label} cannot pull it: {_said(first, case)}"
+    message += "".join(f"; {_said(other, case)}" for other in others)
+    unasked = [attempt for attempt in pull.attempts if attempt not in pull.reached]
+    if unasked:
+        message += f"; it asks no other host after that, so {unasked[0].netloc} is not reached"
+    yield case.finding(_reason(first), f"{message}.", case.evidence, _mend(case, first))
+
+
+def _pullable(case: _Case, serving: Attempt) -> Iterator[Finding]:
+    for attempt in case.pull.reached:
+        if attempt is not serving and attempt.outcome != "untried":
+            yield warn(
+                "MirrorFailing",
+                f"{_said(attempt, case)}; {case.runtime.label} then pulls {case.image.image} from {serving.netloc}.",
+                subject=urlsplit(attempt.host.base_url).netloc,
+                evidence=[_chain(attempt), Evidence(attempt.host.source, attempt.host.base_url)],
+                fix=_mend(case, attempt),
+            )
+    if case.pull.presence_problem is None:
+        yield passed(
+            "Pullable",
+            f"The sandbox image {case.image.image} is not on this node yet, and {serving.netloc} would serve it to {case.runtime.label}.",
+            subject=case.image.image,
+            evidence=case.evidence,
+        )
+    else:
+        yield passed(
+            "Pullable",
+            f"{serving.netloc} would serve the sandbox image {case.image.image} to {case.runtime.label}.",
+            subject=case.image.image,
+            evidence=case.evidence,
+        )
+
+
+def _stopped(case: _Case, stopper: Stopper) -> Finding:
+    reason = _BY_STOPPER[stopper.kind]
+    message = f"{case.opening}, and {case.runtime.label} cannot pull it: {stopper.why} ({stopper.path}, named in {stopper.source})."
+    fix = _by_hand(case)
+    if stopper.kind == "ca-unreadable":
+        concerned = next((host.base_url for host in case.hosts.hosts if stopper.path in host.ca_files), None)
+        fix = fixes.provide_ca(stopper.path, concerned)
+    evidence = [Evidence(stopper.source, stopper.path), *case.evidence]
+    return case.finding(reason, message, evidence, fix)
+
+
+def _reason(attempt: Attempt) -> str:
+    if attempt.outcome == "unreachable":
+        return _BY_FAILURE.get(attempt.failure or "", "RegistryUnreachable")
+    if attempt.outcome == "auth-required" and attempt.login:
+        return "RegistryForbidden"  # a login was given, and refused
+    return _BY_OUTCOME.get(attempt.outcome, "RegistryError")
+
+
+def _said(attempt: Attempt, case: _Case) -> str:
+    """What a host did, as the middle of a sentence."""
+    who = attempt.netloc
+    if attempt.elsewhere:
+        who = f"{who} (where {urlsplit(attempt.host.base_url).netloc} sends it)"
+    quoted = f" (“{attempt.words}”)" if attempt.words else ""
+    match attempt.outcome:
+        case "unreachable":
+            return _said_nothing(attempt, who)
+        case "tls-port":
+            return f"{who} wants HTTPS, and is asked by plain HTTP ({attempt.host.source})"
+        case "not-found":
+            return f"{who} has no {attempt.host.repository}:{attempt.host.reference}{quoted}"
+        case "no-registry":
+            return f"{who} answers like no registry: {attempt.status} with {_content_type(attempt)}{quoted}"
+        case "no-platform":
+            held = ", ".join(attempt.platforms) or "no platform"
+            return f"{who} has the image for {held}, and this node is {case.pull.platform}"
+        case "auth-required" if not attempt.login:
+            return f"{who} wants a login{quoted}"
+        case _ if attempt.failure == "proxy-refused":
+            return attempt.words
+        case _:
+            return f"{who} answers {attempt.status}{quoted}"
+
+
+def _said_nothing(attempt: Attempt, who: str) -> str:
+    if attempt.failure == "tls-plain":
+        return f"{who} speaks plain HTTP, and is asked by HTTPS ({attempt.host.source})"
+    if attempt.failure == "name-not-resolved":
+        return f"the node's resolver has no address for {attempt.words}"
+    return f"{who} cannot be used: {attempt.words}"
+
+
+def _content_type(attempt: Attempt) -> str:
+    found = [exchange for exchange in attempt.exchanges if exchange.url == attempt.where and exchange.content_type]
+    return found[-1].content_type if found else "no content type"
+
+
+def _chain(attempt: Attempt) -> Evidence:
+    lines = [str(exchange) for exchange in attempt.exchanges] or [f"not asked: {attempt.words}"]
+    return Evidence(f"{attempt.host.base_url} ({attempt.host.source})", "\n".join(lines))
+
+
+def _named(image: SandboxImage) -> Evidence:
+    return Evidence(image.source, f"{image.key} = {image.image}" if image.key and not image.default else image.image)
+
+
+# -- fixes -----------------------------------------------------------------------------------------------------------
+
+
+def _by_hand(case: _Case, why: str = "no registry is needed for that") -> Fix:
+    return fixes.bring_by_hand(case.image, why)
+
+
+def _mend(case: _Case, attempt: Attempt) -> Fix:
+    reason = _reason(attempt)
+    match reason:
+        case "CertificateUntrusted":
+            return fixes.trust(case.image, case.distribution, attempt)
+        case "CaUnreadable":
+            path = next((path for path in attempt.host.ca_files if path in attempt.words), "")
+            return fixes.provide_ca(path, attempt.host.base_url) if path else _by_hand(case)
+        case "PlainHttpRegistry":
+            wanted = "https" if attempt.outcome == "tls-port" else "http"
+            return fixes.change_scheme(case.image, case.hosts, attempt, wanted)
+        case "CertificateExpired" | "CertificateNotYetValid" | "CertificateNameMismatch":
+            return _by_hand(
+                case, f"the certificate of {attempt.netloc} can only be mended there; is `date` right here?"
+            )
+    if reason in ("ImageNotFound", "NoMatchingPlatform") and not attempt.host.upstream:
+        return fixes.fill_mirror(case.image, attempt)
+    other = next((wish for wish in case.image.wishes if _registry(wish.image) != _registry(case.image.image)), None)
+    if other is not None:
+        why = f"the one that {other.who} uses, {other.source}"
+        return fixes.use_image(case.image, other.image, why)
+    return _by_hand(case)
+
+
+def _registry(image: str) -> str:
+    return image.partition("/")[0]
+
+
+# -- settings --------------------------------------------------------------------------------------------------------
+
+
+def _cannot_ask(runtime: Runtime, image: SandboxImage, problem: Unobserved) -> Finding:
+    reason = (
+        problem.reason
+        if problem.reason in ("NotPermitted", "NotRecorded", "DeadlineExceeded")
+        else "RuntimeUnreachable"
+    )
+    return unknown(
+        reason,
+        f"Whether the sandbox image {image.image} is on this node could not be asked: {problem.message}.",
+        subject=image.image,
+        evidence=[Evidence(runtime.endpoint or runtime.label, problem.message), _named(image)],
+    )
+
+
+def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
+    for setting in image.ignored:
+        yield warn(
+            "SandboxImageIgnored",
+            f"{setting.key} = {setting.value} does not count: {setting.why}; {runtime.label} uses {image.image}.",
+            subject=setting.value,
+            evidence=[Evidence(setting.source, f"{setting.key} = {setting.value}"), _named(image)],
+            fix=fixes.heed(image, setting),
+        )
+    for problem in image.problems:
+        where = f"{problem.path}:{problem.line}" if problem.line else problem.path
+        build = warn if runtime.reachable else fail
+        yield build(
+            "RuntimeConfigInvalid",
+            f"{image.runtime} {image.runtime_version} cannot take {where}: {problem.message}.",
+            subject=problem.path,
+            evidence=[Evidence(where, problem.message)],
+            fix=Fix(
+                title=f"Correct {where}",
+                commands=(
+                    f"${{EDITOR:-vi}} {f'+{problem.line} ' if problem.line else ''}{problem.path}",
+                    fixes.restart(image),
+                ),
+                verify=fixes.AGAIN,
+                safety=Safety.MANUAL,
+            ),
+        )
+    if image.on_disk is not None and image.on_disk != image.image:
+        yield warn(
+            "SandboxImageNotLoaded",
+            f"The configuration names {image.on_disk}, and the running {runtime.label} uses {image.image}: it was not restarted since.",
+            subject=image.on_disk,
+            evidence=[_named(image)],
+            fix=Fix(
+                title="Make the runtime read its configuration again",
+                commands=(fixes.restart(image),),
+                verify=fixes.AGAIN,
+                safety=Safety.DISRUPTIVE,
+            ),
+        )
+    wishes = [wish for wish in image.wishes if wish.image not in (image.image, image.on_disk)]
+    for wish in wishes:
+        yield warn(
+            "PauseImageDiffers",
+            f"{runtime.label} uses the sandbox image {image.image}, and {wish.who} takes it to be {wish.image}.",
+            subject=image.image,
+            evidence=[_named(image), Evidence(wish.source, wish.image)],
+            fix=fixes.use_image(image, wish.image, f"as {wish.who} does"),
+        )
+
+
+def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts) -> Iterator[Finding]:
+    for setting in hosts.ignored:
+        value = f" = {setting.value}" if setting.value else ""
+        yield warn(
+            "MirrorIgnored",
+            f"{setting.key}{value} ({setting.source}) does not count for {runtime.label}: {setting.why}.",
+            subject=setting.value or setting.source,
+            evidence=[Evidence(setting.source, f"{setting.key}{value}")],
+            fix=fixes.heed(image, setting),
+        )

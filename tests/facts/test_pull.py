@@ -1,0 +1,498 @@
+"""How a chain of registry hosts is asked, against registries made of answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from k8sdoctor.facts.image_reference import ImageReference
+from k8sdoctor.facts.proxy import ProxyEnvironment
+from k8sdoctor.facts.pull import Attempt, PullAttempts
+from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHosts, Stopper
+from k8sdoctor.facts.runtime import Runtime
+from k8sdoctor.facts.sandbox_image import SandboxImage
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+from k8sdoctor.host.fake import FakeHost
+from k8sdoctor.host.recording import Recorder, Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "registry.k8s.io/pause:3.6"
+IMAGE = SandboxImage(
+    image=NAME,
+    reference=ImageReference.parse(NAME),
+    source="built-in default of containerd 1.6.20",
+    runtime="containerd",
+    runtime_version="1.6.20",
+    config_path=None,
+)
+RUNTIME = Runtime(kind="containerd", endpoint="unix:///run/containerd/containerd.sock", reachable=True)
+INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+MANIFEST = json.dumps({"schemaVersion": 2, "config": {"digest": "sha256:c0"}})
+CONFIG = json.dumps({"os": "linux", "architecture": "amd64"})
+JSON = "application/json"
+
+
+def index(*platforms: str) -> str:
+    entries = []
+    for number, platform in enumerate(platforms):
+        os, architecture, variant = (*platform.split("/"), "")[:3]
+        described = {"os": os, "architecture": architecture, "variant": variant}
+        entries.append({"digest": f"sha256:m{number}", "platform": described})
+    return json.dumps({"schemaVersion": 2, "manifests": entries})
+
+
+def reply(status: int = 200, body: str = "", content_type: str = "", **headers: str) -> dict[str, Any]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if content_type:
+        named["content-type"] = content_type
+    return {"status": status, "headers": named, "body": body, "peer": "192.0.2.1:443", "failure": None}
+
+
+def failure(kind: str, message: str = "no") -> dict[str, Any]:
+    failed = {"kind": kind, "message": message}
+    return {"status": 0, "headers": {}, "body": "", "peer": None, "failure": failed}
+
+
+class Web:
+    """Answers by URL, without its query; keeps what was asked."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[dict[str, Any]] = []
+
+    def __call__(self, **request: Any) -> Any:
+        self.asked.append(request)
+        answer = self.answers.get(request["url"].partition("?")[0], failure("refused", f"{request['url']} refused"))
+        return answer(request) if callable(answer) else answer
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{request['method']} {request['url']}" for request in self.asked]
+
+
+def good(base: str = "https://registry.k8s.io/v2", repository: str = "pause") -> dict[str, Any]:
+    """A registry that serves."""
+    return {
+        f"{base}/{repository}/manifests/3.6": reply(200, index("linux/arm64", "linux/amd64"), INDEX_TYPE),
+        f"{base}/{repository}/manifests/sha256:m1": reply(200, MANIFEST, MANIFEST_TYPE),
+        f"{base}/{repository}/blobs/sha256:c0": reply(200, CONFIG, "application/octet-stream"),
+    }
+
+
+UPSTREAM = RegistryHost("https://registry.k8s.io/v2", "pause", "3.6", "default", upstream=True)
+MIRROR = RegistryHost(
+    "https://mirror:5000/v2",
+    "pause",
+    "3.6",
+    "/etc/containerd/certs.d/_default/hosts.toml:1",
+    mirror_ns="registry.k8s.io",
+)
+
+
+def observe(
+    answers: dict[str, Any] | Web,
+    *hosts: RegistryHost,
+    image: SandboxImage = IMAGE,
+    runtime: Runtime = RUNTIME,
+    machine: str = "x86_64",
+    **changes: Any,
+) -> PullAttempts:
+    assert image.reference
+    chain = RegistryHosts(image.reference, hosts or (UPSTREAM,), **changes)
+    identity: dict[str, Any] = {"hostname": "n", "kernel": "6.1", "machine": machine, "euid": 0}
+    web = answers if isinstance(answers, Web) else Web(answers)
+    return PullAttempts.observe(FakeHost(http=web, cri={"image": None}, identity=identity), image, chain, runtime)
+
+
+def only(answers: dict[str, Any] | Web, *hosts: RegistryHost, **changes: Any) -> Attempt:
+    [attempt] = observe(answers, *hosts, **changes).attempts
+    return attempt
+
+
+# -- whether it is here ----------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_asked_when_the_image_is_here() -> None:
+    host = FakeHost(cri={"image": {"id": "sha256:1"}})  # http would raise
+
+    pull = PullAttempts.observe(host, IMAGE, RegistryHosts(ImageReference.parse(NAME), (UPSTREAM,)), RUNTIME)
+
+    assert (pull.present, pull.attempts) == ("sha256:1", ())
+
+
+def test_a_runtime_that_does_not_answer_is_a_problem_and_registries_are_asked() -> None:
+    silent = replace(RUNTIME, reachable=False, problem=Unobserved("RuntimeUnreachable", "nobody listens"))
+
+    pull = observe(good(), runtime=silent)
+
+    assert pull.presence_problem == silent.problem
+    assert pull.serving
+
+
+def test_a_runtime_that_fails_the_question_is_a_problem() -> None:
+    host = FakeHost(http=Web(good()), cri=HostError("RuntimeUnreachable", "no image service"))
+
+    pull = PullAttempts.observe(host, IMAGE, RegistryHosts(ImageReference.parse(NAME), (UPSTREAM,)), RUNTIME)
+
+    assert pull.presence_problem == Unobserved("RuntimeUnreachable", "no image service")
+
+
+def test_a_configuration_that_ends_each_pull_keeps_everybody_from_being_asked() -> None:
+    stopper = Stopper("ca-unreadable", "/etc/ca.crt", "/etc/containerd/certs.d/x/hosts.toml:3", "no such file")
+
+    assert observe(Web({}), stoppers=(stopper,)).stopped
+
+
+# -- one host ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_registry_is_asked_for_head_index_manifest_and_configuration() -> None:
+    web = Web(good())
+
+    attempt = only(web)
+
+    assert attempt.outcome == "serves"
+    assert web.lines == [
+        "HEAD https://registry.k8s.io/v2/pause/manifests/3.6",
+        "GET https://registry.k8s.io/v2/pause/manifests/3.6",
+        "GET https://registry.k8s.io/v2/pause/manifests/sha256:m1",
+        "GET https://registry.k8s.io/v2/pause/blobs/sha256:c0",
+    ]
+    assert "application/vnd.oci.image.index.v1+json" in web.asked[0]["headers"]["Accept"]
+
+
+def test_crio_and_docker_get_the_manifest_at_once() -> None:
+    web = Web(good())
+
+    assert only(web, image=replace(IMAGE, runtime="cri-o")).outcome == "serves"
+    assert web.lines[0].startswith("GET ")
+
+
+def test_a_mirror_is_asked_with_all_that_is_configured_for_it() -> None:
+    web = Web(good("https://mirror:5000/v2", "proxy/pause"))
+    mirror = replace(
+        MIRROR,
+        repository="proxy/pause",
+        ca_files=("/etc/ca.crt",),
+        client_certificate=("/c", "/k"),
+        verify=False,
+        headers={"X-Team": "a"},
+    )
+
+    assert only(web, mirror, proxy=ProxyEnvironment(https="proxy:3128")).outcome == "serves"
+    for request in web.asked:
+        assert request["url"].endswith("?ns=registry.k8s.io")
+        assert request["headers"]["X-Team"] == "a"
+        assert request["ca_files"] == ["/etc/ca.crt"]
+        assert (request["client_certificate"], request["verify"]) == (("/c", "/k"), False)
+        assert request["proxy"] == "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("timeout", "unreachable"),
+        ("tls-untrusted", "unreachable"),
+        ("proxy", "unreachable"),
+        ("proxy-refused", "forbidden"),
+    ],
+)
+def test_a_failure_keeps_its_kind(kind: str, outcome: str) -> None:
+    attempt = only({"https://registry.k8s.io/v2/pause/manifests/3.6": failure(kind, "why")})
+
+    assert (attempt.outcome, attempt.failure, attempt.words) == (outcome, kind, "why")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (403, "forbidden"),
+        (404, "not-found"),
+        (429, "error"),
+        (500, "error"),
+        (503, "error"),
+        (400, "error"),
+        (418, "error"),
+    ],
+)
+def test_an_error_is_asked_again_for_what_it_says(status: int, outcome: str) -> None:
+    body = '{"errors": [{"code": "DENIED", "message": "not from here"}]}'
+
+    def answer(request: dict[str, Any]) -> Any:
+        return reply(status, body if request["method"] == "GET" else "", JSON)
+
+    attempt = only({"https://registry.k8s.io/v2/pause/manifests/3.6": answer})
+
+    assert (attempt.outcome, attempt.status, attempt.words) == (outcome, status, "DENIED: not from here")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, "<html><title>Log in</title></html>", "text/html; charset=utf-8"),
+        reply(200, "<html><title>Log in</title></html>", "application/octet-stream"),
+        reply(200, "<html><title>Log in</title></html>"),
+        reply(200, "<html><title>Log in</title></html>", MANIFEST_TYPE),
+        reply(200, '{"schemaVersion": 1}', MANIFEST_TYPE),
+    ],
+)
+def test_a_page_is_no_registry(answer: dict[str, Any]) -> None:
+    attempt = only({"https://registry.k8s.io/v2/pause/manifests/3.6": answer})
+
+    assert (attempt.outcome, attempt.resolved) == ("no-registry", True)
+
+
+def test_plain_http_on_a_tls_port_is_told_from_another_bad_request() -> None:
+    host = replace(MIRROR, base_url="http://mirror:5000/v2")
+    bad = {"http://mirror:5000/v2/pause/manifests/3.6": reply(400, "no")}
+
+    assert only(bad, host).outcome == "error"
+    assert only(bad | {"https://mirror:5000/v2/pause/manifests/3.6": reply(200)}, host).outcome == "tls-port"
+    garbled = {"http://mirror:5000/v2/pause/manifests/3.6": failure("protocol")}
+    assert only(garbled, host).outcome == "unreachable"
+    assert only(garbled | {"https://mirror:5000/v2/pause/manifests/3.6": reply(404)}, host).outcome == "tls-port"
+
+
+def test_a_host_that_speaks_plain_http_is_asked_again_where_the_runtime_does_so() -> None:
+    host = replace(MIRROR, http_fallback="http://mirror:5000/v2")
+    answers = good("http://mirror:5000/v2") | {"https://mirror:5000/v2/pause/manifests/3.6": failure("tls-plain")}
+
+    attempt = only(answers, host)
+
+    assert attempt.outcome == "serves"
+    assert [exchange.failure for exchange in attempt.exchanges][:2] == ["tls-plain", None]
+    assert only(answers, MIRROR).failure == "tls-plain"
+
+
+# -- platforms ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_index_without_this_machine_names_those_that_it_has() -> None:
+    attempt = only(good(), machine="s390x")
+
+    assert (attempt.outcome, attempt.platforms) == ("no-platform", ("linux/arm64", "linux/amd64"))
+    assert attempt.resolved
+
+
+def test_an_attestation_is_no_platform() -> None:
+    answers = good() | {
+        "https://registry.k8s.io/v2/pause/manifests/3.6": reply(
+            200, index("unknown/unknown", "linux/amd64"), INDEX_TYPE
+        )
+    }
+
+    assert only(answers).outcome == "serves"
+    assert only(answers, machine="aarch64").platforms == ("linux/amd64",)
+
+
+@pytest.mark.parametrize(("machine", "outcome"), [("x86_64", "serves"), ("aarch64", "no-platform")])
+def test_an_image_without_an_index_tells_its_machine_in_its_configuration(machine: str, outcome: str) -> None:
+    answers = good() | {"https://registry.k8s.io/v2/pause/manifests/3.6": reply(200, MANIFEST, MANIFEST_TYPE)}
+
+    assert only(answers, machine=machine).outcome == outcome
+
+
+# -- redirects, blobs --------------------------------------------------------------------------------------------------
+
+
+def test_redirects_are_followed_and_each_hop_is_kept() -> None:
+    elsewhere = good("https://us.pkg.dev/v2/k8s")
+    answers = elsewhere | {
+        url.replace("us.pkg.dev/v2/k8s", "registry.k8s.io/v2"): reply(307, location=url) for url in elsewhere
+    }
+
+    attempt = only(answers)
+
+    assert attempt.outcome == "serves"
+    assert str(attempt.exchanges[0]) == (
+        "HEAD https://registry.k8s.io/v2/pause/manifests/3.6 → 307 to https://us.pkg.dev/v2/k8s/pause/manifests/3.6"
+    )
+
+
+def test_a_redirects_target_that_is_walled_off_is_named() -> None:
+    blob = "https://registry.k8s.io/v2/pause/blobs/sha256:c0"
+    answers = good() | {blob: reply(307, location="https://s3.example/x"), "https://s3.example/x": failure("timeout")}
+
+    attempt = only(answers)
+
+    assert (attempt.outcome, attempt.netloc, attempt.elsewhere) == ("unreachable", "s3.example", True)
+    assert attempt.resolved
+
+
+def test_redirects_without_end_are_an_error() -> None:
+    url = "https://registry.k8s.io/v2/pause/manifests/3.6"
+
+    attempt = only({url: reply(302, location=url)})
+
+    assert (attempt.outcome, len(attempt.exchanges)) == ("error", 11)
+
+
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+
+def guarded(challenge: str, accepted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """A registry that wants to know who asks."""
+
+    def guard(answer: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
+        return lambda request: answer if accepted(request) else reply(401, www_authenticate=challenge)
+
+    return {url: guard(answer) for url, answer in good().items()}
+
+
+def bearer(request: dict[str, Any]) -> bool:
+    return bool(request["headers"].get("Authorization") == "Bearer REDACTED-1")
+
+
+BEARER = 'Bearer realm="https://auth.example/token",service="registry"'
+
+
+def test_an_anonymous_token_is_fetched_and_shown() -> None:
+    web = Web(guarded(BEARER, bearer) | {"https://auth.example/token": reply(200, '{"token": "REDACTED-1"}', JSON)})
+
+    assert only(web).outcome == "serves"
+    asked = [line for line in web.lines if "auth.example" in line]
+    assert asked == ["GET https://auth.example/token?service=registry&scope=repository%3Apause%3Apull"]
+
+
+def test_the_name_of_a_token_may_be_the_other_one() -> None:
+    token = reply(200, '{"access_token": "REDACTED-1"}', JSON)
+
+    assert only(guarded(BEARER, bearer) | {"https://auth.example/token": token}).outcome == "serves"
+
+
+def test_a_token_server_that_refuses_wants_a_login() -> None:
+    refused = reply(401, '{"details": "incorrect username or password"}', JSON)
+
+    attempt = only(guarded(BEARER, bearer) | {"https://auth.example/token": refused})
+
+    assert (attempt.outcome, attempt.netloc) == ("auth-required", "auth.example")
+    assert attempt.words == "incorrect username or password"
+
+
+def test_a_token_server_that_cannot_be_reached_is_named() -> None:
+    attempt = only(guarded(BEARER, bearer) | {"https://auth.example/token": failure("timeout")})
+
+    assert (attempt.outcome, attempt.netloc) == ("unreachable", "auth.example")
+
+
+def test_a_page_for_a_token_is_no_registry_and_is_not_taken_for_the_image() -> None:
+    portal = reply(200, "<title>Hotel</title>", "text/html")
+
+    attempt = only(guarded(BEARER, bearer) | {"https://auth.example/token": portal})
+
+    assert (attempt.outcome, attempt.words, attempt.resolved) == ("no-registry", "Hotel", False)
+
+
+def test_a_login_is_shown_to_the_token_server_alone() -> None:
+    web = Web(
+        guarded(BEARER, bearer) | {"https://user:REDACTED-7@auth.example/token": reply(200, '{"token": "REDACTED-1"}')}
+    )
+    host = replace(UPSTREAM, credentials=Credentials("/etc/x:1", "user", "REDACTED-7"))
+
+    attempt = only(web, host)
+
+    assert (attempt.outcome, attempt.login) == ("serves", True)
+    assert not any("REDACTED-7" in line for line in web.lines if "registry.k8s.io" in line)
+    assert "REDACTED-7" not in str([str(exchange) for exchange in attempt.exchanges])
+
+
+@pytest.mark.parametrize(
+    "credentials", [Credentials("/etc/x:1", auth="REDACTED-9"), Credentials("/etc/x:1", "user", "REDACTED-7"), None]
+)
+def test_a_basic_challenge_is_met_with_a_login_or_not_at_all(credentials: Credentials | None) -> None:
+    def accepted(request: dict[str, Any]) -> bool:
+        return request["headers"].get("Authorization") == "Basic REDACTED-9" or "user:REDACTED-7@" in request["url"]
+
+    answers = guarded('Basic realm="r"', accepted)
+    answers |= {url.replace("https://", "https://user:REDACTED-7@"): answer for url, answer in answers.items()}
+
+    attempt = only(answers, replace(UPSTREAM, credentials=credentials))
+
+    assert attempt.outcome == ("serves" if credentials else "auth-required")
+
+
+def test_a_token_that_does_not_help_is_a_refusal() -> None:
+    answers = guarded(BEARER, lambda _: False) | {"https://auth.example/token": reply(200, '{"token": "REDACTED-1"}')}
+
+    assert (only(answers).outcome, only(answers).status) == ("auth-required", 401)
+
+
+def test_an_identity_token_cannot_be_tried_without_a_post() -> None:
+    host = replace(UPSTREAM, credentials=Credentials("/etc/x:1", identity_token="REDACTED-1"))
+
+    assert only(guarded(BEARER, bearer), host).outcome == "untried"
+
+
+# -- the chain ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_leads_to_the_next_host() -> None:
+    pull = observe(good() | {"https://mirror:5000/v2/pause/manifests/3.6": reply(403)}, MIRROR, UPSTREAM)
+
+    assert pull.serving
+    assert pull.serving.host == UPSTREAM
+
+
+def test_a_page_ends_the_chain_for_containerd_and_not_for_docker() -> None:
+    answers = good() | {"https://mirror:5000/v2/pause/manifests/3.6": reply(200, "<html>", "text/html")}
+
+    assert observe(answers, MIRROR, UPSTREAM).serving is None
+    assert len(observe(answers, MIRROR, UPSTREAM).reached) == 1
+    assert observe(answers, MIRROR, UPSTREAM, image=replace(IMAGE, runtime="cri-dockerd")).serving
+
+
+def test_an_image_for_other_machines_ends_the_chain_for_containerd() -> None:
+    mirror = "https://mirror:5000/v2/pause/manifests/3.6"
+    answers = good() | {mirror: reply(200, index("linux/s390x"), INDEX_TYPE)}
+
+    assert observe(answers, MIRROR, UPSTREAM).serving is None
+
+
+@pytest.mark.parametrize(("runtime", "saved"), [("containerd", True), ("cri-o", False)])
+def test_content_that_one_host_lacks_is_looked_for_at_the_next_by_containerd_alone(
+    runtime: Any, *, saved: bool
+) -> None:
+    answers = good() | good("https://mirror:5000/v2")
+    del answers["https://mirror:5000/v2/pause/blobs/sha256:c0"]
+
+    pull = observe(answers, MIRROR, UPSTREAM, image=replace(IMAGE, runtime=runtime))
+
+    assert (pull.serving is not None) == saved
+
+
+def test_where_the_first_error_ends_the_pull_nobody_else_is_reached() -> None:
+    pull = observe(good(), MIRROR, UPSTREAM, first_error_ends=True)
+
+    assert pull.serving is None
+    assert len(pull.reached) == 1
+
+
+def test_hosts_after_the_one_that_serves_do_not_matter() -> None:
+    pull = observe(good("https://mirror:5000/v2"), MIRROR, UPSTREAM)
+
+    assert [attempt.host for attempt in pull.reached] == [MIRROR]
+
+
+def test_hosts_that_may_not_be_asked_are_not_tried_and_say_so() -> None:
+    assert only(Web({"https://registry.k8s.io/v2/pause/manifests/3.6": _offline})).reason == "Offline"
+
+
+def _offline(_request: dict[str, Any]) -> Any:
+    raise HostError("Offline", "--offline forbids to ask by http")
+
+
+def test_what_was_asked_can_be_replayed() -> None:
+    answers = guarded(BEARER, bearer) | {"https://auth.example/token": reply(200, '{"token": "REDACTED-1"}', JSON)}
+    chain = RegistryHosts(ImageReference.parse(NAME), (MIRROR, UPSTREAM))
+    recorder = Recorder(FakeHost(http=Web(answers), cri={"image": None}))
+
+    seen = PullAttempts.observe(recorder, IMAGE, chain, RUNTIME)
+
+    assert PullAttempts.observe(Recording(recorder.dump()), IMAGE, chain, RUNTIME) == seen
