@@ -16,6 +16,7 @@ from k8sdoctor.finding import (
     unknown,
     warn,
 )
+from k8sdoctor.host.base import Host, HostError
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,8 @@ __all__ = [
     "Evidence",
     "Finding",
     "Fix",
+    "Host",
+    "HostError",
     "Link",
     "Profile",
     "Safety",
