@@ -1,0 +1,130 @@
+# `make run` and `make test` set up all they need in .venv and are quick the second time. `make help` lists the rest.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+
+VENV := .venv
+IN := $(VENV)/bin/python -m
+ARGS ?=
+TESTS ?=
+
+# The first Python that is new enough; PYTHON=… chooses another.
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each $(NEW_ENOUGH) 2>/dev/null && { echo $$each; break; }; done)
+
+# An environment of another folder, or of a Python that is gone, is made anew.
+ifneq ($(wildcard $(VENV)),)
+ifneq ($(shell grep -qsF -- '$(CURDIR)/$(VENV)' $(VENV)/pyvenv.cfg && $(VENV)/bin/python -c '' 2>/dev/null && echo good),good)
+$(shell rm -rf $(VENV))
+endif
+endif
+
+# What the lab tests are made of: iptables to the DNS fault's DNAT, a runtime with its plugins, registries, resolvers, balancers.
+LAB_PACKAGES := iptables nftables ipset conntrack containerd runc containernetworking-plugins etcd-server docker-registry \
+	dnsmasq-base unbound haproxy nginx-light openssh-server skopeo busybox-static iproute2 procps util-linux
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(VENV)/.installed ## examine this machine (more arguments: make run ARGS="check --offline")
+	@$(VENV)/bin/k8sdoctor list >/dev/null || exit 2  # a traceback ends with 1 too, and is no result
+	@$(VENV)/bin/k8sdoctor $(ARGS); code=$$?; case $$code in \
+	0) echo "make run: exit code 0, nothing failed" >&2 ;; \
+	1) echo "make run: exit code 1, something failed on this node: see above" >&2 ;; \
+	3) echo "make run: exit code 3, nothing failed, but something could not be looked at" >&2 ;; \
+	*) exit $$code ;; esac
+
+.PHONY: test
+test: $(VENV)/.tools lab-packages ## run the tests (some of them: make test TESTS=tests/checks)
+	@$(IN) pytest $(TESTS)
+
+.PHONY: check
+check: test lint types contracts docs-check ## all that CI asks: test, lint, types, contracts, docs
+
+.PHONY: lint
+lint: $(VENV)/.tools ## ruff: rules and format
+	$(IN) ruff check .
+	$(IN) ruff format --check .
+
+.PHONY: types
+types: $(VENV)/.tools ## mypy, strict, on the package, the checks, the tests
+	$(IN) mypy
+
+.PHONY: contracts
+contracts: $(VENV)/.tools ## import-linter: which module may import which
+	$(VENV)/bin/lint-imports
+
+.PHONY: docs
+docs: $(VENV)/.tools ## write docs/checks/ from the checks' docstrings
+	$(VENV)/bin/python docs/generate.py
+
+.PHONY: docs-check
+docs-check: $(VENV)/.tools ## docs/checks/ is up to date, links lead somewhere, examples run
+	@$(IN) pytest -q tests/house/test_docs.py tests/house/test_examples.py
+
+.PHONY: proto
+proto: $(VENV)/.tools ## make k8sdoctor/host/cri_pb2.py from cri.proto
+	$(IN) grpc_tools.protoc --proto_path=. --python_out=. k8sdoctor/host/cri.proto
+
+.PHONY: bench
+bench: $(VENV)/.tools lab-packages ## measure CPU, time and memory on a lab node (root)
+	@$(IN) benchmarks.bench
+
+.PHONY: dist
+dist: $(VENV)/.tools ## build wheel and sdist into dist/
+	rm -rf dist build
+	$(IN) build --no-isolation --outdir dist .
+
+.PHONY: clean
+clean: ## remove all that these commands made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- what the commands above need ------------------------------------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "k8sdoctor needs Python 3.11 or newer, and none was found: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@if ! $(PYTHON) $(NEW_ENOUGH); then \
+		echo "k8sdoctor needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; exit 1; fi
+	@if ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then \
+		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python's venv module is missing: on Debian and Ubuntu, apt-get install python$$version-venv" >&2; exit 1; fi
+	@echo "making $(VENV) with $(PYTHON)" >&2
+	@$(PYTHON) -m venv $(CURDIR)/$(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing k8sdoctor and its libraries into $(VENV)" >&2
+	@$(IN) pip install --quiet --editable .
+	@touch $@
+
+# pip reads dependency groups since 25.1; Debian 12 has 23.0.
+$(VENV)/.tools: $(VENV)/.installed
+	@echo "installing the tests' tools into $(VENV)" >&2
+	@$(IN) pip install --quiet 'pip>=25.1'
+	@$(IN) pip install --quiet --group dev
+	@touch $@
+
+# Only as root, only what is missing, and without starting anything: policy-rc.d is how Debian says so.
+.PHONY: lab-packages
+lab-packages:
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0; \
+	missing=; for each in $(LAB_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$each 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$each"; done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing Debian packages for the lab:$$missing" >&2; \
+	export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; \
+	if [ ! -e $$policy ]; then \
+		trap 'rm -f $$policy' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+		printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; fi; \
+	apt-get update --quiet --quiet; \
+	known=; for each in $$missing; do \
+		if apt-cache show $$each >/dev/null 2>&1; then known="$$known $$each"; \
+		else echo "this system has no package $$each: tests that need it will be skipped" >&2; fi; done; \
+	[ -z "$$known" ] || apt-get install --yes --quiet --quiet --no-install-recommends $$known >/dev/null || \
+		echo "not all could be installed: tests that need them will be skipped" >&2
