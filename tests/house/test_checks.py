@@ -1,0 +1,99 @@
+"""What all checks have in common: one name everywhere, one shape of documentation, a test for each reason."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from k8sdoctor import registry
+from k8sdoctor.host import HostError
+from tests.house import source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from k8sdoctor.check import Check
+
+pytestmark = pytest.mark.source
+
+HEADINGS = [
+    "What it looks at",
+    "Why it matters",
+    "How it is decided",
+    "Reasons",
+    "What it sends",
+    "How to fix",
+    "How to verify",
+    "References",
+]
+# Whatever keeps us from looking has one name in all checks; docs/architecture.md and the engine know them.
+COMMON = HostError.REASONS | {"CheckBroke", "SkippedByUser"}
+STATUSES = {"pass", "skip", "warn", "unknown", "fail"}
+FILES = [pytest.param(path, id=path.stem) for path in source.check_files()]
+
+
+@cache
+def built_in() -> dict[str, Check[Any]]:
+    loaded = registry.load()
+    assert loaded.broken == []
+    return {entry.check.id: entry.check for entry in loaded.entries if entry.source == "built-in"}
+
+
+def check_of(path: Path) -> Check[Any]:
+    return built_in()[path.stem.replace("_", "-")]
+
+
+def section(check: Check[Any], heading: str) -> str:
+    return check.documentation.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
+def reasons(check: Check[Any]) -> dict[str, str]:
+    """The documented reasons: name, and what stands in the brackets."""
+    return dict(re.findall(r"`([A-Z]\w+)` \((\w+)\)", section(check, "Reasons")))
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_id_file_and_function_have_one_name(path: Path) -> None:
+    check = check_of(path)
+
+    assert check.function.__name__ == path.stem
+    assert check.function.__module__ == f"k8sdoctor.checks.{path.stem}"
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_check_has_a_test_file(path: Path) -> None:
+    assert (source.ROOT / "tests" / "checks" / f"test_{path.stem}.py").is_file()
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_the_documentation_begins_with_the_healthy_state_and_has_its_headings_in_order(path: Path) -> None:
+    check = check_of(path)
+
+    assert re.findall(r"^## (.+)$", check.documentation, re.MULTILINE) == HEADINGS
+    assert [heading for heading in HEADINGS if not section(check, heading).strip()] == []
+    assert check.documentation.partition("\n\n")[0].endswith(".")
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_each_reason_is_documented_with_its_status(path: Path) -> None:
+    check = check_of(path)
+    documented = reasons(check)
+
+    assert documented
+    assert set(documented.values()) <= STATUSES
+    given = re.findall(r"\b(passed|skip|warn|unknown|fail)\(\s*\"([A-Z]\w+)\"", path.read_text("utf-8"))
+    assert {reason for _, reason in given} - set(documented) - COMMON == set()
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_each_documented_reason_is_given_somewhere_and_tested_somewhere(path: Path) -> None:
+    product = "".join(text for name, text in source.texts().items() if name.startswith(("checks/", "k8sdoctor/facts/")))
+    code = product.replace(path.read_text("utf-8").split('"""')[1], "")  # less the documentation itself
+    tests = "".join(text for name, text in source.texts().items() if re.match(r"tests/(checks|lab|facts)/", name))
+
+    for reason in reasons(check_of(path)):
+        assert re.search(rf"\b{reason}\b", code), f"{reason} is documented and never given"
+        assert re.search(rf"\b{reason}\b", tests), f"{reason} has no test"
