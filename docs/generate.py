@@ -1,0 +1,74 @@
+"""Writes what the documentation says twice: docs/checks/ from the checks' docstrings, and the README's example report.
+
+`make docs` runs it. A test holds the committed files against what it would write.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from k8sdoctor import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "checks"
+README = ROOT / "README.md"
+EXAMPLE = re.compile(r"(?<=<!-- demo -->\n```text\n).*?(?=```\n<!-- /demo -->)", re.DOTALL)
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file with its text."""
+    entries = [entry for entry in registry.load().entries if entry.source == "built-in"]
+    written = {
+        FOLDER / f"{entry.check.id}.md": (
+            f"<!-- `make docs` writes this file from checks/{entry.check.id.replace('-', '_')}.py. -->\n\n"
+            f"# {entry.check.id}\n\n{entry.check.documentation}\n"
+        )
+        for entry in entries
+    }
+    rows = "".join(
+        f"| [{entry.check.id}]({entry.check.id}.md) | {entry.check.title} | {entry.check.area} |\n" for entry in entries
+    )
+    written[FOLDER / "README.md"] = (
+        "<!-- `make docs` writes this file from checks/. -->\n\n# The checks\n\n"
+        "`k8sdoctor explain CHECK` prints the same text on the node.\n\n"
+        f"| check | healthy state | area |\n| --- | --- | --- |\n{rows}"
+    )
+    readme = README.read_text("utf-8")
+    if EXAMPLE.search(readme):
+        written[README] = EXAMPLE.sub(lambda _: demo(), readme)
+    return written
+
+
+def demo() -> str:
+    """The demo's report, as it is without a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "k8sdoctor", "demo"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    if done.returncode != 1:  # the demo is a sick node
+        raise RuntimeError(f"the demo ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def main(arguments: list[str]) -> int:
+    """Write what differs, and remove pages of checks that are gone; with `--check` only say so, and end with 1."""
+    wanted = pages()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    gone = [path for path in sorted(FOLDER.glob("*.md")) if path not in wanted]
+    if arguments == ["--check"]:
+        for path in stale + gone:
+            print(f"{path.relative_to(ROOT)} is out of date: run `make docs`")
+        return 1 if stale or gone else 0
+    for path in stale:
+        path.write_text(wanted[path], "utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    for path in gone:
+        path.unlink()
+        print(f"removed {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
