@@ -1,1 +1,20 @@
 """Writing a report for a person or a program."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from k8sdoctor.render.style import Style
+
+if TYPE_CHECKING:
+    from k8sdoctor.report import Report
+
+FORMATS = ("text", "json", "yaml", "markdown", "junit", "html")
+"""Each is written by the module of that name here, by its `render(report, style)`."""
+
+
+def report(report: Report, format: str, style: Style | None = None) -> str:  # noqa: A002 -- as the option is called
+    """A report in one of the FORMATS. The style is for text alone: the others look the same everywhere."""
+    module = import_module(f"k8sdoctor.render.{format}")
+    return cast("str", module.render(report, style or Style()))

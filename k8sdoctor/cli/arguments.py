@@ -1,0 +1,308 @@
+"""What may be said on the command line, and everything that can be told to be wrong before a run."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from k8sdoctor import __version__
+from k8sdoctor.check import Profile
+from k8sdoctor.host.base import READ_LIMIT, GivenText, HostError
+from k8sdoctor.host.files import Files
+from k8sdoctor.render import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUFFIXES = {
+    ".json": "json",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".md": "markdown",
+    ".xml": "junit",
+    ".html": "html",
+    ".txt": "text",
+}
+"""The format of a `--report` file by its suffix; any other suffix means JSON."""
+
+_COMMANDS = ("check", "list", "explain", "schema", "demo", "completion")
+
+_EPILOG = """\
+exit codes:
+  0    nothing failed
+  1    something failed (with --strict: or warns)
+  2    wrong usage
+  3    nothing failed, but something is unknown or did not load
+  130  interrupted
+"""
+
+
+class WrongUsageError(Exception):
+    """The command line is wrong; the message is one line that says what is right."""
+
+
+@dataclass(frozen=True)
+class SavedReport:
+    """A file that is to hold a report beside what is printed, and its format."""
+
+    path: str
+    format: str
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, each held against what is right. Raises WrongUsageError, and SystemExit after `--help`."""
+    words = list(argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "check")  # `k8sdoctor --offline` is `k8sdoctor check --offline`
+    return parser().parse_args(words)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but wrong usage is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongUsageError(f"{message}; see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's parser."""
+    top = _Parser(
+        prog="k8sdoctor",
+        description="Examines a Kubernetes node, names the cause of what is wrong, and says which commands mend it.",
+        epilog=f"Without a command, k8sdoctor runs `check`, and takes its options.\n\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"k8sdoctor {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, help_: str, **more: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=help_,
+            description=help_[0].upper() + help_[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **more,  # type: ignore[arg-type]  # only `epilog` is given
+        )
+
+    _check_options(command("check", "examine this node, and report", epilog=_EPILOG))
+    listing = command("list", "list every check")
+    listing.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    _folders(listing)
+    explain = command("explain", "print the documentation of a check, or of one of its reasons")
+    explain.add_argument("subject", metavar="CHECK[/REASON]", help="for example br-netfilter/BridgeNfCallOff")
+    explain.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    _folders(explain)
+    _colour(explain)
+    command("schema", "print the JSON Schema of a report")
+    demo = command("demo", "judge a recorded sick node; ends with 1, as a sick node does")
+    _output(demo)
+    _colour(demo)
+    completion = command("completion", "print a completion script for a shell")
+    completion.add_argument("shell", metavar="SHELL", help="bash, zsh, fish, …")
+    return top
+
+
+def _check_options(check: argparse.ArgumentParser) -> None:
+    add = check.add_argument
+    add("checks", nargs="*", metavar="CHECK", help="ids of checks to run, whatever the profile (default: the profile's)")
+    add("--profile", type=_profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)")
+    add("--skip", action="append", type=_names, default=[], metavar="CHECK[,…]", help="leave a check out; repeatable")
+    _output(check)
+    add(
+        "--report",
+        action="append",
+        type=_report,
+        default=[],
+        metavar="FILE",
+        help="also write a report to a file; format by suffix .json .yaml .md .xml .html .txt, else JSON; repeatable",
+    )
+    add("--strict", action="store_true", help="let a warning end with 1, too")
+    add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
+    add("--deadline", type=_seconds, metavar="S", help="seconds that the whole run may take (default: 15)")
+    add("--config", type=_config, metavar="FILE", help="kubeadm's configuration: what is planned for this node")
+    add("--kubeconfig", metavar="FILE", help="a kubeconfig by which the API server may be asked (below --root, if given)")
+    add(
+        "--endpoint",
+        action="append",
+        type=_endpoint,
+        default=[],
+        metavar="HOST[:PORT]",
+        help="one more address that must lead to the API server; repeatable",
+    )
+    add("--root", type=_root, default="/", metavar="DIR", help="the node's root file system, when run in a container")
+    _folders(check)
+    _colour(check)
+
+
+def _output(command: argparse.ArgumentParser) -> None:
+    names = ", ".join(FORMATS)
+    command.add_argument(
+        "-o", "--output", type=_format, default="text", metavar="FORMAT", help=f"{names} (default: text)"
+    )
+
+
+def _folders(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--checks-dir",
+        action="append",
+        type=folder,
+        default=[],
+        metavar="DIR",
+        help="load the checks in this folder's *.py files, too; repeatable",
+    )
+
+
+def _colour(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-color", action="store_true", help="no colour; NO_COLOR=1 in the environment does the same")
+
+
+# -- values ----------------------------------------------------------------------------------------------------------------
+
+
+def _wrong(message: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(message)
+
+
+def _one_of(value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise _wrong(f"{value!r} is none of {', '.join(allowed)}")
+    return value
+
+
+def _profile(value: str) -> Profile:
+    return Profile(_one_of(value, tuple(Profile)))
+
+
+def _format(value: str) -> str:
+    return _one_of(value, tuple(FORMATS))
+
+
+def _names(value: str) -> list[str]:
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    if not names:
+        raise _wrong("give the id of a check; `k8sdoctor list` shows them")
+    return names
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not (0 < seconds < math.inf):
+        raise _wrong(f"{value!r} is not a positive number of seconds, such as 30 or 2.5")
+    return seconds
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?")
+
+
+def _endpoint(value: str) -> str:
+    """`host`, `host:port`, `192.0.2.1:6443`, `[2001:db8::1]:6443` or `2001:db8::1`."""
+    import ipaddress
+
+    example = "give HOST or HOST:PORT, such as k8s.example.org:6443 or [2001:db8::1]:6443"
+    host, port = value, ""
+    if value.startswith("["):
+        host, _, rest = value[1:].partition("]")
+        if (rest and not rest.startswith(":")) or ":" not in host or "]" not in value:
+            raise _wrong(f"{value!r} is no address; {example}")
+        port = rest.removeprefix(":") if rest else ""
+        if rest == ":":
+            raise _wrong(f"{value!r} ends without a port; {example}")
+    elif value.count(":") == 1:
+        host, _, port = value.partition(":")
+        if not port:
+            raise _wrong(f"{value!r} ends without a port; {example}")
+    if port and not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):  # noqa: PLR2004 -- TCP's ports
+        raise _wrong(f"{port!r} in {value!r} is no port (1 to 65535); {example}")
+    if ":" in host or re.fullmatch(r"[0-9.]+", host):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise _wrong(f"{value!r} is no address; {example}") from None
+    elif len(host) > 253 or not _HOST.fullmatch(host):  # noqa: PLR2004 -- DNS's limit, RFC 1035
+        raise _wrong(f"{value!r} is no address; {example}")
+    return value
+
+
+# -- paths -----------------------------------------------------------------------------------------------------------------
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError) as error:
+        raise _wrong(f"{path}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def folder(path: str) -> str:
+    """A folder whose names may be listed."""
+    if not stat.S_ISDIR(_stat(path).st_mode):
+        raise _wrong(f"{path} is not a folder")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise _wrong(f"{path}: Permission denied")
+    return path
+
+
+def _root(path: str) -> str:
+    return os.path.abspath(folder(path))
+
+
+def readable_file(path: str) -> str:
+    """A regular file that may be read, and is no bigger than a configuration can be."""
+    found = _stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise _wrong(f"{path} is not a regular file")
+    if found.st_size > READ_LIMIT:
+        raise _wrong(f"{path} holds {found.st_size >> 20} MiB; a configuration of over {READ_LIMIT >> 20} MiB is not read")
+    if not os.access(path, os.R_OK):
+        raise _wrong(f"{path}: Permission denied")
+    return path
+
+
+def _config(path: str) -> GivenText:
+    """The file's path and text. Text that does not parse is for the checks to tell."""
+    try:
+        with open(readable_file(path), "rb") as file:
+            return GivenText(path=path, text=file.read(READ_LIMIT).decode("utf-8", "replace"))
+    except OSError as error:
+        raise _wrong(f"{path}: {_reason(error)}") from None
+
+
+def kubeconfig(path: str, root: str) -> str:
+    """The path of a kubeconfig as seen inside the root; a path outside that leads there is right, too."""
+    absolute = os.path.abspath(path)
+    inside = absolute.removeprefix(root) if root != "/" and absolute.startswith(f"{root}/") else absolute
+    try:
+        Files(root).read(inside)
+    except HostError as error:
+        raise WrongUsageError(f"--kubeconfig: {error}; see k8sdoctor check --help") from None
+    return inside
+
+
+def _report(path: str) -> SavedReport:
+    """A file to be written: its folder must be there, and it must not be anything but a regular file."""
+    target = os.path.realpath(path)  # a link stays a link: what it leads to is replaced
+    parent = os.path.dirname(target)
+    if not path or path.endswith("/") or os.path.isdir(target):
+        raise _wrong(f"{path or repr('')} is a folder; give a file in it")
+    if not os.path.isdir(parent):
+        raise _wrong(f"the folder {parent} is not there")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise _wrong(f"the folder {parent} may not be written to")
+    if os.path.lexists(target) and not stat.S_ISREG(_stat(target).st_mode):
+        raise _wrong(f"{path} is not a regular file")
+    return SavedReport(target, SUFFIXES.get(os.path.splitext(path)[1].lower(), "json"))
+

@@ -1,0 +1,195 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from k8sdoctor import engine, registry, render
+from k8sdoctor.cli import terminal
+from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
+from k8sdoctor.host.base import Given
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Sequence
+
+    from k8sdoctor.host import Host
+    from k8sdoctor.report import Report
+
+COULD_NOT_WRITE = 3
+
+_PEOPLE_READ = ("text", "markdown")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run a command, and return the exit code."""
+    return _COMMANDS[arguments.command](arguments)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Examine this machine."""
+    from k8sdoctor.host.live import LiveHost
+
+    skipped = [name for names in arguments.skip for name in names]
+    given = Given(
+        config=arguments.config,
+        kubeconfig=kubeconfig(arguments.kubeconfig, arguments.root) if arguments.kubeconfig is not None else None,
+        endpoints=arguments.endpoint,
+    )
+    with terminal.quiet_stdout():
+        known = _load([*arguments.checks, *skipped], arguments.checks_dir, narrow=bool(arguments.checks))
+        request = engine.Request(
+            profile=arguments.profile,
+            named=tuple(arguments.checks),
+            skipped=frozenset(skipped),
+            deadline=arguments.deadline or engine.DEADLINE,
+        )
+        report = _examine(LiveHost(arguments.root, given=given, offline=arguments.offline), known, request)
+    return _deliver(report, arguments, arguments.report, strict=arguments.strict)
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Judge the recording of a sick node that comes with the package."""
+    from importlib import resources
+
+    from k8sdoctor.host.recording import Recording
+
+    text = (resources.files("k8sdoctor") / "data" / "demo.json").read_text("utf-8")
+    known = registry.load(plug_ins=False)
+    return _deliver(_examine(Recording(text), known, engine.Request()), arguments)
+
+
+def list_(arguments: argparse.Namespace) -> int:
+    """Show every check."""
+    with terminal.quiet_stdout():
+        known = registry.load(map(Path, arguments.checks_dir))
+    rows = [
+        {
+            "id": entry.check.id,
+            "area": entry.check.area,
+            "title": entry.check.title,
+            "profiles": sorted(entry.check.profiles),
+            "source": entry.source,
+        }
+        for entry in known.entries
+    ]
+    if arguments.output == "json":
+        text = json.dumps(rows, indent=2) + "\n"
+    else:
+        width = max((len(entry.check.id) for entry in known.entries), default=0)
+        text = "".join(f"{entry.check.id:{width}}  {entry.check.title}\n" for entry in known.entries)
+    for broken in known.broken:
+        terminal.remark(f"k8sdoctor: {broken.what} did not load: {broken.error}")
+    return _print(text) or (3 if known.broken else 0)
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Print a check's documentation."""
+    from k8sdoctor.documentation import Documentation
+    from k8sdoctor.render.explanation import explanation
+
+    id_, slash, reason = arguments.subject.partition("/")
+    with terminal.quiet_stdout():
+        known = _load([id_], arguments.checks_dir, narrow=True)
+    entry = known.get(id_)
+    if entry is None:  # _load has refused unknown ids
+        raise WrongUsageError(f"no check is called {id_!r}")
+    documentation = Documentation.of(entry.check)
+    if slash and reason not in (known_reasons := [each.reason for each in documentation.reasons]):
+        near = _nearest(reason, known_reasons) or ", ".join(known_reasons)
+        raise WrongUsageError(f"{id_} has no reason {reason!r}; {near}")
+    if arguments.output == "json":
+        return _print(json.dumps(documentation.document(entry.source, reason or None), indent=2) + "\n")
+    return _print(explanation(documentation, reason or None, terminal.style_of(terminal.stdout(), colour=not arguments.no_color)))
+
+
+def schema(_arguments: argparse.Namespace) -> int:
+    """Print the JSON Schema of a report."""
+    from k8sdoctor import report
+
+    return _print(json.dumps(report.schema(), indent=2) + "\n")
+
+
+def completion(arguments: argparse.Namespace) -> int:
+    """Print a completion script."""
+    from k8sdoctor.cli.completion import script
+
+    return _print(script(arguments.shell))
+
+
+_Command: TypeAlias = "Callable[[argparse.Namespace], int]"
+
+_COMMANDS: dict[str, _Command] = {
+    "check": check,
+    "list": list_,
+    "explain": explain,
+    "schema": schema,
+    "demo": demo,
+    "completion": completion,
+}
+
+
+def _load(ids: Sequence[str], folders: Iterable[str], *, narrow: bool) -> registry.Registry:
+    """The checks, held against the ids that were asked for. With `narrow`, no more need be loaded than those.
+
+    Raises WrongUsageError for an id that nothing has.
+    """
+    known = registry.load(map(Path, folders), only=frozenset(ids) if narrow else None)
+    for id_ in ids:
+        if known.get(id_) is None:
+            every = [entry.check.id for entry in registry.load(map(Path, folders)).entries]
+            near = _nearest(id_, every) or f"there are {', '.join(every)}"
+            broken = "".join(f"; {entry.what} did not load: {entry.error}" for entry in known.broken)
+            raise WrongUsageError(f"no check is called {id_!r}; {near}{broken}")
+    return known
+
+
+def _nearest(word: str, words: Sequence[str]) -> str:
+    import difflib
+
+    folded = {each.lower(): each for each in words}
+    near = [folded[each] for each in difflib.get_close_matches(word.lower().replace("_", "-"), folded, n=3, cutoff=0.5)]
+    return f"do you mean {' or '.join(near)}?" if near else ""
+
+
+def _examine(host: Host, known: registry.Registry, request: engine.Request) -> Report:
+    progress = terminal.Progress()
+
+    def listen(event: engine.Event) -> None:
+        if isinstance(event, engine.Late):
+            progress.waiting(event.waiting_for, event.seconds)
+
+    try:
+        return engine.run(host, known.checks, request, broken=known.broken, on_event=listen)
+    finally:
+        progress.erase()
+
+
+def _deliver(
+    report: Report, arguments: argparse.Namespace, saved: Sequence[SavedReport] = (), *, strict: bool = False
+) -> int:
+    """Print the report, write it where it was wanted, and return the exit code."""
+    style = terminal.style_of(terminal.stdout(), colour=not arguments.no_color)
+    trouble = terminal.show(render.report(report, arguments.output, style))
+    failed = [] if trouble is None else [f"the report could not be printed: {trouble}"]
+    for each in saved:
+        text = render.report(report, each.format)
+        try:
+            terminal.write_whole(each.path, text)
+        except OSError as error:
+            failed.append(f"the report could not be written to {each.path}: {error.strerror or error}")
+            if arguments.output in _PEOPLE_READ and each.format != arguments.output:
+                terminal.show(f"\n{text}")  # all that it held; JSON and its like on stdout must stay one document
+    for sentence in failed:
+        terminal.remark(f"k8sdoctor: {sentence}")
+    return COULD_NOT_WRITE if failed else report.exit_code(strict=strict)
+
+
+def _print(text: str) -> int:
+    trouble = terminal.show(text)
+    if trouble is None:
+        return 0
+    terminal.remark(f"k8sdoctor: the output could not be written: {trouble}")
+    return COULD_NOT_WRITE

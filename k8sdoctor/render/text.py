@@ -1,0 +1,195 @@
+"""A report for a person at a terminal: the diagnosis first, then a line a check, then what was seen.
+
+Commands stand on lines of their own, without a prefix and never wrapped, so that they can be pasted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from k8sdoctor.finding import Safety, Status
+from k8sdoctor.render.layout import block, columns, cut, harmless, lines, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.diagnosis import Diagnosis, Reference
+    from k8sdoctor.finding import Evidence, Finding, Fix
+    from k8sdoctor.render.style import Style
+    from k8sdoctor.report import Report, Result
+
+EVIDENCE_LINES = 10
+"""Lines of one piece of evidence that are shown; `-o json` holds all of it."""
+
+_SAFETY = {
+    Safety.SAFE: "safe to run",
+    Safety.DISRUPTIVE: "disruptive: restarts or interrupts something",
+    Safety.MANUAL: "manual: needs your decision",
+}
+
+_STATUS_WIDTH = len(Status.UNKNOWN)
+
+
+def render(report: Report, style: Style) -> str:
+    """The whole report, each line at most `style.width` columns, but for commands."""
+    parts = [
+        _head(report, style),
+        *(_diagnosis(number, diagnosis, report, style) for number, diagnosis in enumerate(report.diagnoses, 1)),
+        _checks(report, style),
+        _details(report, style),
+        _not_seen(report, style),
+        _summary(report, style),
+    ]
+    return "\n".join("".join(f"{line}\n" for line in part) for part in map(list, parts) if part)
+
+
+def _head(report: Report, style: Style) -> Iterator[str]:
+    told = f"k8sdoctor {report.version}: node {harmless(report.node)}, stage {report.stage}, profile {report.profile}"
+    if report.source == "bundle":
+        told += ", from a recording"
+    yield from wrap(told, style.width)
+
+
+def _diagnosis(number: int, diagnosis: Diagnosis, report: Report, style: Style) -> Iterator[str]:
+    label = f"DIAGNOSIS {number}" if len(report.diagnoses) > 1 else "DIAGNOSIS"
+    yield style.coloured(f"{style.symbol(diagnosis.status)}{label}: {diagnosis.status}", diagnosis.status)
+    for line in wrap(harmless(diagnosis.title), style.width):
+        yield style.bold(line)
+    yield from block("Certainty: ", f"{diagnosis.certainty}. {diagnosis.why}", style.width, "  ")
+    yield from block("Found by:  ", _name(diagnosis.cause), style.width, "  ")
+    for position, reference in enumerate(diagnosis.explains):
+        yield from block("           " if position else "Explains:  ", _name(reference), style.width, "  ")
+    if diagnosis.fix is not None:
+        yield from _fix(diagnosis.fix, style)
+
+
+def _name(reference: Reference) -> str:
+    subject = f" ({reference.subject})" if reference.subject else ""
+    return f"{reference.check}/{reference.reason}{subject}"
+
+
+def _fix(fix: Fix, style: Style) -> Iterator[str]:
+    yield from block("Fix:       ", f"{fix.title.rstrip('.')} ({_SAFETY[fix.safety]}).", style.width, "  ")
+    for label, commands in (
+        ("Run:", fix.commands),
+        ("Make it last over a boot:", fix.persist),
+        ("Verify:", (fix.verify,) if fix.verify else ()),
+    ):
+        if commands:
+            yield f"  {style.dim(label)}"
+            yield from (harmless(command) for command in commands)
+
+
+def _checks(report: Report, style: Style) -> Iterator[str]:
+    if not report.results:
+        yield "No check was run."
+        return
+    yield style.bold("CHECKS")
+    width = max(len(result.check) for result in report.results)
+    for result in report.results:
+        status = style.coloured(f"{style.symbol(result.status)}{result.status:{_STATUS_WIDTH}}", result.status)
+        start = len(style.symbol(result.status)) + _STATUS_WIDTH + 2 + width + 2
+        message = cut(harmless(_worst(result).message), max(style.width - start, 12))
+        yield f"{status}  {result.check:{width}}  {message}"
+
+
+def _worst(result: Result) -> Finding:
+    return next(finding for finding in result.findings if finding.status is result.status)
+
+
+def _details(report: Report, style: Style) -> Iterator[str]:
+    """What was seen of all that fails or warns. A fix is shown once: with the diagnosis."""
+    causes = _causes(report)
+    first = True
+    for result in report.results:
+        for finding in result.findings:
+            if finding.status not in (Status.FAIL, Status.WARN):
+                continue
+            if first:
+                yield style.bold("WHAT WAS SEEN")
+                first = False
+            yield from _heading(result.check, finding, style)
+            for line in wrap(harmless(finding.message), style.width - 2):
+                yield f"  {line}"
+            name = (result.check, finding.reason, finding.subject)
+            if name in causes:
+                yield from block("Caused by: ", f"{causes[name]}; mend that first.", style.width, "  ")
+            for evidence in finding.evidence:
+                yield from _evidence(evidence, style)
+
+
+def _causes(report: Report) -> dict[tuple[str, str, str | None], str]:
+    """The cause of each symptom, by the symptom's name."""
+    return {
+        (symptom.check, symptom.reason, symptom.subject): f"{diagnosis.cause.check}/{diagnosis.cause.reason}"
+        for diagnosis in reversed(report.diagnoses)
+        for symptom in diagnosis.explains
+    }
+
+
+def _heading(check: str, finding: Finding, style: Style) -> Iterator[str]:
+    subject = f" ({harmless(finding.subject)})" if finding.subject else ""
+    start = f"{style.symbol(finding.status)}{finding.status:{_STATUS_WIDTH}}"
+    named = cut(f"{check}/{finding.reason}{subject}", style.width - columns(start) - 2)
+    yield f"{style.coloured(start, finding.status)}  {named}"
+
+
+def _evidence(evidence: Evidence, style: Style) -> Iterator[str]:
+    source = harmless(evidence.source)
+    content = lines(evidence.content)
+    if len(content) == 1 and columns(source) + columns(content[0]) + 4 <= style.width:
+        yield f"  {style.dim(f'{source}:')} {content[0]}".rstrip()
+        return
+    yield from (f"  {style.dim(line)}" for line in wrap(f"{source}:", style.width - 2))
+    # Text of the host is wrapped, too: a page of HTML may be one line.
+    shown = [piece for line in content for piece in (wrap(line, style.width - 4) or [""])]
+    yield from (f"    {line}".rstrip() for line in shown[:EVIDENCE_LINES])
+    if len(shown) > EVIDENCE_LINES:
+        yield f"    {style.dim(f'[{len(shown) - EVIDENCE_LINES} more lines: -o json shows all]')}"
+
+
+def _not_seen(report: Report, style: Style) -> Iterator[str]:
+    """What could not be looked at and what would let us, and what did not work of ours or of a plug-in."""
+    causes = _causes(report)
+    missing = [(result, each) for result in report.results for each in result.findings if each.status is Status.UNKNOWN]
+    if missing:
+        yield style.bold("COULD NOT BE LOOKED AT")
+    for result, finding in missing:
+        yield from _heading(result.check, finding, style)
+        for line in wrap(harmless(finding.message), style.width - 2):
+            yield f"  {line}"
+        name = (result.check, finding.reason, finding.subject)
+        if name in causes:
+            yield from block("Caused by: ", f"{causes[name]}; mend that first.", style.width, "  ")
+        for evidence in finding.evidence:
+            yield from _evidence(evidence, style)
+        if finding.fix is not None and name not in causes:
+            yield from _fix(finding.fix, style)
+    if report.broken:
+        if missing:
+            yield ""
+        yield style.bold("BROKEN")
+    for entry in report.broken:
+        for number, line in enumerate(wrap(harmless(f"{entry.what}: {entry.error}"), style.width - 4)):
+            yield f"{'    ' if number else '  '}{line}"
+    if report.broken:
+        yield "  (-o json shows the tracebacks)"
+
+
+def _summary(report: Report, style: Style) -> Iterator[str]:
+    counts = [(status, report.count(status)) for status in reversed(Status)]
+    told = ", ".join(f"{number} {status}" for status, number in counts if number) or "nothing was judged"
+    notes = ""
+    if report.broken:
+        notes += f", {len(report.broken)} broken"
+    if report.interrupted:
+        notes += "; interrupted, so this is not all"
+    sentence = f"{len(report.results)} checks in {report.seconds:.1f} s: {told}{notes}."
+    if len(report.results) == 1:
+        sentence = sentence.replace("checks", "check", 1)
+    worst = Status.UNKNOWN if report.broken and report.status.rank < Status.UNKNOWN.rank else report.status
+    for line in wrap(sentence, style.width):
+        yield style.coloured(line, worst)
+    if report.diagnoses and report.source == "live":
+        cause = report.diagnoses[0].cause
+        yield from wrap(f"More about the first: k8sdoctor explain {cause.check}/{cause.reason}", style.width)

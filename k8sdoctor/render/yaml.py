@@ -1,0 +1,31 @@
+"""A report as YAML: the same document as in JSON, with long texts easier to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from k8sdoctor.render.style import Style
+    from k8sdoctor.report import Report
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and never an alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Aliases save bytes and cost the reader."""
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def render(report: Report, _style: Style) -> str:
+    """The report's document."""
+    return yaml.dump(report.document(), Dumper=_Dumper, sort_keys=False, width=100)
