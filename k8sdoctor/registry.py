@@ -14,6 +14,7 @@ import traceback
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor import checks
@@ -23,7 +24,6 @@ from k8sdoctor.report import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
     from types import ModuleType
 
 GROUP = "k8sdoctor.checks"
@@ -100,9 +100,7 @@ class Registry:
                 self.broken.append(Broken(f"{source} ({module.__name__})", error, ""))
 
 
-def load(
-    folders: Iterable[Path] = (), *, only: frozenset[str] | None = None, plug_ins: bool = True
-) -> Registry:
+def load(folders: Iterable[Path] = (), *, only: frozenset[str] | None = None, plug_ins: bool = True) -> Registry:
     """The built-in checks, then installed plug-ins by name, then the folders'.
 
     `only` are the ids that matter: when all of them are built in, nothing else is imported but the folders, which were named
@@ -159,7 +157,7 @@ def _offers_checks(folder: str) -> bool:
 
 def _names_group(path: str) -> bool:
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return GROUP.encode() in file.read()
     except OSError:
         return False

@@ -7,7 +7,8 @@ import sys
 
 sys.dont_write_bytecode = True  # we write nothing on the node: no __pycache__ beside a plug-in either
 
-import os  # noqa: E402 -- the line above must come first
+import contextlib  # noqa: E402 -- the line above must come first
+import os  # noqa: E402
 import warnings  # noqa: E402
 from typing import TYPE_CHECKING, NoReturn  # noqa: E402
 
@@ -76,7 +77,5 @@ def _remark(text: str) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # gone, closed, or never there
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # gone, closed, or never there
-            pass

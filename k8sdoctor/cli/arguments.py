@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from k8sdoctor import __version__
@@ -111,7 +112,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _check_options(check: argparse.ArgumentParser) -> None:
     add = check.add_argument
-    add("checks", nargs="*", metavar="CHECK", help="ids of checks to run, whatever the profile (default: the profile's)")
+    add(
+        "checks", nargs="*", metavar="CHECK", help="ids of checks to run, whatever the profile (default: the profile's)"
+    )
     add("--profile", type=_profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)")
     add("--skip", action="append", type=_names, default=[], metavar="CHECK[,…]", help="leave a check out; repeatable")
     _output(check)
@@ -127,7 +130,11 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
     add("--deadline", type=_seconds, metavar="S", help="seconds that the whole run may take (default: 15)")
     add("--config", type=_config, metavar="FILE", help="kubeadm's configuration: what is planned for this node")
-    add("--kubeconfig", metavar="FILE", help="a kubeconfig by which the API server may be asked (below --root, if given)")
+    add(
+        "--kubeconfig",
+        metavar="FILE",
+        help="a kubeconfig by which the API server may be asked (below --root, if given)",
+    )
     add(
         "--endpoint",
         action="append",
@@ -160,7 +167,9 @@ def _folders(command: argparse.ArgumentParser) -> None:
 
 
 def _colour(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--no-color", action="store_true", help="no colour; NO_COLOR=1 in the environment does the same")
+    command.add_argument(
+        "--no-color", action="store_true", help="no colour; NO_COLOR=1 in the environment does the same"
+    )
 
 
 # -- values ----------------------------------------------------------------------------------------------------------------
@@ -201,7 +210,9 @@ def _seconds(value: str) -> float:
     return seconds
 
 
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?"
+)
 
 
 def _endpoint(value: str) -> str:
@@ -238,7 +249,7 @@ def _endpoint(value: str) -> str:
 
 def _stat(path: str) -> os.stat_result:
     try:
-        return os.stat(path)
+        return Path(path).stat()
     except (OSError, ValueError) as error:
         raise _wrong(f"{path}: {_reason(error)}") from None
 
@@ -257,7 +268,7 @@ def folder(path: str) -> str:
 
 
 def _root(path: str) -> str:
-    return os.path.abspath(folder(path))
+    return os.path.abspath(folder(path))  # noqa: PTH100 -- as typed: Path.resolve would follow links
 
 
 def readable_file(path: str) -> str:
@@ -266,7 +277,9 @@ def readable_file(path: str) -> str:
     if not stat.S_ISREG(found.st_mode):
         raise _wrong(f"{path} is not a regular file")
     if found.st_size > READ_LIMIT:
-        raise _wrong(f"{path} holds {found.st_size >> 20} MiB; a configuration of over {READ_LIMIT >> 20} MiB is not read")
+        raise _wrong(
+            f"{path} holds {found.st_size >> 20} MiB; a configuration of over {READ_LIMIT >> 20} MiB is not read"
+        )
     if not os.access(path, os.R_OK):
         raise _wrong(f"{path}: Permission denied")
     return path
@@ -275,7 +288,7 @@ def readable_file(path: str) -> str:
 def _config(path: str) -> GivenText:
     """The file's path and text. Text that does not parse is for the checks to tell."""
     try:
-        with open(readable_file(path), "rb") as file:
+        with Path(readable_file(path)).open("rb") as file:
             return GivenText(path=path, text=file.read(READ_LIMIT).decode("utf-8", "replace"))
     except OSError as error:
         raise _wrong(f"{path}: {_reason(error)}") from None
@@ -283,7 +296,7 @@ def _config(path: str) -> GivenText:
 
 def kubeconfig(path: str, root: str) -> str:
     """The path of a kubeconfig as seen inside the root; a path outside that leads there is right, too."""
-    absolute = os.path.abspath(path)
+    absolute = os.path.abspath(path)  # noqa: PTH100 -- a link in the root is the root's own
     inside = absolute.removeprefix(root) if root != "/" and absolute.startswith(f"{root}/") else absolute
     try:
         Files(root).read(inside)
@@ -294,15 +307,14 @@ def kubeconfig(path: str, root: str) -> str:
 
 def _report(path: str) -> SavedReport:
     """A file to be written: its folder must be there, and it must not be anything but a regular file."""
-    target = os.path.realpath(path)  # a link stays a link: what it leads to is replaced
-    parent = os.path.dirname(target)
-    if not path or path.endswith("/") or os.path.isdir(target):
+    target = Path(os.path.realpath(path))  # a link stays a link: what it leads to is replaced
+    parent = target.parent
+    if not path or path.endswith("/") or target.is_dir():
         raise _wrong(f"{path or repr('')} is a folder; give a file in it")
-    if not os.path.isdir(parent):
+    if not parent.is_dir():
         raise _wrong(f"the folder {parent} is not there")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise _wrong(f"the folder {parent} may not be written to")
-    if os.path.lexists(target) and not stat.S_ISREG(_stat(target).st_mode):
+    if os.path.lexists(target) and not stat.S_ISREG(target.stat().st_mode):
         raise _wrong(f"{path} is not a regular file")
-    return SavedReport(target, SUFFIXES.get(os.path.splitext(path)[1].lower(), "json"))
-
+    return SavedReport(str(target), SUFFIXES.get(Path(path).suffix.lower(), "json"))

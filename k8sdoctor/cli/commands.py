@@ -102,7 +102,9 @@ def explain(arguments: argparse.Namespace) -> int:
         raise WrongUsageError(f"{id_} has no reason {reason!r}; {near}")
     if arguments.output == "json":
         return _print(json.dumps(documentation.document(entry.source, reason or None), indent=2) + "\n")
-    return _print(explanation(documentation, reason or None, terminal.style_of(terminal.stdout(), colour=not arguments.no_color)))
+    return _print(
+        explanation(documentation, reason or None, terminal.style_of(terminal.stdout(), colour=not arguments.no_color))
+    )
 
 
 def schema(_arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from k8sdoctor.render.style import Style
@@ -20,7 +21,7 @@ _CLEAR_LINE = "\r\x1b[K"
 
 # What our own sentences may hold, for terminals that cannot show it. Anything else is escaped.
 _ASCII = str.maketrans(
-    {"…": "...", "→": "->", "·": "-", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "≥": ">=", "≤": "<="}
+    {"…": "...", "→": "->", "·": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "≥": ">=", "≤": "<=", "“": '"', "”": '"'}
 )
 
 
@@ -98,18 +99,18 @@ def _forget_stdout() -> None:
 
 def write_whole(path: str, text: str) -> None:
     """Replace a file in one step, so that nobody ever reads half a report. Raises OSError."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            temporary.unlink()
         raise
 
 

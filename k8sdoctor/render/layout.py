@@ -84,6 +84,5 @@ def _wrapped(text: str, width: int) -> Iterator[str]:
 def block(label: str, text: str, width: int, indent: str = "") -> list[str]:
     """A labelled sentence: the label once, the text beside it in as many lines as it takes."""
     start = f"{indent}{label}"
-    rest = " " * len(start)
-    wrapped = wrap(harmless(text), width - len(start)) or [""]
-    return [f"{start if first else rest}{line}".rstrip() for first, line in zip([True] + [False] * len(wrapped), wrapped)]
+    first, *more = wrap(harmless(text), width - len(start)) or [""]
+    return [f"{start}{first}", *(f"{' ' * len(start)}{line}" for line in more)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SYMBOLS: Mapping[str, Mapping[Status, str]] = {
     "unicode": {
         Status.PASS: "✔",
-        Status.SKIP: "–",
+        Status.SKIP: "\N{EN DASH}",
         Status.WARN: "▲",
         Status.UNKNOWN: "?",
         Status.FAIL: "✘",

@@ -38,6 +38,7 @@ def render(report: Report, style: Style) -> str:
         _checks(report, style),
         _details(report, style),
         _not_seen(report, style),
+        _broken(report, style),
         _summary(report, style),
     ]
     return "\n".join("".join(f"{line}\n" for line in part) for part in map(list, parts) if part)
@@ -149,7 +150,7 @@ def _evidence(evidence: Evidence, style: Style) -> Iterator[str]:
 
 
 def _not_seen(report: Report, style: Style) -> Iterator[str]:
-    """What could not be looked at and what would let us, and what did not work of ours or of a plug-in."""
+    """What could not be looked at, and what would let us look."""
     causes = _causes(report)
     missing = [(result, each) for result in report.results for each in result.findings if each.status is Status.UNKNOWN]
     if missing:
@@ -165,15 +166,17 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
             yield from _evidence(evidence, style)
         if finding.fix is not None and name not in causes:
             yield from _fix(finding.fix, style)
-    if report.broken:
-        if missing:
-            yield ""
-        yield style.bold("BROKEN")
+
+
+def _broken(report: Report, style: Style) -> Iterator[str]:
+    """What did not work of ours or of a plug-in."""
+    if not report.broken:
+        return
+    yield style.bold("BROKEN")
     for entry in report.broken:
         for number, line in enumerate(wrap(harmless(f"{entry.what}: {entry.error}"), style.width - 4)):
             yield f"{'    ' if number else '  '}{line}"
-    if report.broken:
-        yield "  (-o json shows the tracebacks)"
+    yield "  (-o json shows the tracebacks)"
 
 
 def _summary(report: Report, style: Style) -> Iterator[str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks, and never an alias."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, _data: object) -> bool:
         """Aliases save bytes and cost the reader."""
         return True
 

@@ -1,0 +1,103 @@
+"""A check's documentation: the docstring of its file, in parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from k8sdoctor.finding import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from k8sdoctor.check import Check
+
+HEADINGS = (
+    "What it looks at",
+    "Why it matters",
+    "How it is decided",
+    "Reasons",
+    "What it sends",
+    "How to fix",
+    "How to verify",
+    "References",
+)
+"""The headings of a check's docstring, in this order."""
+
+REASONS = "Reasons"
+
+# "- `ForwardingOn` (pass), `NoIPv4Pods` (skip): what they mean", or "(fail or warn)" where it depends.
+_NAMED = re.compile(r"`(?P<reason>[A-Z]\w*)` \((?P<status>[^)]*)\)")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that a check can find, as its documentation tells."""
+
+    reason: str
+    status: Status
+    text: str
+
+
+@dataclass(frozen=True)
+class Documentation:
+    """What `k8sdoctor explain` prints. `introduction` is what stands above the first heading."""
+
+    check: Check[Any]
+    introduction: str
+    sections: Mapping[str, str]
+
+    @classmethod
+    def of(cls, check: Check[Any]) -> Documentation:
+        """The docstring of the file that holds a check, in parts."""
+        introduction, *rest = re.split(r"^## ", check.documentation, flags=re.MULTILINE)
+        sections = {}
+        for part in rest:
+            heading, _, body = part.partition("\n")
+            sections[heading.strip()] = body.strip("\n")
+        return cls(check, introduction.strip(), sections)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons in the order in which they are told; one that has two statuses is told twice."""
+        return tuple(
+            Reason(named["reason"], status, text)
+            for head, text in map(_split, _items(self.sections.get(REASONS, "")))
+            for named in _NAMED.finditer(head)
+            for status in Status
+            if re.search(rf"\b{status}\b", named["status"])
+        )
+
+    def document(self, source: str, reason: str | None = None) -> dict[str, Any]:
+        """The documentation as JSON holds it; with a reason, no other reason."""
+        return {
+            "id": self.check.id,
+            "area": self.check.area,
+            "title": self.check.title,
+            "profiles": sorted(self.check.profiles),
+            "source": source,
+            "reasons": [
+                {"reason": each.reason, "status": str(each.status), "text": each.text}
+                for each in self.reasons
+                if reason in (None, each.reason)
+            ],
+            "sections": dict(self.sections),
+        }
+
+
+def _items(section: str) -> Iterator[str]:
+    """The items of a list, each on one line."""
+    for item in re.split(r"^- ", section, flags=re.MULTILINE)[1:]:
+        yield " ".join(item.split())
+
+
+def _split(item: str) -> tuple[str, str]:
+    """The names of an item, and what it says about them: what follows the last name's status."""
+    named = list(_NAMED.finditer(item))
+    head = 0
+    for each in named:  # a name inside the sentence is no head: heads are parted by commas alone
+        if item[head : each.start()].strip(" ,") not in ("", "and"):
+            break
+        head = each.end()
+    return item[:head], item[head:].lstrip(":. ").strip()

@@ -1,0 +1,79 @@
+"""A check's documentation for a person at a terminal."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from k8sdoctor.documentation import REASONS, Documentation
+from k8sdoctor.render.layout import block, columns, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.render.style import Style
+
+# What someone wants who asks about one reason: not the list of all of them.
+_OF_A_REASON = ("What it looks at", "Why it matters", "How it is decided", "How to fix", "How to verify", "References")
+
+
+def explanation(documentation: Documentation, reason: str | None, style: Style) -> str:
+    """The whole documentation, or what is worth knowing about one reason."""
+    return "".join(f"{line}\n" for line in _lines(documentation, reason, style))
+
+
+def _lines(documentation: Documentation, reason: str | None, style: Style) -> Iterator[str]:
+    check = documentation.check
+    yield style.bold(f"{check.id}{f'/{reason}' if reason else ''}")
+    if reason is None:
+        yield from _prose(documentation.introduction, style)
+        sections = tuple(documentation.sections)
+    else:
+        for each in documentation.reasons:
+            if each.reason == reason:
+                start = f"{style.symbol(each.status)}{each.status}: "
+                label, *more = block(start, each.text or check.title, style.width)
+                yield f"{style.coloured(start, each.status)}{label[len(start) :]}"
+                yield from more
+        sections = tuple(name for name in documentation.sections if name in _OF_A_REASON)
+    for name in sections:
+        yield ""
+        yield style.bold(name.upper())
+        if name == REASONS:
+            yield from _reasons(documentation, style)
+        else:
+            yield from _prose(documentation.sections[name], style)
+
+
+def _reasons(documentation: Documentation, style: Style) -> Iterator[str]:
+    for each in documentation.reasons:
+        start = f"{style.symbol(each.status)}{each.status:7} "
+        yield f"{style.coloured(start, each.status)} {each.reason}"
+        yield from (f"{' ' * (columns(start) + 1)}{line}" for line in wrap(each.text, style.width - columns(start) - 1))
+
+
+def _prose(text: str, style: Style) -> Iterator[str]:
+    """Paragraphs and list items refilled to the width; indented and fenced lines as they are, for they may be commands."""
+    filling: list[str] = []
+    verbatim = False
+    for line in text.split("\n"):
+        fence = line.startswith("```")
+        apart = not line.strip() or line.startswith("    ") or fence or verbatim
+        if (apart or re.match(r"- |\d+\. ", line)) and filling:
+            yield from _filled(filling, style)
+            filling = []
+        if fence:
+            verbatim = not verbatim
+        elif apart:
+            yield line.rstrip()
+        else:
+            filling.append(line)
+    if filling:
+        yield from _filled(filling, style)
+
+
+def _filled(paragraph: list[str], style: Style) -> Iterator[str]:
+    item = re.match(r"- |\d+\. ", paragraph[0])
+    mark = item[0] if item else ""
+    text = " ".join(" ".join(paragraph).split()).removeprefix(mark)
+    yield from block(mark, text, style.width)
