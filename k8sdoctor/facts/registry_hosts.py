@@ -89,6 +89,7 @@ class Stopper:
     kind: Literal[
         "ca-unreadable",
         "client-certificate-unreadable",
+        "config-invalid",  # of a file that is only read to pull
         "blocked",
         "policy",
         "no-host",

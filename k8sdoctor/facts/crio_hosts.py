@@ -1,0 +1,195 @@
+"""The chain of registry hosts that CRI-O asks for its pause image.
+
+Read in containers/image 5.36: `docker/docker_image_src.go` (mirrors in order, then the location), `docker/docker_client.go` (certificates, https
+first and http only where `insecure`), `pkg/tlsclientconfig`, `signature/policy_config.go`, `pkg/docker/config`.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from k8sdoctor.facts import docker_auth, hosts_toml, registries_conf
+from k8sdoctor.facts import toml as toml_text
+from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference
+from k8sdoctor.facts.processes import flag
+from k8sdoctor.facts.registries_conf import Endpoint, RegistriesConf, Registry
+from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts, SkippedHost, Stopper
+from k8sdoctor.facts.settings import IgnoredSetting
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.facts.crio import CrioConfig
+    from k8sdoctor.host import Host
+
+_HOME = "/root/.config/containers"
+CERTS = (f"{_HOME}/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d")
+"""Of these the first with a folder for the host counts, whatever is in it."""
+POLICIES = (f"{_HOME}/policy.json", "/etc/containers/policy.json")
+_AUTH_FILES = ("/run/containers/0/auth.json", f"{_HOME}/auth.json", "/root/.docker/config.json")
+
+
+def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryHosts:
+    """Whom this CRI-O asks for the image, and with what. Raises NotPermitted."""
+    conf = RegistriesConf.read(
+        host, path=flag(config.flags, "--registries-conf"), folder=flag(config.flags, "--registries-conf-dir")
+    )
+    stoppers = [*_policy(host, config, image)]
+    if conf.invalid is not None:
+        path, line = conf.invalid.path, conf.invalid.line
+        source = f"{path}:{line}" if line else path
+        stoppers.append(Stopper("config-invalid", path, source, f"every pull fails: {conf.invalid}"))
+    found = _Found()
+    registry = conf.find(image.name) or Registry(image.registry, Endpoint(image.registry), "default")
+    for endpoint in (*registry.mirrors, registry.endpoint):
+        _add(host, config, conf, registry, endpoint, image, found)
+    stoppers += found.stoppers
+    if not found.hosts and found.skipped:
+        why = f"no place may be asked for {image}: {found.skipped[-1].why}"
+        stoppers.append(
+            Stopper(
+                "blocked" if registry.blocked else "no-host", registry.source.rpartition(":")[0], registry.source, why
+            )
+        )
+    return RegistryHosts(
+        image=image,
+        hosts=tuple(found.hosts),
+        skipped=tuple(found.skipped),
+        ignored=(*registries_conf.ignored(conf, image.name), *_insecure_of_old(config, image.registry)),
+        stoppers=tuple(stoppers),
+        sources=(*config.files, *conf.files),
+        folder=registries_conf.DROP_INS,
+    )
+
+
+@dataclass
+class _Found:
+    hosts: list[RegistryHost] = field(default_factory=list)
+    skipped: list[SkippedHost] = field(default_factory=list)
+    stoppers: list[Stopper] = field(default_factory=list)
+
+
+def _add(  # noqa: PLR0913, PLR0917 -- all that a host depends on
+    host: Host,
+    config: CrioConfig,
+    conf: RegistriesConf,
+    registry: Registry,
+    endpoint: Endpoint,
+    image: ImageReference,
+    found: _Found,
+) -> None:
+    name = registry.rewrite(endpoint, image.name)
+    domain, _, repository = name.partition("/")
+    upstream = endpoint is registry.endpoint
+    base = f"https://{'registry-1.docker.io' if domain == DOCKER_HUB else domain}/v2"
+    if (why := _why_skipped(conf, registry, endpoint, name, image)) is not None:
+        found.skipped.append(SkippedHost(base, registry.source, why))
+        return
+    certs = next(
+        (path for path in (posixpath.join(root, domain) for root in CERTS) if registries_conf.there(host, path)), None
+    )
+    tls = hosts_toml.certificates(host, certs) if certs else hosts_toml.HostConfig("")
+    found.stoppers += _unloadable(host, tls, certs, base)
+    found.hosts.append(
+        RegistryHost(
+            base_url=base,
+            repository=repository,
+            reference=image.object,
+            source=registry.source,
+            upstream=upstream and domain == image.registry,
+            ca_files=tls.ca_files,
+            client_certificate=tls.client_pairs[0] if tls.client_pairs else None,
+            verify=not endpoint.insecure,
+            http_fallback=f"http://{base.removeprefix('https://')}" if endpoint.insecure else None,
+            credentials=_credentials(host, config, name),
+        )
+    )
+
+
+def _why_skipped(
+    conf: RegistriesConf, registry: Registry, endpoint: Endpoint, name: str, image: ImageReference
+) -> str | None:
+    if endpoint is not registry.endpoint:
+        if image.digest is None and (registry.mirror_by_digest_only or endpoint.pull_from_mirror == "digest-only"):
+            return "it is asked for digests only, and the image has a tag"
+        if image.digest is not None and endpoint.pull_from_mirror == "tag-only":
+            return "it is asked for tags only, and the image has a digest"
+    own = conf.find(name)
+    if own is not None and own.blocked:
+        return f"{own.source} blocks {own.prefix}"
+    return None
+
+
+def _unloadable(host: Host, tls: hosts_toml.HostConfig, folder: str | None, base: str) -> Iterator[Stopper]:
+    """What makes `SetupCertificates` fail for one host; the next is asked. A .crt without any certificate does no harm."""
+    for certificate, key in tls.client_pairs:
+        why = hosts_toml.why_unloadable(host, certificate)
+        if why is None and key == certificate:
+            why = f"there is no {certificate.removesuffix('.cert')}.key beside it (a CA's name ends with .crt)"
+        if why is not None:
+            yield Stopper("client-certificate-unreadable", certificate, folder or certificate, why, base)
+    names = {entry["name"] for entry in host.listdir_optional(folder)} if folder else set()
+    for name in sorted(names):
+        if name.endswith(".key") and f"{name.removesuffix('.key')}.cert" not in names:
+            path = posixpath.join(folder or "", name)
+            why = f"there is no {name.removesuffix('.key')}.cert beside it"
+            yield Stopper("client-certificate-unreadable", path, folder or path, why, base)
+
+
+def _credentials(host: Host, config: CrioConfig, name: str) -> Any:
+    files = (config.pause_auth_file, config.global_auth_file) if config.pause_auth_file else (config.global_auth_file,)
+    given = [path for path in files if path]
+    return docker_auth.find(host, given[:1] or _AUTH_FILES, name)
+
+
+def _insecure_of_old(config: CrioConfig, registry: str) -> Iterator[IgnoredSetting]:
+    found = toml_text.setting(config.image, "insecure_registries")
+    if found is not None and registry in toml_text.texts_of(found):
+        why = "CRI-O no longer heeds insecure_registries; `insecure` in a [[registry]] of registries.conf says it"
+        counts = f'[[registry]] location = "{registry}", insecure = true'
+        yield IgnoredSetting("without-effect", found.key, registry, found.source, why, counts)
+
+
+# -- policy.json --------------------------------------------------------------------------------------------------------------
+
+
+def _policy(host: Host, config: CrioConfig, image: ImageReference) -> Iterator[Stopper]:
+    """A policy that is missing, broken, or rejects the image; signatures are not verified here."""
+    path = config.signature_policy or next((one for one in POLICIES if registries_conf.there(host, one)), None)
+    if path is None:
+        why = "there is no policy.json, and without one CRI-O pulls nothing"
+        yield Stopper("policy", POLICIES[-1], "default", why)
+        return
+    try:
+        policy = json.loads(host.read(path))
+        requirements = _requirements(policy, image)
+        kinds = [requirement["type"] for requirement in requirements]
+    except HostError as error:
+        if error.reason == "NotPermitted":
+            return
+        yield Stopper("policy", path, path, f"{error.message}, and without a policy CRI-O pulls nothing")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        yield Stopper("policy", path, path, f"it is no valid policy, so CRI-O pulls nothing: {error}")
+    else:
+        if "reject" in kinds:
+            yield Stopper("policy", path, path, f"it rejects {image}")
+
+
+def _requirements(policy: dict[str, Any], image: ImageReference) -> list[dict[str, Any]]:
+    """The requirements of the most special scope (containers-policy.json(5)): image, repository, namespaces, host, `*.domain`."""
+    scopes = policy.get("transports", {}).get("docker", {})
+    names = [str(image), image.name]
+    while "/" in names[-1]:
+        names.append(names[-1].rpartition("/")[0])
+    domain = image.registry
+    while "." in domain:
+        domain = domain.partition(".")[2]
+        names.append(f"*.{domain}")
+    for name in (*names, ""):
+        if name in scopes:
+            return list(scopes[name])
+    return list(policy["default"])
