@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from k8sdoctor.facts.containerd import ContainerdConfig
+from k8sdoctor.facts.crio import CrioConfig
+from k8sdoctor.facts.docker import DockerConfig
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
 from k8sdoctor.facts.runtime import Runtime
@@ -127,25 +129,36 @@ class RegistryHosts:
         return tuple(stopper for stopper in self.stoppers if stopper.kind.endswith("-unreadable"))
 
     @classmethod
-    def observe(
+    def observe(  # noqa: PLR0913, PLR0917 -- one parameter a runtime
         cls,
         host: Host,
         image: SandboxImage,
         runtime: Runtime,
         containerd: ContainerdConfig | Unobserved,
+        crio: CrioConfig | Unobserved,
+        docker: DockerConfig | Unobserved,
     ) -> RegistryHosts:
         """Read what the runtime that runs here reads. Raises NotFound when the image has no proper name, NotPermitted."""
-        from k8sdoctor.facts import containerd_hosts
+        from k8sdoctor.facts import containerd_hosts, crio_hosts, docker_hosts
 
         if image.reference is None:
             raise HostError("NotFound", f"{image.image!r} is no name of an image, so nobody can be asked for it")
         if isinstance(containerd, ContainerdConfig):
             found = containerd_hosts.chain(host, containerd, image.reference)
             vain = tuple(one for one in containerd.ignored if "registry" in one.key)
-        else:
-            raise HostError("NotFound", "the runtime's configuration is not known")
-        proxy, stale = _proxy(host, runtime.pid, runtime.unit)
-        return replace(found, ignored=(*vain, *found.ignored, *stale), proxy=proxy)
+            proxy, stale = _proxy(host, runtime.pid, runtime.unit)
+            return replace(found, ignored=(*vain, *found.ignored, *stale), proxy=proxy)
+        if isinstance(crio, CrioConfig):
+            found = crio_hosts.chain(host, crio, image.reference)
+            proxy, stale = _proxy(host, runtime.pid, runtime.unit)
+            return replace(found, ignored=(*found.ignored, *stale), proxy=proxy)
+        if isinstance(docker, DockerConfig):
+            found = docker_hosts.chain(host, docker, image.reference)
+            if docker.proxies is not None:
+                return replace(found, proxy=docker.proxies)
+            proxy, stale = _proxy(host, docker.pid, "docker")  # dockerd pulls, not cri-dockerd
+            return replace(found, ignored=(*found.ignored, *stale), proxy=proxy)
+        raise HostError("NotFound", "the runtime's configuration is not known")
 
 
 def _proxy(host: Host, pid: int | None, unit: str) -> tuple[ProxyEnvironment, tuple[IgnoredSetting, ...]]:

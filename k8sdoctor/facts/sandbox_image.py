@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
+from k8sdoctor.facts import crio as crio_module
+from k8sdoctor.facts import docker as docker_module
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.containerd import ContainerdConfig
+from k8sdoctor.facts.crio import CrioConfig
+from k8sdoctor.facts.docker import DockerConfig
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.kubeadm import KubeadmBinary, KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
@@ -65,6 +69,8 @@ class SandboxImage:
         host: Host,
         runtime: Runtime,
         containerd: ContainerdConfig | Unobserved,
+        crio: CrioConfig | Unobserved,
+        docker: DockerConfig | Unobserved,
         kubelet: Kubelet | Unobserved,
         kubeadm: KubeadmConfig | Unobserved,
         program: KubeadmBinary | Unobserved,
@@ -73,6 +79,10 @@ class SandboxImage:
         wishes = tuple(_wishes(kubelet, kubeadm, program))
         if runtime.kind == "containerd":
             return cls._of_containerd(host, runtime, _observed(containerd), wishes)
+        if runtime.kind == "cri-o":
+            return cls._of_crio(host, runtime, _observed(crio), wishes)
+        if runtime.kind == "cri-dockerd":
+            return cls._of_docker(_observed(docker), wishes)
         raise HostError("NotFound", "no container runtime was found, so nobody would pull a sandbox image")
 
     @classmethod
@@ -103,6 +113,45 @@ class SandboxImage:
             problems=problems,
             on_disk=config.written_image if config.written_image != image else None,
             pinned=_pinned(host, runtime),
+        )
+
+    @classmethod
+    def _of_crio(cls, host: Host, runtime: Runtime, config: CrioConfig, wishes: tuple[Wish, ...]) -> Self:
+        image = config.sandbox_image
+        source = f"built-in default of {runtime.label}"
+        if config.pause is not None and config.pause.value == image:
+            source = config.pause.source
+        elif image != config.written_image:
+            source = f"CRI status of {runtime.label} (config.sandboxImage)"
+        return cls(
+            image=image,
+            reference=_reference(image),
+            source=source,
+            runtime="cri-o",
+            runtime_version=runtime.version_text,
+            config_path=config.path,
+            key=crio_module.KEY,
+            default=source.startswith("built-in"),
+            ignored=config.ignored,
+            wishes=wishes,
+            problems=config.problems,
+            on_disk=config.written_image if config.written_image != image else None,
+            pinned=_pinned(host, runtime),
+        )
+
+    @classmethod
+    def _of_docker(cls, config: DockerConfig, wishes: tuple[Wish, ...]) -> Self:
+        return cls(
+            image=config.sandbox_image,
+            reference=_reference(config.sandbox_image),
+            source=config.source,
+            runtime="cri-dockerd",
+            runtime_version=config.program,
+            config_path=None,
+            key=docker_module.FLAG,
+            default=config.default,
+            wishes=wishes,
+            problems=config.problems,
         )
 
 

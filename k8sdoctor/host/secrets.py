@@ -21,8 +21,9 @@ _PATTERNS = (
     # PEM private keys of every kind, also where newlines are written as \n.
     re.compile(r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)", re.DOTALL),
     # The same in base64, as in kubeconfigs: "-----BEGIN" with any private kind behind it.
+    # In /proc/<pid>/environ a NUL ends a value.
     re.compile(
-        rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s"'#\[{{,}}\]][^\s"',}}\]]*))"""
+        rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s\x00"'#\[{{,}}\]][^\s\x00"',}}\]]*))"""
     ),
     re.compile(r"(?i)\b(?:bearer|basic)[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})"),
     re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
