@@ -16,7 +16,9 @@ ModuleState: TypeAlias = Literal["loaded", "built-in", "loadable", "absent", "ke
 """`kernel-gone`: the folder of the running kernel's modules was removed (an update without a reboot), so nothing can be loaded."""
 
 BR_NETFILTER = "br_netfilter"
-_BRIDGE_SWITCHES = "/proc/sys/net/bridge"  # there exactly when br_netfilter is, loaded or built in
+_BRIDGE_SWITCH = (
+    "/proc/sys/net/bridge/bridge-nf-call-iptables"  # there exactly when br_netfilter is, loaded or built in
+)
 _FOLDER = "kernel/net/bridge"
 _SUFFIXES = ("", ".zst", ".xz", ".gz")
 
@@ -77,8 +79,8 @@ def _state(host: Host, release: str) -> tuple[ModuleState, str]:
     loaded = {line.split(" ")[0] for line in (host.read_optional("/proc/modules") or "").splitlines()}
     if BR_NETFILTER in loaded:
         return "loaded", "/proc/modules lists br_netfilter"
-    if host.exists(_BRIDGE_SWITCHES):
-        return "built-in", f"{_BRIDGE_SWITCHES} exists and /proc/modules does not list br_netfilter"
+    if host.exists(_BRIDGE_SWITCH):
+        return "built-in", f"{_BRIDGE_SWITCH} exists and /proc/modules does not list br_netfilter"
     folder = f"/lib/modules/{release}"
     if not host.exists(folder):
         return "kernel-gone", f"{folder} does not exist"
