@@ -239,8 +239,18 @@ def tls(address: str, port: int, server_name: str | None, attempt: int) -> dict[
     """The API server's certificate, wherever it is asked for."""
     del server_name, attempt
     if (address, port) not in ((SERVICE, 443), ("10.27.53.32", 6443), ("10.96.0.1", 443), ("127.0.0.1", 6443)):
-        return {"peer": None, "chain": [], "failure": {"kind": "refused", "message": "connection refused"}}
-    return {"peer": f"{address}:{port}", "chain": [text("etc-kubernetes/pki/apiserver.crt")], "failure": None}
+        return {
+            "peer": None,
+            "chain": [],
+            "client_cas": None,
+            "failure": {"kind": "refused", "message": "connection refused"},
+        }
+    return {
+        "peer": f"{address}:{port}",
+        "chain": [text("etc-kubernetes/pki/apiserver.crt")],
+        "client_cas": ["CN=kubernetes", "CN=front-proxy-ca"],
+        "failure": None,
+    }
 
 
 def dns(queries: list[Any], netns: str | None) -> list[dict[str, Any]]:

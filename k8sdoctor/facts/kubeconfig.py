@@ -35,7 +35,7 @@ class Kubeconfig:
     `server` is None where the context names none. `ca` is the text of the trusted certificates, from `ca_source` (the file, or the field
     that holds them); None means the machine's own trust store. `insecure` skips all verification. `client_certificate` is true where the user
     shows a certificate. `problem` is a sentence when the file is malformed, or when something that it names is; the other fields then
-    hold what could be read.
+    hold what could be read. `unread` says why the file with its authority could not be looked at.
     """
 
     path: str
@@ -47,6 +47,7 @@ class Kubeconfig:
     proxy: str | None = None
     client_certificate: bool = False
     problem: str | None = None
+    unread: Unobserved | None = None
 
     @classmethod
     def parse(cls, host: Host, path: str, text: str) -> Self:
@@ -66,7 +67,7 @@ class Kubeconfig:
         if cluster is None:
             return cls(path, problem=f"{path}: the cluster {name!r} of context {current!r} is not among its clusters")
         user = _named(document, "users", "user", yaml.string(context, "user")) or {}
-        ca, source, problem = _authority(host, path, cluster)
+        ca, source, problem, unread = _authority(host, path, cluster)
         server = yaml.string(cluster, "server")
         if server is None:
             problem = f"{path}: the cluster {name!r} names no server"
@@ -80,6 +81,7 @@ class Kubeconfig:
             proxy=yaml.string(cluster, "proxy-url"),
             client_certificate="client-certificate" in user or "client-certificate-data" in user,
             problem=problem,
+            unread=unread,
         )
 
 
@@ -108,7 +110,7 @@ class Kubeconfigs:
             except HostError as error:
                 unreadable.append((path, Unobserved(error.reason, error.message)))
                 continue
-            if text is not None:
+            if text is not None and not (path == ROOT_USER and not text.strip()):  # kubectl itself leaves an empty one
                 files.append(Kubeconfig.parse(host, path, text))
         kubelet_conf = flags.get("--kubeconfig", KUBELET)
         if any(file.path == kubelet_conf for file in files):
@@ -126,20 +128,25 @@ def _named(document: dict[str, Json], listed: str, key: str, name: str | None) -
     return None
 
 
-def _authority(host: Host, path: str, cluster: dict[str, Json]) -> tuple[str | None, str | None, str | None]:
+def _authority(
+    host: Host, path: str, cluster: dict[str, Json]
+) -> tuple[str | None, str | None, str | None, Unobserved | None]:
     """The trusted certificates, where they stand, and what is wrong with them. Inline data win over a path, as in client-go."""
     data = yaml.string(cluster, "certificate-authority-data")
     if data:
         source = f"certificate-authority-data of {path}"
         try:
-            return base64.b64decode("".join(data.split()), validate=True).decode("ascii", "replace"), source, None
+            text = base64.b64decode("".join(data.split()), validate=True).decode("ascii", "replace")
         except (binascii.Error, ValueError):
-            return "", source, f"{path}: its certificate-authority-data is not base64"
+            return None, source, f"{path}: its certificate-authority-data is not base64", None
+        return text, source, None, None
     named = yaml.string(cluster, "certificate-authority")
     if not named:
-        return None, None, None
+        return None, None, None, None
     file = named if named.startswith("/") else f"{path.rpartition('/')[0]}/{named}"
     try:
-        return host.read(file), file, None
+        return host.read(file), file, None, None
     except HostError as error:
-        return "", file, f"{path}: its certificate-authority cannot be read: {error.message}"
+        if error.reason == "NotFound":
+            return None, file, f"{path}: its certificate-authority {file} does not exist", None
+        return None, file, None, Unobserved(error.reason, error.message)

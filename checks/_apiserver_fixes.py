@@ -1,0 +1,329 @@
+"""What to paste when the API server's certificate is at fault.
+
+kubeadm keeps an existing certificate, so one that lacks a name is moved aside under a name of its own and made anew; `renew` keeps the
+names as they are. The API server reads a changed file within a minute since 1.17 (dynamiccertificates), yet not when the folder itself
+was replaced, so the static pod is restarted as kubernetes.io's "Certificate Management with kubeadm" tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from k8sdoctor.finding import Fix, Safety
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from k8sdoctor.facts.versions import Version
+    from k8sdoctor.facts.x509 import Certificate
+
+ADMIN = "/etc/kubernetes/admin.conf"
+CERTS_LEFT_ALPHA = (1, 20, 0)  # `kubeadm certs` was `kubeadm alpha certs` before
+
+FOUR_BETA = (1, 31, 0)  # kubeadm.k8s.io/v1beta4
+THREE_BETA = (1, 22, 0)  # v1beta3; v1beta2 before
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the commands depend on: where things lie on this node, its kubeadm, and how to reach its API server."""
+
+    control_plane: bool
+    certificate: str
+    manifest: str
+    version: Version | None
+    api_version: str | None
+    node_name: str
+    advertise_address: str | None
+    port: int
+    planned: str | None  # the path of --config
+    tls_server_name: str | None  # a name that the certificate holds, where admin.conf's own address is not among them
+
+    @property
+    def on(self) -> str:
+        """Where to paste, as the start of a title."""
+        return "" if self.control_plane else "On each control-plane node: "
+
+    @property
+    def key(self) -> str:
+        """The certificate's private key."""
+        return self.certificate.removesuffix(".crt") + ".key"
+
+    @property
+    def kubeadm_api(self) -> str:
+        """The version of kubeadm's documents: as the cluster's own says, else the newest that this kubeadm writes."""
+        if self.api_version:
+            return self.api_version
+        version = self.version or FOUR_BETA
+        beta = 4 if version >= FOUR_BETA else 3 if version >= THREE_BETA else 2
+        return f"kubeadm.k8s.io/v1beta{beta}"
+
+
+def restart(site: Site) -> str:
+    """Restart the static pod: the kubelet looks at its folder every 20 s (fileCheckFrequency)."""
+    aside = "/etc/kubernetes/kube-apiserver.yaml.restarting"
+    return f"mv -n {site.manifest} {aside} && sleep 25 && mv -n {aside} {site.manifest}"
+
+
+def restart_only(site: Site) -> Fix:
+    """The file on disk is good, and the API server serves another."""
+    return Fix(
+        title=f"{site.on}Restart the API server, so that it serves the certificate on disk",
+        commands=(restart(site),),
+        verify=f"openssl s_client -connect {_dial(site)} </dev/null 2>/dev/null | openssl x509 -noout -enddate -ext subjectAltName",
+        safety=Safety.DISRUPTIVE,
+    )
+
+
+def renew(site: Site, leaf: Certificate) -> Fix:
+    """The names are right and the dates are not."""
+    certs = "kubeadm certs" if site.version is None or site.version >= CERTS_LEFT_ALPHA else "kubeadm alpha certs"
+    kept = f"{site.certificate}.{leaf.fingerprint[:8]}"
+    return Fix(
+        title=f"{site.on}Renew the API server's certificate (all of kubeadm's end after a year: see `{certs} check-expiration` for the others)",
+        commands=(
+            f"cp -an {site.certificate} {kept} && cp -an {site.key} {kept}.key",
+            f"{certs} renew apiserver",
+            restart(site),
+        ),
+        verify=f"openssl x509 -noout -enddate -in {site.certificate}",
+        safety=Safety.DISRUPTIVE,
+    )
+
+
+def renew_authority(authority: Certificate) -> Fix:
+    """Kubeadm does not renew an authority."""
+    return Fix(
+        title=f"Replace the cluster's authority {authority.subject}: every certificate and kubeconfig that it signed must be made anew",
+        commands=("kubeadm certs check-expiration",),
+        verify="openssl x509 -noout -enddate -in /etc/kubernetes/pki/ca.crt",
+        safety=Safety.MANUAL,
+    )
+
+
+def set_clock() -> Fix:
+    """A certificate that is not yet valid is most often made by a machine whose clock is right, and read by one that is behind."""
+    return Fix(
+        title="Set this node's clock, or find out why the certificate begins later",
+        commands=("timedatectl set-ntp true",),
+        verify="date -u && timedatectl show -p NTPSynchronized",
+        safety=Safety.MANUAL,
+    )
+
+
+def add_names(site: Site, names: Sequence[str], leaf: Certificate) -> Fix:
+    """Make the certificate anew with more names, on every control-plane node, and keep them in kubeadm's configuration."""
+    if site.planned and not site.control_plane:
+        return _planned(site, names, leaf)
+    config = f"/etc/kubernetes/kubeadm-{leaf.fingerprint[:8]}.yaml"
+    kubectl = f"kubectl --kubeconfig {ADMIN}" + (
+        f" --tls-server-name {site.tls_server_name}" if site.tls_server_name else ""
+    )
+    return Fix(
+        title=f"{site.on or 'On each control-plane node, this one first: '}Add {', '.join(names)} to the certificate",
+        commands=(
+            f"set -o noclobber; {kubectl} -n kube-system get configmap kubeadm-config -o jsonpath='{{.data.ClusterConfiguration}}' > {config}; set +o noclobber",
+            insert_names(names, config),
+            _local(site, config),
+            _aside(site, leaf),
+            f"kubeadm init phase certs apiserver --config {config}",
+            restart(site),
+        ),
+        persist=(f"kubeadm init phase upload-config kubeadm --config {config} --kubeconfig {ADMIN}",),
+        verify=f"openssl x509 -noout -ext subjectAltName -in {site.certificate}",
+        safety=Safety.MANUAL,
+    )
+
+
+def insert_names(names: Sequence[str], config: str) -> str:
+    """Add certSANs to a ClusterConfiguration as kubeadm writes it, whether it has some already, other settings of the API server, or none."""
+    lines = "".join(rf"\n  - {name}" if ":" not in name else rf'\n  - "{name}"' for name in names)
+    return (
+        f"grep -q '^  certSANs:$' {config} && sed -i 's/^  certSANs:$/&{lines}/' {config} "
+        rf"|| sed -i -E 's/^apiServer:( \{{\}})?$/apiServer:\n  certSANs:{lines}/' {config}"
+    )
+
+
+def _local(site: Site, config: str) -> str:
+    """This node's own name and address, which the cluster's configuration does not hold and kubeadm would otherwise guess."""
+    lines = [
+        "---",
+        f"apiVersion: {site.kubeadm_api}",
+        "kind: InitConfiguration",
+        f"nodeRegistration: {{name: {site.node_name}}}",
+    ]
+    if site.advertise_address:
+        lines.append(f'localAPIEndpoint: {{advertiseAddress: "{site.advertise_address}", bindPort: {site.port}}}')
+    words = " ".join(quote(line) for line in lines) if site.control_plane else ""
+    return (
+        rf"printf '%s\n' {words} >> {config}"
+        if words
+        else rf"""printf '%s\n' --- "apiVersion: {site.kubeadm_api}" "kind: InitConfiguration" "nodeRegistration: {{name: $(hostname)}}" >> {config}"""
+    )
+
+
+def _aside(site: Site, leaf: Certificate) -> str:
+    kept = f"{site.certificate}.{leaf.fingerprint[:8]}"
+    return f"mv -n {site.certificate} {kept} && mv -n {site.key} {kept}.key"
+
+
+def _planned(site: Site, names: Sequence[str], leaf: Certificate) -> Fix:
+    """Before `kubeadm init`: the certificates that lie there are made anew from the planned configuration."""
+    config = quote(site.planned or "")
+    return Fix(
+        title=f"See that {', '.join(names)} stands in {site.planned} (controlPlaneEndpoint, advertiseAddress or apiServer.certSANs), then make the certificate anew",
+        commands=(_aside(site, leaf), f"kubeadm init phase certs apiserver --config {config}"),
+        verify=f"openssl x509 -noout -ext subjectAltName -in {site.certificate}",
+        safety=Safety.MANUAL,
+    )
+
+
+def make_anew(site: Site, leaf: Certificate) -> Fix:
+    """The certificate on disk is not of the cluster's authority, or has no names at all."""
+    config = quote(site.planned) if site.planned else f"/etc/kubernetes/kubeadm-{leaf.fingerprint[:8]}.yaml"
+    if site.planned and not site.control_plane:
+        commands: tuple[str, ...] = (_aside(site, leaf), f"kubeadm init phase certs apiserver --config {config}")
+    else:
+        commands = (
+            f"set -o noclobber; kubectl --kubeconfig {ADMIN} -n kube-system get configmap kubeadm-config -o jsonpath='{{.data.ClusterConfiguration}}' > {config}; set +o noclobber",
+            _local(site, config),
+            _aside(site, leaf),
+            f"kubeadm init phase certs apiserver --config {config}",
+            restart(site),
+        )
+    return Fix(
+        title=f"{site.on}Make the API server's certificate anew by the cluster's authority",
+        commands=commands,
+        verify=f"openssl verify -CAfile /etc/kubernetes/pki/ca.crt {site.certificate}",
+        safety=Safety.MANUAL,
+    )
+
+
+# Which of `kubeadm init phase kubeconfig` writes a file.
+_PHASES = {
+    "/etc/kubernetes/admin.conf": "admin",
+    "/etc/kubernetes/super-admin.conf": "super-admin",
+    "/etc/kubernetes/controller-manager.conf": "controller-manager",
+    "/etc/kubernetes/scheduler.conf": "scheduler",
+    "/etc/kubernetes/kubelet.conf": "kubelet",
+}
+
+
+def new_kubeconfigs(site: Site, paths: Sequence[str], leaf: Certificate) -> Fix:
+    """The kubeconfigs trust an authority that is not the cluster's."""
+    suffix = leaf.fingerprint[:8]
+    commands = []
+    for path in paths:
+        commands.append(f"mv -n {path} {path}.{suffix}")
+        phase = _PHASES.get(path)
+        if phase and site.control_plane:
+            endpoint = f" --apiserver-advertise-address {site.advertise_address}" if site.advertise_address else ""
+            commands.append(f"kubeadm init phase kubeconfig {phase}{endpoint}")
+        elif path.startswith("/root/"):
+            commands.append(f"cp -n {ADMIN} {path}")
+    joins = not site.control_plane and "/etc/kubernetes/kubelet.conf" in paths
+    return Fix(
+        title="Join this node to the cluster again, by `kubeadm reset` and a new `kubeadm join`"
+        if joins
+        else "Make the kubeconfigs anew by the cluster's authority",
+        commands=("kubeadm reset",) if joins else tuple(commands),
+        verify=f"kubectl --kubeconfig {ADMIN} version"
+        if site.control_plane
+        else "journalctl -u kubelet -n 20 --no-pager",
+        safety=Safety.MANUAL,
+    )
+
+
+def pass_through(endpoint: str) -> Fix:
+    """A balancer must hand TLS through, or no client's certificate reaches the API server."""
+    return Fix(
+        title=f"On the balancer at {endpoint}: pass TCP through and end no TLS there (haproxy: `mode tcp`, and no `ssl crt` on the `bind` line; nginx: `stream` and no `ssl`)",
+        commands=(
+            f"openssl s_client -connect {endpoint} </dev/null 2>/dev/null | openssl x509 -noout -subject -issuer",
+        ),
+        verify=f"openssl s_client -connect {endpoint} </dev/null 2>/dev/null | grep -A2 'Acceptable client certificate CA names'",
+        safety=Safety.MANUAL,
+    )
+
+
+def mend_member(endpoint: str) -> Fix:
+    """One of several behind a balancer is at fault."""
+    return Fix(
+        title=f"Find the member behind {endpoint} that differs and mend its certificate, or take it out of the balancer until then",
+        commands=(
+            f"for i in $(seq 12); do openssl s_client -connect {endpoint} </dev/null 2>/dev/null | openssl x509 -noout -serial -enddate -ext subjectAltName; done",
+        ),
+        verify=f"k8sdoctor check apiserver-san --endpoint {endpoint}",
+        safety=Safety.MANUAL,
+    )
+
+
+def find_silence(site: Site, endpoint: str, *, own: bool) -> Fix:
+    """Nobody answers."""
+    if own:
+        return Fix(
+            title="See why the API server of this node does not run",
+            commands=(
+                "crictl ps -a --name kube-apiserver",
+                "journalctl -u kubelet -n 50 --no-pager",
+                f"ls -l {site.manifest}",
+            ),
+            verify=f"curl -ks https://{endpoint}/livez",
+            safety=Safety.MANUAL,
+        )
+    return Fix(
+        title=f"See whether {endpoint} is up, and what is on the way: routes, firewalls, a balancer without members",
+        commands=(f"curl -kv --max-time 5 https://{endpoint}/livez", "ip route"),
+        verify=f"curl -ks https://{endpoint}/livez",
+        safety=Safety.MANUAL,
+    )
+
+
+def mend_name(name: str, address: str | None) -> Fix:
+    """A name that does not resolve."""
+    return Fix(
+        title=f"Make {name} resolve here: a DNS record, or a line in /etc/hosts",
+        commands=(f"echo '{address} {name}' >> /etc/hosts",) if address else (f"getent ahosts {name}",),
+        verify=f"getent ahosts {name}",
+        safety=Safety.MANUAL,
+    )
+
+
+def speak_tls(endpoint: str, sources: str) -> Fix:
+    """A plain HTTP port where TLS is spoken."""
+    return Fix(
+        title=f"Point {sources} to a port that speaks TLS, or let the balancer pass TCP through to one",
+        commands=(f"curl -sv --max-time 5 http://{endpoint}/",),
+        verify=f"openssl s_client -connect {endpoint} </dev/null 2>/dev/null | openssl x509 -noout -subject",
+        safety=Safety.MANUAL,
+    )
+
+
+def rewrite_kubeconfig(path: str) -> Fix:
+    """A malformed kubeconfig."""
+    phase = _PHASES.get(path)
+    return Fix(
+        title=f"Mend {path}, or have it written anew",
+        commands=(f"mv -n {path} {path}.broken", f"kubeadm init phase kubeconfig {phase}")
+        if phase
+        else (f"kubectl config view --kubeconfig {path}",),
+        verify=f"kubectl config view --kubeconfig {path} --minify",
+        safety=Safety.MANUAL,
+    )
+
+
+def look_at(path: str) -> Fix:
+    """A file that should hold certificates."""
+    return Fix(
+        title=f"Look what {path} holds; moved aside, it is made anew by `kubeadm init phase certs`",
+        commands=(f"openssl x509 -noout -text -in {path}",),
+        verify=f"openssl x509 -noout -subject -in {path}",
+        safety=Safety.MANUAL,
+    )
+
+
+def _dial(site: Site) -> str:
+    address = site.advertise_address or "127.0.0.1"
+    return f"[{address}]:{site.port}" if ":" in address else f"{address}:{site.port}"

@@ -1,0 +1,698 @@
+"""Every address by which this node reaches an API server is covered by the certificate served there.
+
+## What it looks at
+The servers in the node's kubeconfigs, in kube-proxy's and kubeadm's ConfigMaps, the API server's own address, the service address that pods
+use, the API servers behind it, and what `--config` and `--endpoint` name. It says a TLS hello to each, a dozen to what may be a
+balancer, and reads the certificate on disk.
+
+## Why it matters
+A client refuses a certificate that is not valid for the very address that it dialled: kubelets go NotReady, pods cannot ask the API, and
+a join stops, often only when a balancer happens to pick one member.
+
+## How it is decided
+As clients written in Go decide (crypto/x509): an address must be among the address SANs, a name among the DNS SANs (a wildcard covers one
+label), the common name never counts, the chain must lead to the authority that this client trusts, by the intermediates served. A hello that no client's
+certificate is asked for was not answered by an API server: something ends TLS before it. Before `kubeadm init`, an endpoint where nobody answers is as it
+should be; certificates that lie there already are judged all the same.
+
+## Reasons
+- `Covered` (pass): the certificate is valid for the address
+- `NoCertificateYet` (skip): nothing is served yet, and nothing lies on disk
+- `ThroughProxy` (skip): the address is only reached by the proxy that the kubeconfig names, which is not followed
+- `AddressNotCovered` (fail): the certificate is valid for others, not for this address; add it
+- `CommonNameOnly` (fail): the certificate has no names but its common name, which no client looks at
+- `CertificateExpired` (fail): the certificate, or its authority, has ended
+- `NotYetValid` (fail): the certificate begins later than this node's clock says
+- `UntrustedIssuer` (fail): the client trusts another authority
+- `BackendsDisagree` (fail): behind one address, some answer well and some do not
+- `TerminatedByBalancer` (fail): something in front of the API server ends TLS, so that clients' certificates never reach it
+- `EndpointUnreachable` (fail): nobody answers, or no handshake comes about
+- `NameNotResolved` (fail): this node's resolver knows no address for the name
+- `PlainHttpEndpoint` (fail): the peer speaks HTTP without TLS
+- `KubeconfigInvalid` (fail): a kubeconfig, or a certificate that it needs, is malformed
+- `CertificateInvalid` (fail): a file of certificates holds none that can be used
+- `ExpiresSoon` (warn): less than 30 days, or less than a fifth of its time, are left
+- `FileNotServed` (warn): the API server serves another certificate than the file that it was told to serve
+
+## What it sends
+A TLS hello to each address; GET requests for a few objects where a kubeconfig works. Never a request with the node's credentials to an
+address that was not verified.
+
+## How to fix
+Add the missing name to kubeadm's configuration, move the certificate aside and have kubeadm make it anew, on each control-plane node:
+kubeadm keeps a certificate that exists, and `kubeadm certs renew` keeps its names.
+
+## How to verify
+`openssl s_client -connect ADDRESS:PORT </dev/null | openssl x509 -noout -ext subjectAltName` names the address.
+
+## References
+- kubeadm `GetAPIServerAltNames` (cmd/kubeadm/app/util/pkiutil/pki_helpers.go)
+- Go `crypto/x509/verify.go`: VerifyHostname, Verify
+- kubernetes.io "Certificate Management with kubeadm"; kubernetes/kubeadm#1815 on balancers that end TLS
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
+from k8sdoctor.checks import _apiserver_fixes as fixes
+from k8sdoctor.facts.api_endpoints import ApiEndpoint, ApiEndpoints, Use
+from k8sdoctor.facts.api_server import ApiServer
+from k8sdoctor.facts.certificates import Certificates
+from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
+from k8sdoctor.facts.kubeconfig import BOOTSTRAP, ROOT_USER, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates
+from k8sdoctor.facts.stage import Stage
+from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address, certificates, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+DAY = 86400.0
+SOON = 30 * DAY
+"""kubeadm's certificates last a year, and `kubeadm upgrade` renews them; a month is time enough to plan either."""
+
+FEWEST_SILENT = 2
+"""Hellos of a dozen that must stay unanswered before a balancer's member is called dead: one may be lost under load."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What one client would refuse at one certificate. Faults with the same reason and `cause` are one cause."""
+
+    reason: str
+    cause: str
+    why: str
+    certificate: Certificate | None = None
+    name: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass
+class Case:
+    """One cause, wherever it was seen."""
+
+    fault: Fault
+    places: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)
+
+    def add(self, fault: Fault, place: str) -> None:
+        """One more place where it was seen."""
+        for kept, more in (
+            (self.places, [place]),
+            (self.sources, fault.sources),
+            (self.names, [fault.name] if fault.name else []),
+        ):
+            kept += [each for each in more if each not in kept]
+        if fault.certificate and fault.certificate not in self.certificates:
+            self.certificates.append(fault.certificate)
+
+
+class Cases:
+    """Causes by reason, each once."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.found: dict[tuple[str, str], Case] = {}
+        self._told: set[tuple[str, str, Certificate | None]] = set()
+
+    def add(self, fault: Fault, place: str) -> None:
+        """Keep a fault with its cause."""
+        self.found.setdefault((fault.reason, fault.cause), Case(fault)).add(fault, place)
+
+    def absorb(self, fault: Fault) -> None:
+        """A finding tells of this fault already: the same certificate, met elsewhere, is no second cause."""
+        self._told.add((fault.reason, fault.cause, fault.certificate))
+
+    def left(self) -> Iterator[Case]:
+        """The causes that no finding tells of yet."""
+        for (reason, cause), case in self.found.items():
+            case.certificates = [each for each in case.certificates if (reason, cause, each) not in self._told]
+            if case.certificates:
+                yield case
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The facts that a judgement leans on."""
+
+    stage: Stage
+    disk: Certificates
+    server: ApiServer
+    site: fixes.Site
+    clients_asked: bool  # some hello was answered by an API server that asks for clients' certificates
+
+    @property
+    def now(self) -> float:
+        """The node's clock."""
+        return self.disk.now
+
+
+@check("apiserver-san", title="Every address of the API server is covered by its certificate", area="control plane")
+def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an address may stand in
+    stage: Stage,
+    endpoints: ApiEndpoints,
+    served: ServedCertificates | Unobserved,
+    disk: Certificates,
+    server: ApiServer,
+    kubeconfigs: Kubeconfigs | Unobserved,
+    kubeadm: KubeadmBinary | Unobserved,
+    planned: KubeadmConfig | Unobserved,
+    told: ClusterKubeadmConfig | Unobserved,
+) -> Iterator[Finding]:
+    """Judge each hello, then the file on disk, and report each cause once."""
+    asked = isinstance(served, ServedCertificates) and any(
+        hello.asks_clients for one in served.all for hello in one.hellos
+    )
+    scene = Scene(stage, disk, server, _site(stage, disk, server, kubeadm, planned, told), asked)
+    cases = Cases()
+    found = [*_unread(kubeconfigs, disk, endpoints), *_planned_badly(planned)]
+    if isinstance(served, Unobserved):
+        found.append((skip if served.reason == "Offline" else unknown)(served.reason, _sentence(served.message)))
+    else:
+        found += _at_endpoints(served, scene, cases)
+    found += _plain_by_configuration(endpoints)
+    found += _by_proxy(endpoints)
+    found += _on_disk(endpoints, scene, cases)
+    found += [_told(case, scene, served) for case in _merged(cases)]
+    if isinstance(served, ServedCertificates):
+        found += _not_served(served, scene, cases)
+    found += _soon(served, scene)
+    yield from found
+    if not found:
+        yield skip(
+            "NoCertificateYet", "Nothing on this machine reaches an API server yet, and no certificate lies here."
+        )
+
+
+# -- what each hello shows -----------------------------------------------------------------------------------------------
+
+
+def _at_endpoints(served: ServedCertificates, scene: Scene, cases: Cases) -> Iterator[Finding]:
+    unreachable: list[tuple[ApiEndpoint, Hello]] = []
+    answers = False
+    for one in served.all:
+        endpoint = one.endpoint
+        if one.unresolved is not None:
+            yield _unresolved(endpoint, one.unresolved, scene)
+            continue
+        hellos = _counted(one.hellos)
+        spoken = [(hello, _judged(hello, endpoint, scene)) for hello in hellos if hello.chain]
+        silent = [hello for hello in hellos if not hello.chain]
+        answers |= bool(spoken)
+        good = [hello for hello, faults in spoken if not faults]
+        bad = [(hello, faults) for hello, faults in spoken if faults]
+        if good and (bad or len(silent) >= FEWEST_SILENT):
+            yield _disagreeing(endpoint, good, bad, silent, cases)
+        elif good:
+            yield _covered(endpoint, good)
+        elif bad:
+            for _, faults in bad:
+                for fault in faults:
+                    cases.add(fault, endpoint.authority)
+        elif silent[0].failure and silent[0].failure["kind"] == "tls-plain":
+            yield _plain(endpoint, silent[0].failure["message"])
+        elif scene.stage.fresh and endpoint.kinds <= {"planned", "service", "given"}:
+            message = f"Nobody answers at the planned endpoint {endpoint.authority} yet, as it should be before `kubeadm init`."
+            yield skip("NoCertificateYet", message, subject=endpoint.authority, evidence=_words(endpoint, silent[:1]))
+        else:
+            unreachable.append((endpoint, silent[0]))
+    yield from _unreachable(unreachable, scene, answers=answers)
+
+
+def _counted(hellos: Sequence[Hello]) -> list[Hello]:
+    """The hellos that a client would meet: of a name's addresses, one that never answers is passed over for the next (Go's net.Dialer)."""
+    alive = {hello.address for hello in hellos if hello.chain}
+    return [hello for hello in hellos if not alive or hello.address in alive]
+
+
+def _judged(hello: Hello, endpoint: ApiEndpoint, scene: Scene) -> tuple[Fault, ...]:
+    """What the clients of an endpoint would refuse at what one hello was answered."""
+    clients = [use for use in endpoint.uses if not (use.plain or use.proxy)]
+    leaf = hello.chain[0]
+    if _terminated(hello, endpoint, clients, scene):
+        why = f"no client's certificate is asked for there, and the certificate is {leaf.subject} by {leaf.issuer}"
+        return (Fault("TerminatedByBalancer", endpoint.authority, why, leaf, sources=_sources(clients)),)
+    faults: list[Fault] = []
+    for use in clients:
+        if use.insecure:
+            continue
+        faults += _dates(leaf, scene.now, (use.source,))
+        faults += _names(leaf, use.name, (use.source,))
+        faults += _trust(hello.chain, _roots(use, scene), scene.now, (use.source,))
+    return tuple(faults)
+
+
+def _terminated(hello: Hello, endpoint: ApiEndpoint, clients: Sequence[Use], scene: Scene) -> bool:
+    """Whether something else than an API server answered: it asks for no client's certificate, and that matters or shows."""
+    if hello.asks_clients is not False or "own" in endpoint.kinds:
+        return False
+    by_certificate = any(use.client_certificate for use in clients)
+    if _of_cluster(hello.chain, scene):
+        # A balancer may hold the API server's own certificate; one that asks nobody for his is told by the others that do.
+        return by_certificate and scene.clients_asked
+    return by_certificate or any(
+        True for use in clients if not use.insecure for _ in _trust(hello.chain, _roots(use, scene), scene.now)
+    )
+
+
+def _of_cluster(chain: Sequence[Certificate], scene: Scene) -> bool:
+    return bool(scene.disk.ca) and verify(chain, scene.disk.ca, scene.now).trusted
+
+
+def _roots(use: Use, scene: Scene) -> tuple[Certificate, ...]:
+    """What a client trusts; none where nobody told. The rest of the cluster trusts its authority."""
+    if use.kind != "kubeconfig":
+        return scene.disk.ca
+    try:
+        return certificates(use.ca or "")
+    except BadCertificateError:
+        return ()  # told as KubeconfigInvalid, or left to the machine's own trust store
+
+
+def _dates(leaf: Certificate, now: float, sources: tuple[str, ...] = ()) -> Iterator[Fault]:
+    if now > leaf.not_after:
+        yield Fault(
+            "CertificateExpired", leaf.fingerprint, f"it ended on {_date(leaf.not_after)}", leaf, sources=sources
+        )
+    if now < leaf.not_before:
+        yield Fault("NotYetValid", leaf.fingerprint, f"it begins on {_date(leaf.not_before)}", leaf, sources=sources)
+
+
+def _names(leaf: Certificate, name: str | None, sources: tuple[str, ...] = ()) -> Iterator[Fault]:
+    if not leaf.has_san and leaf.common_name:
+        yield Fault("CommonNameOnly", leaf.fingerprint, f"only CN={leaf.common_name}", leaf, sources=sources)
+    elif name is not None and not leaf.covers(name):
+        yield Fault("AddressNotCovered", name, _valid_for(leaf), leaf, name, sources)
+
+
+def _trust(
+    chain: Sequence[Certificate], roots: tuple[Certificate, ...], now: float, sources: tuple[str, ...] = ()
+) -> Iterator[Fault]:
+    if not roots:
+        return
+    trust, leaf = verify(chain, roots, now), chain[0]
+    late = trust.expired
+    if late is not None:
+        yield from _dates(late, now, sources)
+    elif not trust.trusted:
+        cause = f"{leaf.issuer} {' '.join(sorted(root.fingerprint for root in roots))}"
+        yield Fault("UntrustedIssuer", cause, str(trust.why_not), leaf, sources=sources)
+
+
+def _disagreeing(
+    endpoint: ApiEndpoint,
+    good: Sequence[Hello],
+    bad: Sequence[tuple[Hello, tuple[Fault, ...]]],
+    silent: Sequence[Hello],
+    cases: Cases,
+) -> Finding:
+    count = len(good) + len(bad) + len(silent)
+    told = dict.fromkeys(f"{_plural(fault)} ({fault.why})" for _, faults in bad for fault in faults)
+    words = [f"{len(bad)} with a certificate that {'; '.join(told)}"] if bad else []
+    words += [f"{len(silent)} not at all"] if silent else []
+    evidence = [
+        _shown(f"{endpoint.authority}, hello {hello.attempt + 1}", hello.chain[0])
+        for hello in [*good[:1], *(each for each, _ in bad[:3])]
+    ]
+    for _, faults in bad:
+        for fault in faults:
+            cases.absorb(fault)
+    return fail(
+        "BackendsDisagree",
+        f"Of {count} hellos to {endpoint.authority} ({_list(_sources(endpoint.uses))}), {len(good)} were answered well, {' and '.join(words)}.",
+        subject=endpoint.authority,
+        evidence=[*evidence, *_words(endpoint, silent[:1])],
+        fix=fixes.mend_member(endpoint.authority),
+    )
+
+
+def _plural(fault: Fault) -> str:
+    return {
+        "AddressNotCovered": f"is not valid for {fault.name}",
+        "CertificateExpired": "is expired",
+        "NotYetValid": "is not yet valid",
+        "CommonNameOnly": "has no names but its common name",
+        "UntrustedIssuer": "is of an authority that is not trusted",
+        "TerminatedByBalancer": "is not an API server's",
+    }[fault.reason]
+
+
+def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
+    leaves = list(dict.fromkeys(hello.chain[0] for hello in good))
+    names = " and ".join(dict.fromkeys(use.name for use in endpoint.uses))
+    return passed(
+        "Covered",
+        f"The certificate served at {endpoint.authority} is valid for {names} until {_date(min(leaf.not_after for leaf in leaves))}.",
+        subject=endpoint.authority,
+        evidence=[
+            *(_shown(endpoint.authority, leaf) for leaf in leaves),
+            Evidence("used by", _list(_sources(endpoint.uses))),
+        ],
+    )
+
+
+# -- who does not answer ------------------------------------------------------------------------------------------------
+
+
+def _unresolved(endpoint: ApiEndpoint, why: str, scene: Scene) -> Finding:
+    return fail(
+        "NameNotResolved",
+        f"This node cannot resolve {endpoint.host}, the API server in {_list(_sources(endpoint.uses))}: {why}.",
+        subject=endpoint.host,
+        evidence=[Evidence(f"the node's resolver, {endpoint.host}", why)],
+        fix=fixes.mend_name(endpoint.host, scene.site.advertise_address),
+    )
+
+
+def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, answers: bool) -> Iterator[Finding]:
+    """One finding an endpoint; but one in all where no API server answers anywhere, for then that is the one cause."""
+    if not found:
+        return
+    by_weight = sorted(found, key=lambda each: ("own" not in each[0].kinds, each[0].kinds == {"service"}))
+    groups = [[each] for each in by_weight] if answers else [by_weight]
+    for group in groups:
+        endpoint, hello = group[0]
+        said = hello.failure["message"] if hello.failure else "no answer"
+        others = [each.authority for each, _ in group[1:]]
+        tail = f"; nor does anybody at {_list(others)}" if others else ""
+        yield fail(
+            "EndpointUnreachable",
+            f"No API server answers at {endpoint.authority} ({_list(_sources(endpoint.uses))}): {said}{tail}.",
+            subject=endpoint.authority,
+            evidence=[words for each, met in group for words in _words(each, [met])],
+            fix=fixes.find_silence(scene.site, endpoint.authority, own="own" in endpoint.kinds),
+        )
+
+
+def _plain(endpoint: ApiEndpoint, said: str) -> Finding:
+    sources = _list(_sources(endpoint.uses))
+    return fail(
+        "PlainHttpEndpoint",
+        f"{endpoint.authority} ({sources}) speaks plain HTTP where clients speak TLS: {said}.",
+        subject=endpoint.authority,
+        evidence=[Evidence(f"tls://{endpoint.authority}", said)],
+        fix=fixes.speak_tls(endpoint.authority, sources),
+    )
+
+
+def _plain_by_configuration(endpoints: ApiEndpoints) -> Iterator[Finding]:
+    """A kubeconfig with `http://`; on loopback that is `kubectl proxy`, which is meant so."""
+    for endpoint in endpoints.all:
+        address = as_address(endpoint.host)
+        plain = [use for use in endpoint.uses if use.plain]
+        if plain and not (address.is_loopback if address else endpoint.host == "localhost"):
+            sources = _list(_sources(plain))
+            yield fail(
+                "PlainHttpEndpoint",
+                f"{sources} reaches the API server by http://{endpoint.authority}, without TLS.",
+                subject=endpoint.authority,
+                evidence=[Evidence(sources, f"server: http://{endpoint.authority}")],
+                fix=fixes.speak_tls(endpoint.authority, sources),
+            )
+
+
+def _by_proxy(endpoints: ApiEndpoints) -> Iterator[Finding]:
+    for endpoint in endpoints.all:
+        if endpoint.uses and all(use.proxy for use in endpoint.uses):
+            message = f"{endpoint.authority} is reached by a proxy, as {_list(_sources(endpoint.uses))} says, and was not dialled."
+            yield skip("ThroughProxy", message, subject=endpoint.authority)
+
+
+# -- what lies on disk --------------------------------------------------------------------------------------------------
+
+
+def _on_disk(endpoints: ApiEndpoints, scene: Scene, cases: Cases) -> Iterator[Finding]:
+    """The file that this node's API server serves, or will serve, must be valid for all that this node knows of its cluster."""
+    chain, path = scene.disk.chain, scene.disk.path
+    if not chain or scene.stage.stage == "worker":
+        return
+    uses = [use for endpoint in endpoints.all for use in endpoint.uses if not (use.insecure or use.plain)]
+    if scene.server.flag("--tls-sni-cert-key"):  # names may have certificates of their own
+        uses = [use for use in uses if use.server_name is None]
+    faults = [*_dates(chain[0], scene.now), *_trust(chain, scene.disk.ca, scene.now)]
+    for use in uses:
+        faults += _names(chain[0], use.name, (use.source,))
+    if not uses:
+        faults += _names(chain[0], None)
+    for fault in faults:
+        cases.add(fault, path)
+    if not faults:
+        names = dict.fromkeys(use.name for use in uses)
+        valid = f"valid for {_list(list(names))}" if names else "valid"
+        yield passed(
+            "Covered",
+            f"The certificate in {path} is {valid} until {_date(chain[0].not_after)}.",
+            subject=path,
+            evidence=[_shown(path, chain[0])],
+        )
+
+
+def _not_served(served: ServedCertificates, scene: Scene, cases: Cases) -> Iterator[Finding]:
+    chain, path = scene.disk.chain, scene.disk.path
+    for one in served.all:
+        if not chain or "own" not in one.endpoint.kinds:
+            continue
+        for hello in one.hellos:
+            other = hello.chain[0] if hello.chain else None
+            if other is None or other.fingerprint == chain[0].fingerprint:
+                continue
+            if any({other, chain[0]} & set(case.certificates) for case in cases.found.values()):
+                continue  # told with its fault
+            yield warn(
+                "FileNotServed",
+                f"The API server at {one.endpoint.authority} does not serve {path}, but a certificate that ends on {_date(other.not_after)}; the file's ends on {_date(chain[0].not_after)}.",
+                subject=path,
+                evidence=[_shown(one.endpoint.authority, other), _shown(path, chain[0])],
+                fix=fixes.restart_only(scene.site),
+            )
+
+
+def _soon(served: ServedCertificates | Unobserved, scene: Scene) -> Iterator[Finding]:
+    """What will end soon."""
+    places: dict[Certificate, str] = dict.fromkeys(scene.disk.chain[:1], scene.disk.path)
+    places |= dict.fromkeys(scene.disk.ca, scene.disk.ca_source or "")
+    if isinstance(served, ServedCertificates):
+        for one in served.all:
+            for hello in one.hellos:
+                if hello.chain:
+                    places.setdefault(hello.chain[0], one.endpoint.authority)
+    for leaf, place in places.items():
+        left = leaf.not_after - scene.now
+        if not 0 <= left < min(SOON, (leaf.not_after - leaf.not_before) / 5):
+            continue
+        authority_ = leaf in scene.disk.ca
+        yield warn(
+            "ExpiresSoon",
+            f"The certificate {leaf.subject} ({place}) ends on {_date(leaf.not_after)}, in {left / DAY:.0f} days.",
+            subject=place,
+            evidence=[_shown(place, leaf)],
+            fix=fixes.renew_authority(leaf) if authority_ else fixes.renew(scene.site, leaf),
+        )
+
+
+# -- one finding a cause ------------------------------------------------------------------------------------------------
+
+
+def _merged(cases: Cases) -> Iterator[Case]:
+    """The causes. Names that the same certificates lack are one cause: one new certificate mends them all."""
+    lacking: dict[frozenset[str], Case] = {}
+    for case in cases.left():
+        if case.fault.reason != "AddressNotCovered":
+            yield case
+            continue
+        first = lacking.setdefault(frozenset(each.fingerprint for each in case.certificates), case)
+        if first is not case:
+            first.places += [place for place in case.places if place not in first.places]
+            first.sources += [source for source in case.sources if source not in first.sources]
+            first.names += case.names
+    yield from lacking.values()
+
+
+def _told(case: Case, scene: Scene, served: ServedCertificates | Unobserved) -> Finding:
+    fault, leaf = case.fault, case.certificates[0]
+    where = _list(case.places)
+    sources = _list(case.sources) if case.sources else where
+    evidence = [_shown(where, each) for each in case.certificates[:3]]
+    evidence += [Evidence("used by", sources)] if case.sources else []
+    only_served = scene.disk.path not in case.places and scene.disk.chain and _own(served, leaf)
+    site, names = scene.site, case.names
+    restart = fixes.restart_only(site) if only_served else None
+    match fault.reason:
+        case "AddressNotCovered":
+            verb = "is" if len(names) == 1 else "are"
+            message = f"{_list(names)} ({sources}) {verb} not covered by the certificate at {where}, which is {_valid_for(leaf)}."
+            return fail(
+                fault.reason,
+                message,
+                subject=", ".join(names),
+                evidence=evidence,
+                fix=restart or fixes.add_names(site, names, leaf),
+            )
+        case "CommonNameOnly":
+            message = f"The certificate at {where} has no subjectAltName, only CN={leaf.common_name}, which no client looks at."
+            return fail(
+                fault.reason,
+                message,
+                subject=case.places[0],
+                evidence=evidence,
+                fix=restart or fixes.make_anew(site, leaf),
+            )
+        case "CertificateExpired":
+            own = leaf in scene.disk.ca
+            message = f"The certificate {leaf.subject} at {where} expired on {_date(leaf.not_after)}; it is {_date(scene.now)} here."
+            fix = restart or (fixes.renew_authority(leaf) if own else fixes.renew(site, leaf))
+            return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fix)
+        case "NotYetValid":
+            message = f"The certificate {leaf.subject} at {where} begins on {_date(leaf.not_before)}; it is {_date(scene.now)} here."
+            return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fixes.set_clock())
+        case "TerminatedByBalancer":
+            message = f"Something in front of the API server ends TLS at {where} ({sources}): {fault.why}."
+            return fail(fault.reason, message, subject=where, evidence=evidence, fix=fixes.pass_through(case.places[0]))
+        case _:
+            return _untrusted(case, scene, evidence)
+
+
+def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:
+    leaf, where = case.certificates[0], _list(case.places)
+    files = [source for source in case.sources if source.startswith("/")]
+    stale = _of_cluster([leaf], scene) and files
+    fix = fixes.new_kubeconfigs(scene.site, files, leaf) if stale else fixes.make_anew(scene.site, leaf)
+    who = _list(case.sources) if case.sources else scene.disk.ca_source or "the cluster's authority"
+    return fail(
+        "UntrustedIssuer",
+        f"The certificate at {where} is not signed by the authority that {who} trusts: {case.fault.why}.",
+        subject=case.places[0],
+        evidence=evidence,
+        fix=fix,
+    )
+
+
+def _own(served: ServedCertificates | Unobserved, leaf: Certificate) -> bool:
+    """Whether this node's own API server serves a certificate."""
+    every: Iterable[Served] = served.all if isinstance(served, ServedCertificates) else ()
+    return any("own" in one.endpoint.kinds and any(leaf in hello.chain[:1] for hello in one.hellos) for one in every)
+
+
+# -- what could not be read ----------------------------------------------------------------------------------------------
+
+
+def _unread(kubeconfigs: Kubeconfigs | Unobserved, disk: Certificates, endpoints: ApiEndpoints) -> Iterator[Finding]:
+    unreadable = [*disk.unreadable]
+    problems = [*endpoints.problems]
+    if isinstance(kubeconfigs, Unobserved):
+        unreadable.append(kubeconfigs)
+    else:
+        unreadable += [why for _, why in kubeconfigs.unreadable]
+        unreadable += [file.unread for file in kubeconfigs.files if file.unread]
+        problems += [(file.path, problem) for file in kubeconfigs.files if (problem := _invalid(file))]
+    for reason, messages in _by_reason(unreadable).items():
+        yield unknown(reason, _sentence("; ".join(messages)))
+    for path, problem in problems:
+        # What a component of the node reads must be right; what a person reads may wait.
+        tell = warn if path in (ROOT_USER, BOOTSTRAP) else fail
+        fix = fixes.rewrite_kubeconfig(path)
+        yield tell("KubeconfigInvalid", _sentence(problem), subject=path, evidence=[Evidence(path, problem)], fix=fix)
+    for path, problem in disk.malformed:
+        message = f"{path} holds no usable certificate: {problem}."
+        fix = fixes.look_at(path)
+        yield fail("CertificateInvalid", message, subject=path, evidence=[Evidence(path, problem)], fix=fix)
+
+
+def _invalid(file: Kubeconfig) -> str | None:
+    """What is wrong with a kubeconfig, or with the certificates that it trusts."""
+    if file.problem or file.ca is None:
+        return file.problem
+    try:
+        certificates(file.ca)
+    except BadCertificateError as error:
+        return f"{file.ca_source} holds no usable certificate: {error}"
+    return None
+
+
+def _planned_badly(planned: KubeadmConfig | Unobserved) -> Iterator[Finding]:
+    if isinstance(planned, KubeadmConfig) and planned.problem:
+        yield unknown("Unreadable", _sentence(planned.problem), subject=planned.source)
+
+
+def _by_reason(found: Iterable[Unobserved]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for each in found:
+        reasons.setdefault(each.reason, []).append(each.message)
+    return reasons
+
+
+# -- words --------------------------------------------------------------------------------------------------------------
+
+
+def _site(  # noqa: PLR0913, PLR0917 -- see above
+    stage: Stage,
+    disk: Certificates,
+    server: ApiServer,
+    kubeadm: KubeadmBinary | Unobserved,
+    planned: KubeadmConfig | Unobserved,
+    told: ClusterKubeadmConfig | Unobserved,
+) -> fixes.Site:
+    path = planned.source.removeprefix("--config ") if isinstance(planned, KubeadmConfig) and planned.source else None
+    leaf = disk.chain[0] if disk.chain else None
+    return fixes.Site(
+        control_plane=stage.stage == "control-plane",
+        certificate=disk.path,
+        manifest=server.source
+        if server.source and server.source.startswith("/")
+        else "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        version=kubeadm.version if isinstance(kubeadm, KubeadmBinary) else None,
+        api_version=told.config.api_version if isinstance(told, ClusterKubeadmConfig) else None,
+        node_name=next((name for name in leaf.dns_names if not name.startswith("kubernetes")), "$(hostname)")
+        if leaf
+        else "$(hostname)",
+        advertise_address=server.address,
+        port=server.port,
+        planned=path,
+        tls_server_name="kubernetes" if leaf and "kubernetes" in leaf.dns_names else None,
+    )
+
+
+def _sources(uses: Iterable[Use]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(use.source for use in uses))
+
+
+def _valid_for(leaf: Certificate) -> str:
+    return f"valid for {', '.join(leaf.names)}" if leaf.names else "valid for no name at all"
+
+
+def _shown(where: str, leaf: Certificate) -> Evidence:
+    names = ", ".join(leaf.names) or "no subjectAltName"
+    return Evidence(
+        where, f"{leaf.subject}, issuer {leaf.issuer}, {_date(leaf.not_before)} to {_date(leaf.not_after)}: {names}"
+    )
+
+
+def _words(endpoint: ApiEndpoint, hellos: Iterable[Hello]) -> list[Evidence]:
+    return [Evidence(f"tls://{endpoint.authority}", hello.failure["message"]) for hello in hellos if hello.failure]
+
+
+def _list(words: Sequence[str]) -> str:
+    """Some words in a sentence, not more than four of them.
+
+    >>> _list(["a"]), _list(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    most = 4
+    shown = [*words] if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def _date(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _sentence(text: str) -> str:
+    text = text if text.startswith("/") else text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else f"{text}."

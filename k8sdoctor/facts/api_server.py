@@ -1,0 +1,102 @@
+"""The API server of this node: the flags of its static pod, or of its process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Self
+
+from k8sdoctor.facts import yaml
+from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.processes import Processes, flag
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from k8sdoctor.host import Host, Json
+
+MANIFESTS = "/etc/kubernetes/manifests"
+SERVING_CERTIFICATE = "/etc/kubernetes/pki/apiserver.crt"
+PORT = 6443  # kube-apiserver's default for --secure-port
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """The API server that runs (or shall run) on this node.
+
+    `source` is the manifest, or the process; None where there is no API server. `problem` is a sentence when the manifest could not be
+    read or parsed.
+    """
+
+    source: str | None = None
+    words: tuple[str, ...] = ()
+    problem: str | None = None
+
+    def flag(self, name: str) -> str | None:
+        """The value of a flag of its command line."""
+        return flag(self.words, name)
+
+    @property
+    def address(self) -> str | None:
+        """The address that it tells others, `--advertise-address`."""
+        return self.flag("--advertise-address")
+
+    @property
+    def port(self) -> int:
+        """The port that it serves."""
+        value = self.flag("--secure-port") or ""
+        return int(value) if value.isdecimal() else PORT
+
+    @property
+    def certificate(self) -> str:
+        """The file with the certificate that it serves."""
+        return self.flag("--tls-cert-file") or SERVING_CERTIFICATE
+
+    @property
+    def service_address(self) -> str | None:
+        """The first address of the first service subnet."""
+        return first_address((self.flag("--service-cluster-ip-range") or "").split(",")[0])
+
+    @classmethod
+    def observe(cls, host: Host, kubelet: Kubelet | Unobserved, processes: Processes | Unobserved) -> Self:
+        """Read the manifest in the kubelet's folder of static pods; without one, look at the processes. Never raises."""
+        folder = (isinstance(kubelet, Kubelet) and kubelet.static_pod_path) or MANIFESTS
+        path = f"{folder.rstrip('/')}/kube-apiserver.yaml"
+        try:
+            text = host.read_optional(path)
+        except HostError as error:
+            return cls(path, problem=error.message)
+        if text is not None:
+            try:
+                return cls(path, _command(yaml.mapping(text, path)))
+            except yaml.YamlError as error:
+                return cls(path, problem=str(error))
+        running = processes.named("kube-apiserver") if isinstance(processes, Processes) else ()
+        if not running:
+            return cls()
+        return cls(f"command line of kube-apiserver, pid {running[0]['pid']}", tuple(running[0]["cmdline"]))
+
+
+def first_address(subnet: str) -> str | None:
+    """The address of a subnet that the service `kubernetes` takes (kubeadm constants.GetAPIServerVirtualIP).
+
+    >>> first_address("10.96.0.0/16")
+    '10.96.0.1'
+    >>> first_address("fd00:10:96::/112")
+    'fd00:10:96::1'
+    >>> first_address("nonsense")
+    """
+    try:
+        network = ip_network(subnet.strip(), strict=False)
+    except ValueError:
+        return None
+    return str(network.network_address + 1)
+
+
+def _command(pod: dict[str, Json]) -> tuple[str, ...]:
+    spec = pod.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    for container in containers if isinstance(containers, list) else []:
+        if isinstance(container, dict) and yaml.string(container, "name") in ("kube-apiserver", None):
+            return (*yaml.strings(container, "command"), *yaml.strings(container, "args"))
+    return ()

@@ -1,0 +1,240 @@
+"""X.509 as clients written in Go judge it (crypto/x509/verify.go), for that is what every client of an API server does.
+
+Where Go and OpenSSL differ: an address is looked for among the address SANs alone, the common name never counts, a wildcard covers
+one label, and a certificate that a client trusts by itself needs no authority.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Address
+
+    from cryptography import x509
+
+_BLOCK = re.compile(r"-----BEGIN (?P<kind>CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL)
+
+# crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern.
+_LABEL = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
+
+MAX_CHAIN = 10
+"""Certificates in a chain; real ones have two to four."""
+
+
+class BadCertificateError(ValueError):
+    """A text holds no certificate, or one that cannot be parsed."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a certificate says. Times are seconds since the epoch; `fingerprint` is its SHA-256."""
+
+    pem: str
+    fingerprint: str
+    subject: str
+    common_name: str | None
+    issuer: str
+    dns_names: tuple[str, ...]
+    addresses: tuple[str, ...]
+    has_san: bool
+    not_before: float
+    not_after: float
+
+    @classmethod
+    def parse(cls, pem: str) -> Self:
+        """The certificate of one PEM block. Raises BadCertificateError."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        try:
+            found = _load(pem)
+            try:
+                names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            except x509.ExtensionNotFound:
+                names = None
+            common = [str(each.value) for each in found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+            return cls(
+                pem=pem,
+                fingerprint=found.fingerprint(SHA256()).hex(),
+                subject=found.subject.rfc4514_string(),
+                common_name=common[0] if common else None,
+                issuer=found.issuer.rfc4514_string(),
+                dns_names=tuple(names.get_values_for_type(x509.DNSName)) if names else (),
+                addresses=tuple(map(str, names.get_values_for_type(x509.IPAddress))) if names else (),
+                has_san=names is not None,
+                not_before=found.not_valid_before_utc.timestamp(),
+                not_after=found.not_valid_after_utc.timestamp(),
+            )
+        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+            raise BadCertificateError(str(error) or type(error).__name__) from None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it is valid for, addresses last, as openssl prints it."""
+        return (*self.dns_names, *self.addresses)
+
+    def covers(self, name: str) -> bool:
+        """Whether it is valid for a host name or an address, as Go sees it."""
+        address = as_address(name)
+        if address is not None:
+            return any(as_address(each) == address for each in self.addresses)
+        host = name.lower()
+        for pattern in self.dns_names:
+            if _valid(host, pattern=False) and _valid(pattern, pattern=True):
+                if _matches(pattern.lower(), host.removesuffix(".")):
+                    return True
+            elif host not in ("", ".") and pattern.lower() == host:
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whether a served chain leads to a trusted certificate.
+
+    `expired` is the authority on the way whose time is over (or has not come) where nothing else is wrong; `why_not` is a clause.
+    """
+
+    trusted: bool
+    why_not: str | None = None
+    expired: Certificate | None = None
+
+
+def certificates(text: str) -> tuple[Certificate, ...]:
+    """Every certificate of a PEM text, in order; what stands between the blocks is ignored. Raises BadCertificateError for none."""
+    found = tuple(Certificate.parse(match[0] + "\n") for match in _BLOCK.finditer(text))
+    if not found:
+        raise BadCertificateError("it holds no PEM block of a certificate")
+    return found
+
+
+def as_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is, None for a name. An IPv4 address mapped into IPv6 is that IPv4 address, as in Go's net.IP."""
+    try:
+        address = ip_address(text.removeprefix("[").removesuffix("]").partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _valid(name: str, *, pattern: bool) -> bool:
+    labels = (name if pattern else name.removesuffix(".")).split(".")
+    return all(
+        _LABEL.fullmatch(label) or (pattern and position == 0 and label == "*") for position, label in enumerate(labels)
+    )
+
+
+def _matches(pattern: str, host: str) -> bool:
+    wanted, labels = pattern.split("."), host.split(".")
+    if len(wanted) != len(labels):
+        return False
+    return all(
+        want == label or (position == 0 and want == "*")
+        for position, (want, label) in enumerate(zip(wanted, labels, strict=True))
+    )
+
+
+def verify(chain: Sequence[Certificate], roots: Sequence[Certificate], now: float) -> Trust:
+    """Whether a chain as served, leaf first, leads to one of the roots for a server's purpose. The leaf's own dates and names are not looked at."""
+    leaf, rest = chain[0], chain[1:]
+    expired: Certificate | None = None
+    for path in _paths((leaf,), rest, roots):
+        late = next((each for each in path[1:] if not each.not_before <= now <= each.not_after), None)
+        if not _for_servers(path):
+            continue
+        if late is None:
+            return Trust(trusted=True)
+        expired = expired or late
+    if expired is not None:
+        return Trust(trusted=False, expired=expired)
+    return Trust(trusted=False, why_not=_why_not(leaf, rest, roots))
+
+
+def _paths(
+    path: tuple[Certificate, ...], rest: Sequence[Certificate], roots: Sequence[Certificate]
+) -> Iterator[tuple[Certificate, ...]]:
+    """Every chain from the path's last certificate to a root."""
+    last = path[-1]
+    if last in roots:
+        yield path
+        return
+    if len(path) >= MAX_CHAIN:
+        return
+    for root in roots:
+        if signed_by(last, root):
+            yield (*path, root)
+    for each in rest:
+        if each not in path and signed_by(last, each):
+            yield from _paths((*path, each), rest, roots)
+
+
+@lru_cache(maxsize=256)
+def _load(pem: str) -> x509.Certificate:
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+@lru_cache(maxsize=1024)
+def signed_by(certificate: Certificate, authority: Certificate) -> bool:
+    """Whether an authority, one that may sign, has signed a certificate."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    child, parent = _load(certificate.pem), _load(authority.pem)
+    try:
+        if child.issuer != parent.subject or not _may_sign(parent):
+            return False
+        # Go refuses MD5 always and SHA-1 since 1.18, that is Kubernetes 1.24 (go.dev/doc/go1.18#sha1).
+        if child.signature_hash_algorithm is not None and child.signature_hash_algorithm.name in ("md5", "sha1"):
+            return False
+        child.verify_directly_issued_by(parent)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
+
+
+def _may_sign(authority: x509.Certificate) -> bool:
+    """As Go's CheckSignatureFrom: basicConstraints must say CA, and keyUsage, where there is one, keyCertSign."""
+    from cryptography import x509
+
+    try:
+        if not authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+    except x509.ExtensionNotFound:
+        return authority.version is x509.Version.v1
+    try:
+        return authority.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def _for_servers(path: Sequence[Certificate]) -> bool:
+    """Whether no certificate of the chain restricts its use to something else than servers."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    allowed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    for certificate in path:
+        try:
+            usages = _load(certificate.pem).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        except x509.ExtensionNotFound:
+            continue
+        if not allowed & set(usages):
+            return False
+    return True
+
+
+def _why_not(leaf: Certificate, rest: Sequence[Certificate], roots: Sequence[Certificate]) -> str:
+    if any(True for _ in _paths((leaf,), rest, roots)):
+        return "its extended key usage does not allow servers"
+    if leaf.issuer == leaf.subject:
+        return "it is signed by itself"
+    if any(root.subject == leaf.issuer for root in roots):
+        return f"the trusted authority bears the same name ({leaf.issuer}) and another key, as after a cluster was made anew"
+    return f"its issuer is {leaf.issuer}"

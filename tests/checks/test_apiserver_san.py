@@ -1,0 +1,646 @@
+"""Judging what is served at the API server's addresses, and what lies on disk."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from k8sdoctor.checks import _apiserver_fixes as fixes
+from k8sdoctor.facts.kubeconfig import ADMIN, KUBELET, ROOT_USER
+from k8sdoctor.finding import Finding, Safety, Status
+from k8sdoctor.host import HostError
+from k8sdoctor.testing import FakeHost, examine
+from tests.api_server import kubeconfig
+from tests.certificates import DAY, NOW, Issued, cluster_ca, issue
+from tests.control_plane import control_plane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LB = "lb.example"
+OWN = "10.0.0.1"
+SERVICE = "10.96.0.1"
+CERTIFICATE = "/etc/kubernetes/pki/apiserver.crt"
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+MEMBERS = {"endpoints": [{"addresses": [OWN]}], "ports": [{"port": 6443}]}
+
+
+def good(*extra: str, ca: Issued | None = None, **more: Any) -> Issued:
+    """A certificate as kubeadm makes it, with more names."""
+    dns = [
+        "node1",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    names = [name for name in extra if not name[0].isdigit()]
+    ips = [SERVICE, OWN, *(name for name in extra if name[0].isdigit())]
+    return issue("kube-apiserver", ca or cluster_ca(), dns=dns + names, ips=ips, **more)
+
+
+def manifest(*flags: str) -> str:
+    words = ["kube-apiserver", f"--advertise-address={OWN}", "--service-cluster-ip-range=10.96.0.0/16", *flags]
+    text: str = yaml.safe_dump({"kind": "Pod", "spec": {"containers": [{"name": "kube-apiserver", "command": words}]}})
+    return text
+
+
+def conf(
+    server: str = f"https://{LB}:6443",
+    ca: Issued | None = None,
+    user: dict[str, Any] | None = None,
+    cluster: dict[str, Any] | None = None,
+) -> str:
+    data = base64.b64encode((ca or cluster_ca()).pem.encode()).decode()
+    user = {"client-certificate": "/var/lib/kubelet/pki/kubelet-client-current.pem"} if user is None else user
+    return kubeconfig({"server": server, "certificate-authority-data": data, **(cluster or {})}, user)
+
+
+@dataclass
+class Node:
+    """A control plane behind a balancer; tests change what they are about."""
+
+    leaf: Issued = field(default_factory=lambda: good(LB))
+    disk: Issued | None = None
+    files: dict[str, Any] = field(default_factory=dict)
+    served: dict[str, Any] = field(
+        default_factory=dict
+    )  # by host: a certificate, a failure, or a function of the attempt
+    names: dict[str, list[str]] = field(default_factory=lambda: {LB: ["10.0.0.100"]})
+    given: dict[str, Any] = field(default_factory=dict)
+    kube: Any = None
+    worker: bool = False
+    hellos: list[tuple[str, int, str | None]] = field(default_factory=list)
+    reply: Any = None  # the whole answer to every hello
+
+    def tls(self, address: str, port: int, server_name: str | None, attempt: int) -> Any:
+        self.hellos.append((address, attempt, server_name))
+        what = self.served.get(address, self.leaf)
+        return answer(what(attempt) if callable(what) else what, f"{address}:{port}")
+
+    def host(self, **verbs: Any) -> FakeHost:
+        files: dict[str, Any] = {KUBELET: conf(), "/etc/kubernetes/pki/ca.crt": cluster_ca().pem}
+        if not self.worker:
+            files |= {MANIFEST: manifest(), CERTIFICATE: (self.disk or self.leaf).pem}
+        files |= self.files
+        given = {"config": None, "kubeconfig": None, "endpoints": [], **self.given}
+        kube = self.kube or HostError("NotPermitted", "403")
+        return FakeHost(
+            {path: text for path, text in files.items() if text is not None},
+            tls=self.reply or self.tls,
+            resolve=lambda name: {
+                "addresses": self.names.get(name, []),
+                "error": None if name in self.names else "no such name",
+            },
+            given=given,
+            kube=kube,
+            **verbs,
+        )
+
+    def findings(self, **verbs: Any) -> tuple[Finding, ...]:
+        return examine(self.host(**verbs), "apiserver-san")
+
+
+def answer(what: Any, peer: str, asks: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002
+    if isinstance(what, Plain):
+        what, asks = what.leaf, False
+    if isinstance(what, Issued):
+        return {"peer": peer, "chain": [what.pem], "client_cas": ["CN=kubernetes"] if asks else [], "failure": None}
+    return {"peer": None, "chain": [], "client_cas": None, "failure": {"kind": what, "message": f"{peer} {what}"}}
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A certificate served by something that asks for no client's."""
+
+    leaf: Issued
+
+
+def only(findings: tuple[Finding, ...], *but: Status) -> Finding:
+    """The one finding that is no pass (nor of the statuses named)."""
+    [found] = [each for each in findings if each.status not in (Status.PASS, *but)]
+    assert found.fix is not None or found.status in (Status.SKIP, Status.UNKNOWN)
+    return found
+
+
+def test_a_healthy_control_plane_is_covered_everywhere() -> None:
+    found = Node().findings()
+
+    assert {(each.status, each.reason) for each in found} == {(Status.PASS, "Covered")}
+    assert {each.subject for each in found} == {f"{LB}:6443", f"{OWN}:6443", f"{SERVICE}:443", CERTIFICATE}
+
+
+def test_the_recorded_control_plane_is_covered() -> None:
+    found = examine(control_plane(), "apiserver-san")
+
+    assert {(each.status, each.reason) for each in found} == {(Status.PASS, "Covered")}
+    assert len(found) == 3
+
+
+def test_an_address_that_is_not_covered_is_named_with_where_it_came_from() -> None:
+    found = only(Node(leaf=good()).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "AddressNotCovered", LB)
+    assert KUBELET in found.message
+    assert (
+        f"valid for node1, kubernetes, kubernetes.default, kubernetes.default.svc, kubernetes.default.svc.cluster.local, {SERVICE}, {OWN}"
+        in found.message
+    )
+    assert CERTIFICATE in found.message
+    assert found.fix is not None
+    assert f"  - {LB}" in found.fix.commands[1]
+
+
+def test_names_that_one_certificate_lacks_are_one_finding() -> None:
+    node = Node(leaf=good(), files={ADMIN: conf("https://10.0.0.9:6443")})
+
+    found = only(node.findings())
+
+    assert (found.reason, found.subject) == ("AddressNotCovered", f"{LB}, 10.0.0.9")
+
+
+@pytest.mark.parametrize("name", ["10.0.0.9", "::1"])
+def test_an_address_in_a_dns_name_does_not_cover_it(name: str) -> None:
+    leaf = issue("kube-apiserver", cluster_ca(), dns=["10.0.0.9", LB], ips=[SERVICE, OWN])
+    node = Node(leaf=leaf, given={"endpoints": [name]})
+
+    assert only(node.findings()).reason == "AddressNotCovered"
+    assert only(node.findings()).subject == name
+
+
+def test_an_endpoint_of_the_command_line_must_be_covered() -> None:
+    assert only(Node(given={"endpoints": ["10.0.0.9:8443"]}).findings()).subject == "10.0.0.9"
+    assert Node(leaf=good(LB, "10.0.0.9"), given={"endpoints": ["10.0.0.9:8443"]}).findings()[0].status is Status.PASS
+
+
+def test_tls_server_name_is_what_must_be_covered() -> None:
+    files = {KUBELET: conf(cluster={"tls-server-name": "kubernetes"})}
+    node = Node(leaf=good(), files=files)
+
+    assert {each.reason for each in node.findings()} == {"Covered"}
+    assert ("10.0.0.100", 0, None) not in node.hellos
+
+
+def test_a_kubeconfig_that_skips_verification_refuses_nothing() -> None:
+    files = {KUBELET: conf(cluster={"insecure-skip-tls-verify": True})}
+
+    assert {each.reason for each in Node(leaf=good(), files=files).findings()} == {"Covered"}
+
+
+def test_a_certificate_with_a_common_name_alone_covers_nothing() -> None:
+    found = only(Node(leaf=issue(LB, cluster_ca())).findings())
+
+    assert found.reason == "CommonNameOnly"
+    assert f"CN={LB}" in found.message
+
+
+def test_an_expired_certificate_behind_many_addresses_is_one_finding() -> None:
+    found = only(Node(leaf=good(LB, start=NOW - 400 * DAY)).findings())
+
+    assert (found.status, found.reason) == (Status.FAIL, "CertificateExpired")
+    assert "2026-04-23" in found.message
+    assert found.fix is not None
+    assert "kubeadm certs renew apiserver" in found.fix.commands
+
+
+def test_kubeadm_before_1_20_renews_by_its_alpha_command() -> None:
+    def run(argv: list[str]) -> Any:
+        return {"code": 0, "out": "v1.19.4" if argv[0] == "kubeadm" else "", "err": ""}
+
+    found = only(Node(leaf=good(LB, start=NOW - 400 * DAY)).findings(run=run))
+
+    assert found.fix is not None
+    assert "kubeadm alpha certs renew apiserver" in found.fix.commands
+
+
+def test_an_expired_authority_is_the_cause() -> None:
+    ca = issue("kubernetes", authority=True, start=NOW - 20 * DAY, days=10)
+    files = {"/etc/kubernetes/pki/ca.crt": ca.pem, KUBELET: conf(ca=ca)}
+
+    found = only(Node(leaf=good(LB, ca=ca), files=files).findings())
+
+    assert found.reason == "CertificateExpired"
+    assert "CN=kubernetes" in found.message
+
+
+def test_a_certificate_that_begins_later_is_not_yet_valid() -> None:
+    found = only(Node(leaf=good(LB, start=NOW + DAY)).findings())
+
+    assert (found.status, found.reason) == (Status.FAIL, "NotYetValid")
+
+
+@pytest.mark.parametrize(
+    ("days", "left", "warned"), [(365, 20, True), (365, 40, False), (30, 10, False), (30, 5, True)]
+)
+def test_what_ends_soon_is_a_warning(days: float, left: float, *, warned: bool) -> None:
+    found = Node(leaf=good(LB, start=NOW - (days - left) * DAY, days=days)).findings()
+
+    assert [each.status for each in found if each.reason == "ExpiresSoon"] == [Status.WARN] * warned
+    assert not any(each.status is Status.FAIL for each in found)
+
+
+def test_a_kubeconfig_of_an_earlier_cluster_distrusts_the_server() -> None:
+    node = Node(files={ADMIN: conf(f"https://{OWN}:6443", ca=issue("kubernetes", authority=True))})
+
+    found = only(node.findings())
+
+    assert (found.status, found.reason) == (Status.FAIL, "UntrustedIssuer")
+    assert ADMIN in found.message
+    assert KUBELET not in found.message
+    assert "another key" in found.message
+    assert found.fix is not None
+    assert any(
+        command == f"kubeadm init phase kubeconfig admin --apiserver-advertise-address {OWN}"
+        for command in found.fix.commands
+    )
+
+
+def test_a_server_of_another_authority_is_distrusted_by_all_in_one_finding() -> None:
+    found = only(Node(leaf=good(LB, ca=cluster_ca("other"))).findings())
+
+    assert found.reason == "UntrustedIssuer"
+    assert found.fix is not None
+    assert "kubeadm init phase certs apiserver" in " ".join(found.fix.commands)
+
+
+def test_intermediates_that_are_served_make_the_chain() -> None:
+    middle = issue("middle", cluster_ca(), authority=True)
+    leaf = good(LB, ca=middle)
+    chained = {"peer": "x", "chain": [leaf.pem, middle.pem], "client_cas": ["CN=kubernetes"], "failure": None}
+
+    assert {each.reason for each in Node(worker=True, reply=chained).findings()} == {"Covered"}
+    assert only(Node(worker=True, reply=chained | {"chain": [leaf.pem]}).findings()).reason == "UntrustedIssuer"
+
+
+def test_one_bad_member_of_three_makes_the_backends_disagree() -> None:
+    bad = good()
+    node = Node()
+    node.served = {"10.0.0.100": lambda attempt: bad if attempt % 3 == 1 else node.leaf}
+
+    found = only(node.findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "BackendsDisagree", f"{LB}:6443")
+    assert "8 were answered well, 4 with a certificate that is not valid for lb.example" in found.message
+
+
+def test_members_with_certificates_of_their_own_may_all_be_good() -> None:
+    leaves = [good(LB), good(LB), good(LB)]
+    node = Node(served={"10.0.0.100": lambda attempt: leaves[attempt % 3]})
+
+    assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def test_a_dead_member_makes_the_backends_disagree_and_one_lost_hello_does_not() -> None:
+    node = Node()
+    node.served = {"10.0.0.100": lambda attempt: "reset" if attempt % 3 == 1 else node.leaf}
+    assert only(node.findings()).reason == "BackendsDisagree"
+
+    node.served = {"10.0.0.100": lambda attempt: "timeout" if attempt == 5 else node.leaf}
+    assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def test_an_expired_member_that_is_also_dialled_directly_is_one_finding() -> None:
+    old = good(LB, "10.0.0.2", start=NOW - 400 * DAY)
+    node = Node(kube=members(OWN, "10.0.0.2"), files={ADMIN: conf()})
+    node.served = {"10.0.0.100": lambda attempt: old if attempt % 2 else node.leaf, "10.0.0.2": old}
+
+    assert only(node.findings()).reason == "BackendsDisagree"
+
+
+def members(*addresses: str) -> Callable[..., Any]:
+    def kube(path: str, kubeconfig: str) -> Any:
+        assert kubeconfig == ADMIN
+        if "endpointslices" in path:
+            return {"endpoints": [{"addresses": [address]} for address in addresses], "ports": [{"port": 6443}]}
+        if path.endswith("services/kubernetes"):
+            return {"spec": {"clusterIPs": [SERVICE]}}
+        return HostError("NotFound", "404")
+
+    return kube
+
+
+def test_a_member_is_judged_by_the_service_address_that_leads_to_it() -> None:
+    node = Node(
+        kube=members(OWN, "10.0.0.2"),
+        files={ADMIN: conf()},
+        served={"10.0.0.2": issue("x", cluster_ca(), dns=[LB], ips=["10.0.0.2"])},
+    )
+
+    found = only(node.findings())
+
+    assert (found.reason, found.subject) == ("AddressNotCovered", SERVICE)
+    assert "10.0.0.2:6443" in found.message
+
+
+def test_a_balancer_that_ends_tls_is_named() -> None:
+    found = only(Node(served={"10.0.0.100": Plain(issue(LB, dns=[LB]))}).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "TerminatedByBalancer", f"{LB}:6443")
+
+
+def test_a_balancer_with_a_trusted_certificate_still_loses_clients_certificates() -> None:
+    web = cluster_ca("web")
+    both = base64.b64encode((cluster_ca().pem + web.pem).encode()).decode()
+    served = {"10.0.0.100": Plain(issue(LB, web, dns=[LB]))}
+    certificate = Node(served=served, files={KUBELET: conf(cluster={"certificate-authority-data": both})})
+    token = Node(
+        served=served, files={KUBELET: conf(user={"token": "t"}, cluster={"certificate-authority-data": both})}
+    )
+
+    assert only(certificate.findings()).reason == "TerminatedByBalancer"
+    assert {each.reason for each in token.findings()} == {"Covered"}
+
+
+def test_a_balancer_with_the_clusters_own_certificate_is_told_by_whom_it_does_not_ask() -> None:
+    node = Node(served={"10.0.0.100": Plain(good(LB))})
+
+    assert only(node.findings()).reason == "TerminatedByBalancer"
+
+
+@pytest.mark.parametrize("kind", ["timeout", "refused", "unreachable", "reset", "tls", "protocol"])
+def test_an_endpoint_that_does_not_answer_is_a_failure(kind: str) -> None:
+    found = only(Node(served={"10.0.0.100": kind}).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "EndpointUnreachable", f"{LB}:6443")
+
+
+def test_an_api_server_that_is_down_is_one_finding() -> None:
+    found = only(Node(served={OWN: "refused", "10.0.0.100": "reset", SERVICE: "timeout"}).findings())
+
+    assert (found.reason, found.subject) == ("EndpointUnreachable", f"{OWN}:6443")
+    assert f"{LB}:6443" in found.message
+    assert found.fix is not None
+    assert "crictl ps -a --name kube-apiserver" in found.fix.commands
+
+
+def test_an_address_of_a_name_that_never_answers_is_passed_over_as_clients_do() -> None:
+    node = Node(names={LB: ["2001:db8::9", "10.0.0.100"]}, served={"2001:db8::9": "unreachable"})
+
+    assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def test_a_name_without_an_address_is_told() -> None:
+    found = only(Node(names={}).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "NameNotResolved", LB)
+
+
+def test_plain_http_is_told() -> None:
+    found = only(Node(served={"10.0.0.100": "tls-plain"}).findings())
+    assert (found.status, found.reason) == (Status.FAIL, "PlainHttpEndpoint")
+
+    node = Node(worker=True, files={KUBELET: conf("http://10.0.0.9:8080")})
+    assert only(node.findings()).reason == "PlainHttpEndpoint"
+    assert node.hellos == []
+
+
+def test_kubectl_proxy_on_loopback_is_meant_so() -> None:
+    node = Node(files={ROOT_USER: conf("http://127.0.0.1:8001")})
+
+    assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def test_an_address_behind_a_proxy_is_not_dialled() -> None:
+    node = Node(worker=True, files={KUBELET: conf(cluster={"proxy-url": "http://10.0.0.8:3128"})})
+
+    assert [(each.status, each.reason) for each in node.findings()] == [(Status.SKIP, "ThroughProxy")]
+    assert node.hellos == []
+
+
+def test_a_renewed_file_that_is_not_served_is_a_warning() -> None:
+    found = only(Node(disk=good(LB)).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.WARN, "FileNotServed", CERTIFICATE)
+
+
+def test_a_renewed_file_leaves_the_expired_one_in_use_until_a_restart() -> None:
+    found = only(Node(leaf=good(LB, start=NOW - 400 * DAY), disk=good(LB)).findings())
+
+    assert found.reason == "CertificateExpired"
+    assert found.fix is not None
+    assert found.fix.safety is Safety.DISRUPTIVE
+    assert [MANIFEST in command for command in found.fix.commands] == [True]
+
+
+def test_a_file_without_the_name_is_told_while_a_good_one_is_still_served() -> None:
+    found = only(Node(disk=good()).findings())
+
+    assert (found.reason, found.subject) == ("AddressNotCovered", LB)
+    assert CERTIFICATE in found.message
+
+
+def test_nothing_at_all_is_no_certificate_yet() -> None:
+    [found] = examine(FakeHost(), "apiserver-san")
+
+    assert (found.status, found.reason) == (Status.SKIP, "NoCertificateYet")
+
+
+PLAN = f"""
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+controlPlaneEndpoint: {LB}:6443
+networking: {{serviceSubnet: "10.96.0.0/16,fd00:10:96::/112"}}
+"""
+
+
+def planned(served: Any = "refused", **files: str) -> Node:
+    node = Node(
+        files={KUBELET: None, MANIFEST: None, CERTIFICATE: None, "/etc/kubernetes/pki/ca.crt": None, **files},
+        given={"config": {"path": "plan.yaml", "text": PLAN}},
+    )
+    node.served = {"10.0.0.100": served}
+    return node
+
+
+def test_a_planned_endpoint_where_nobody_answers_is_as_it_should_be() -> None:
+    node = planned()
+
+    assert [(each.status, each.reason, each.subject) for each in node.findings()] == [
+        (Status.SKIP, "NoCertificateYet", f"{LB}:6443")
+    ]
+    assert {address for address, *_ in node.hellos} == {"10.0.0.100"}  # no service address before there is a cluster
+
+
+def test_certificates_that_lie_there_before_init_are_judged() -> None:
+    ca = {"/etc/kubernetes/pki/ca.crt": cluster_ca().pem}
+    bad = only(planned(**{CERTIFICATE: good().pem}, **ca).findings(), Status.SKIP)
+    fine = planned(**{CERTIFICATE: good(LB).pem}, **ca).findings()
+
+    assert (bad.status, bad.reason, bad.subject) == (Status.FAIL, "AddressNotCovered", LB)
+    assert bad.fix is not None
+    assert bad.fix.commands[-1] == "kubeadm init phase certs apiserver --config plan.yaml"
+    assert {each.reason for each in fine} == {"NoCertificateYet", "Covered"}
+
+
+def test_only_the_first_service_subnet_has_an_address_to_cover() -> None:
+    found = planned(**{CERTIFICATE: good(LB).pem, "/etc/kubernetes/pki/ca.crt": cluster_ca().pem}).findings()
+
+    assert not any("fd00" in each.message for each in found)
+
+
+def test_whom_we_join_must_answer() -> None:
+    node = planned()
+    node.given["config"]["text"] = f"""
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration
+discovery: {{bootstrapToken: {{apiServerEndpoint: "{LB}:6443"}}}}
+"""
+    assert only(node.findings()).reason == "EndpointUnreachable"
+
+
+def test_a_worker_is_judged_without_files_of_a_control_plane() -> None:
+    assert {each.reason for each in Node(worker=True).findings()} == {"Covered"}
+    found = only(Node(worker=True, leaf=good()).findings())
+    assert found.fix is not None
+    assert found.fix.title.startswith("On each control-plane node")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "current-context: x",
+        conf(server="https://[::1"),
+        conf(cluster={"certificate-authority-data": "%"}),
+        conf(cluster={"certificate-authority-data": "aGVsbG8="}),
+    ],
+)
+def test_a_malformed_kubeconfig_is_named(text: str) -> None:
+    found = [each for each in Node(files={ADMIN: text}).findings() if each.status is not Status.PASS]
+
+    assert [(each.status, each.reason, each.subject) for each in found] == [(Status.FAIL, "KubeconfigInvalid", ADMIN)]
+    assert ADMIN in found[0].message
+
+
+def test_a_malformed_certificate_is_named() -> None:
+    found = only(Node(files={CERTIFICATE: "hello"}).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "CertificateInvalid", CERTIFICATE)
+
+
+def test_an_empty_kubeconfig_of_root_and_one_of_another_cluster_are_nothing() -> None:
+    elsewhere = conf("https://192.0.2.77:6443", ca=cluster_ca("elsewhere"))
+
+    assert {each.reason for each in Node(files={ROOT_USER: ""}).findings()} == {"Covered"}
+    node = Node(files={ROOT_USER: elsewhere}, served={"192.0.2.77": "timeout"})
+    assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def test_a_file_that_may_not_be_read_is_unknown_and_never_a_failure() -> None:
+    node = Node()
+    host = node.host(denied=[KUBELET, ADMIN, CERTIFICATE])
+
+    found = examine(host, "apiserver-san")
+
+    assert {each.status for each in found} == {Status.PASS, Status.UNKNOWN}
+    [unread] = [each for each in found if each.status is Status.UNKNOWN]
+    assert unread.reason == "NotPermitted"
+    assert KUBELET in unread.message
+
+
+def test_an_authority_that_may_not_be_read_is_unknown() -> None:
+    text = conf(cluster={"certificate-authority-data": "", "certificate-authority": "/root/ca.crt"})
+
+    [found] = [
+        each
+        for each in examine(Node(files={ADMIN: text}).host(denied=["/root/ca.crt"]), "apiserver-san")
+        if each.status is not Status.PASS
+    ]
+
+    assert (found.status, found.reason) == (Status.UNKNOWN, "NotPermitted")
+
+
+def test_offline_judges_the_file_and_skips_the_rest() -> None:
+    offline = HostError("Offline", "--offline forbids to ask by tls")
+    node = Node(disk=good())
+    host = FakeHost(dict(node.host()._files), tls=offline, resolve=offline, kube=offline)
+
+    found = examine(host, "apiserver-san")
+
+    assert {(each.status, each.reason) for each in found} == {
+        (Status.SKIP, "Offline"),
+        (Status.FAIL, "AddressNotCovered"),
+    }
+
+
+SITE = fixes.Site(
+    control_plane=True,
+    certificate=CERTIFICATE,
+    manifest=MANIFEST,
+    version=(1, 36, 0),
+    api_version=None,
+    node_name="node1",
+    advertise_address=OWN,
+    port=6443,
+    planned=None,
+    tls_server_name=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("apiServer: {}\nkind: ClusterConfiguration\n", {}),
+        (
+            "apiServer:\n  timeoutForControlPlane: 4m0s\nkind: ClusterConfiguration\n",
+            {"timeoutForControlPlane": "4m0s"},
+        ),
+        ("apiServer:\n  certSANs:\n  - old.example\n  extraArgs: []\nkind: ClusterConfiguration\n", {"extraArgs": []}),
+        ("apiServer:\n  extraArgs: []\n  certSANs:\n  - old.example\nkind: ClusterConfiguration\n", {"extraArgs": []}),
+    ],
+)
+def test_names_are_inserted_into_every_shape_of_kubeadms_configuration(
+    tmp_path: Path, before: str, kept: dict[str, Any]
+) -> None:
+    config = tmp_path / "kubeadm.yaml"
+    config.write_text(before)
+
+    command = fixes.insert_names(["10.0.0.9", "fd00::9", LB], str(config))
+    subprocess.run(["bash", "-ec", command], check=True)
+
+    [server] = [yaml.safe_load(config.read_text())["apiServer"]]
+    old = ["old.example"] if "old.example" in before else []
+    assert server == {**kept, "certSANs": ["10.0.0.9", "fd00::9", LB, *old]}
+
+
+@pytest.mark.parametrize(
+    ("version", "api"),
+    [((1, 21, 0), "v1beta2"), ((1, 22, 0), "v1beta3"), ((1, 30, 9), "v1beta3"), ((1, 31, 0), "v1beta4")],
+)
+def test_documents_are_of_the_version_that_kubeadm_knows(version: tuple[int, int, int], api: str) -> None:
+    assert replace(SITE, version=version).kubeadm_api == f"kubeadm.k8s.io/{api}"
+
+
+def test_the_cluster_tells_its_own_version_of_the_documents() -> None:
+    assert replace(SITE, api_version="kubeadm.k8s.io/v1beta3").kubeadm_api == "kubeadm.k8s.io/v1beta3"
+
+
+def test_no_line_of_the_fix_overwrites_a_file(tmp_path: Path) -> None:
+    leaf = good()
+    for name in ("apiserver.crt", "apiserver.key"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / f"apiserver.crt.{fingerprint(leaf)[:8]}").write_text("kept")
+    site = replace(SITE, certificate=str(tmp_path / "apiserver.crt"))
+
+    for _ in range(2):
+        subprocess.run(["bash", "-c", fixes._aside(site, certificate(leaf))], check=False)
+
+    assert (tmp_path / f"apiserver.crt.{fingerprint(leaf)[:8]}").read_text() == "kept"
+
+
+def certificate(issued: Issued) -> Any:
+    from k8sdoctor.facts.x509 import Certificate
+
+    return Certificate.parse(issued.pem)
+
+
+def fingerprint(issued: Issued) -> str:
+    text: str = certificate(issued).fingerprint
+    return text
