@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -31,6 +32,9 @@ DEADLINE = 15.0
 
 GRACE = 0.2
 """Seconds that checks get after the deadline to judge what was seen by then; judging takes microseconds."""
+
+DETECTION = 5.0
+"""Seconds that the profile's detection may take; a file system that hangs must not keep the checks from their start."""
 
 LATE = 1.0
 """Seconds after which a person is told what a run is waiting for."""
@@ -123,21 +127,23 @@ class _Run:
         try:
             self._want(Stage)
             self._want(KubeadmConfig)
-            self._work(lambda: Stage in self.facts and KubeadmConfig in self.facts)
-            profile = profile or self._detected()
-            self._choose(profile)
-            self._work(lambda: not self._pending)
+            if profile is None and not self.request.named:  # only then does it matter before the start
+                self._work(self._detectable, min(DETECTION, self.request.deadline / 3))
+                profile = self._detected()
+            self._choose(profile or Profile.NODE)
+            self._work(lambda: not self._pending and self._detectable())
         except KeyboardInterrupt:
             interrupted = True
             self._choose(profile or Profile.NODE)
         self._close(interrupted=interrupted)
+        profile = profile or self._detected()
         identity, started = self._who()
         return make_report(
             self.host,
             identity=identity,
             started_at=started,
             seconds=time.monotonic() - self._begun,
-            profile=profile or Profile.NODE,
+            profile=profile,
             stage=self._stage().stage,
             results=self.results.values(),
             broken=self.broken,
@@ -145,6 +151,9 @@ class _Run:
         )
 
     # -- what to run -------------------------------------------------------------------------------------------------
+
+    def _detectable(self) -> bool:
+        return Stage in self.facts and KubeadmConfig in self.facts
 
     def _stage(self) -> Stage:
         found = self.facts.get(Stage)
@@ -194,12 +203,12 @@ class _Run:
 
     # -- working -----------------------------------------------------------------------------------------------------
 
-    def _work(self, finished: Callable[[], bool]) -> None:
-        """Start what can start and take in what is done, until `finished`, the deadline, or nothing is left."""
+    def _work(self, finished: Callable[[], bool], limit: float | None = None) -> None:
+        """Start what can start and take in what is done, until `finished`, or until the run is `limit` old (its deadline)."""
         self._start_ready()
         told = LATE
         while not finished():
-            left = self._begun + self.request.deadline - time.monotonic()
+            left = self._begun + (limit or self.request.deadline) - time.monotonic()
             if left <= 0:
                 return
             try:
@@ -282,13 +291,24 @@ class _Run:
         self.broken.append(_broken(f"check {chosen.id}", error))
         self._finish(chosen, (_check_broke(f"The check {chosen.id} is at fault: {_line(error)}"),))
 
+    def _take_done(self) -> None:
+        """Take in what is done already."""
+        with suppress(queue.Empty):
+            while True:
+                self._take(self._queue.get_nowait())
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def _close(self, *, interrupted: bool) -> None:
         """Settle what is still open: late facts are unobserved, and each check judges what there is."""
+        self._take_done()
         if not self._pending:
             return
-        why = "the run was interrupted" if interrupted else f"the run's deadline of {self.request.deadline:g} s is over"
+        why = (
+            "the run was interrupted"
+            if interrupted
+            else f"the run's deadline of {self.request.deadline:g} s is over; --deadline gives more"
+        )
         late = {fact: _late(fact, why) for fact in self._wanted if fact not in self.facts}
         self.facts.update(late)
         self._started.update(late)
@@ -305,7 +325,7 @@ class _Run:
         except KeyboardInterrupt:  # a second Ctrl-C: say what is known now
             pass
         for chosen, _needs in list(self._pending.values()):
-            self._finish(chosen, (unknown("DeadlineExceeded", f"Not judged in time: {why}; --deadline gives more."),))
+            self._finish(chosen, (unknown("DeadlineExceeded", f"Not judged in time: {why}."),))
 
     def _who(self) -> tuple[Identity, float]:
         try:
@@ -319,7 +339,7 @@ def _observe(fact: type, host: Host, arguments: dict[str, object]) -> _Done:
         return _Done(fact, cast("Any", fact).observe(host, **arguments))
     except HostError as error:
         return _Done(fact, Unobserved(error.reason, error.message))
-    except Exception as error:  # noqa: BLE001 -- our bug, or a plug-in's, and no reason to lose the report
+    except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
         what = f"fact {fact.__name__}"
         return _Done(fact, Unobserved("CheckBroke", f"The {what} is at fault: {_line(error)}"), _broken(what, error))
 
@@ -332,17 +352,17 @@ def _judge(chosen: Check[Any], arguments: dict[str, object]) -> _Done:
             raise TypeError(f"the check {chosen.id} yielded {strangers[0]!r}, which is no Finding")  # noqa: TRY301
         if not findings:
             raise ValueError(f"the check {chosen.id} yielded nothing")  # noqa: TRY301 -- silence is no pass
-    except Exception as error:  # noqa: BLE001 -- our bug, or a plug-in's, and no reason to lose the report
+    except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
         broke = _check_broke(f"The check {chosen.id} is at fault: {_line(error)}")
         return _Done(chosen.id, (broke,), _broken(f"check {chosen.id}", error))
     return _Done(chosen.id, findings)
 
 
-def _broken(what: str, error: Exception) -> Broken:
+def _broken(what: str, error: BaseException) -> Broken:
     return Broken(what, _line(error), "".join(traceback.format_exception(error)))
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
@@ -351,7 +371,7 @@ def _check_broke(message: str) -> Finding:
 
 
 def _late(fact: type, why: str) -> Unobserved:
-    return Unobserved("DeadlineExceeded", f"{_words(fact.__name__)} not seen in time: {why}; --deadline gives more")
+    return Unobserved("DeadlineExceeded", f"{_words(fact.__name__)} not seen in time: {why}")
 
 
 def _could_not_look(missing: Iterable[Unobserved]) -> tuple[Finding, ...]:

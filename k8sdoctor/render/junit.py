@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET  # noqa: S405 -- only writes
+from xml.etree import ElementTree as ET
 
 from k8sdoctor.finding import Status
 from k8sdoctor.render.layout import harmless

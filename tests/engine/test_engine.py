@@ -1,0 +1,439 @@
+"""The engine observes, judges, and never loses the rest of a report."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pytest
+
+from k8sdoctor import Check, Finding, Profile, Status, Unobserved, check, engine, fail, passed, warn
+from k8sdoctor.engine import Event, Finished, Late, Request, Started
+from k8sdoctor.facts import kubeadm, stage
+from k8sdoctor.host import Host, HostError
+from k8sdoctor.report import Report
+from k8sdoctor.testing import FakeHost, examine, report_of
+
+observed: Counter[str] = Counter()
+released = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> Iterator[None]:
+    observed.clear()
+    released.clear()
+    yield
+    released.set()  # whatever a test left hanging ends with it
+
+
+# -- facts and checks to play with ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Name:
+    text: str
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        observed["Name"] += 1
+        return cls(host.read("/etc/name").strip())
+
+
+@dataclass(frozen=True)
+class Length:
+    number: int
+
+    @classmethod
+    def observe(cls, host: Host, name: Name) -> Self:
+        observed["Length"] += 1
+        return cls(len(name.text))
+
+
+@dataclass(frozen=True)
+class Guess:
+    text: str
+
+    @classmethod
+    def observe(cls, host: Host, name: Name | Unobserved) -> Self:
+        return cls(name.text if isinstance(name, Name) else f"no name: {name.reason}")
+
+
+@dataclass(frozen=True)
+class Hung:
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        released.wait(60)
+        return cls()
+
+
+@dataclass(frozen=True)
+class Wrong:
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        raise ZeroDivisionError("a fact's own bug")
+
+
+@dataclass(frozen=True)
+class Peer:
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        raise HostError("Offline", "--offline forbids to ask by dns")
+
+
+@dataclass(frozen=True)
+class Leaving:
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        raise SystemExit(0)
+
+
+@check("named", title="The machine has a name", area="test")
+def named(name: Name) -> Iterator[Finding]:
+    yield passed("Named", f"It is called {name.text}.")
+
+
+@check("long", title="The name is long", area="test")
+def long(length: Length, name: Name) -> Iterator[Finding]:
+    if length.number > 3:
+        yield passed("Long", f"{name.text} is long.")
+    else:
+        yield fail("Short", f"{name.text} is short.", subject=name.text)
+
+
+@check("guessed", title="The name can be guessed", area="test")
+def guessed(guess: Guess, name: Name | Unobserved) -> Iterator[Finding]:
+    seen = name.reason if isinstance(name, Unobserved) else name.text
+    yield warn("Guessed", f"{guess.text}, {seen}")
+
+
+@check("hanging", title="Nothing hangs", area="test")
+def hanging(hung: Hung) -> Iterator[Finding]:
+    yield passed("Fine", "It did not hang.")
+
+
+@check("half-hanging", title="Nothing hangs", area="test")
+def half_hanging(hung: Hung | Unobserved, name: Name) -> Iterator[Finding]:
+    yield warn("Half", f"{name.text}: {hung.reason if isinstance(hung, Unobserved) else 'all'}")
+
+
+@check("endless", title="The check ends", area="test")
+def endless(name: Name) -> Iterator[Finding]:
+    released.wait(60)
+    yield passed("Fine", "It ended.")
+
+
+@check("wrong-fact", title="Facts work", area="test")
+def wrong_fact(wrong: Wrong) -> Iterator[Finding]:
+    yield passed("Fine", "It worked.")
+
+
+@check("asking", title="A peer answers", area="test")
+def asking(peer: Peer) -> Iterator[Finding]:
+    yield passed("Fine", "It answered.")
+
+
+@check("leaving-fact", title="Facts stay", area="test")
+def leaving_fact(leaving: Leaving) -> Iterator[Finding]:
+    yield passed("Fine", "It stayed.")
+
+
+@check("raising", title="The check works", area="test")
+def raising(name: Name) -> Iterator[Finding]:
+    yield passed("Fine", "so far")
+    raise KeyError(name.text)
+
+
+@check("exiting", title="The check stays", area="test")
+def exiting(name: Name) -> Iterator[Finding]:
+    yield passed("Fine", "so far")
+    raise SystemExit(0)
+
+
+@check("silent", title="The check says something", area="test")
+def silent(name: Name) -> Iterator[Finding]:
+    yield from ()
+
+
+@check("stranger", title="The check yields findings", area="test")
+def stranger(name: Name) -> Iterator[Finding]:
+    yield "fine"  # type: ignore[misc]  # what a plug-in without mypy may do
+
+
+@check("only-dns", title="DNS is fine", area="test", profiles=frozenset({Profile.DNS}))
+def only_dns(name: Name) -> Iterator[Finding]:
+    yield passed("Fine", "DNS is fine.")
+
+
+NODE = FakeHost({"/etc/name": "node1\n"})
+NAMELESS = FakeHost()
+
+
+def run(host: Host, *checks: Check[Any], **request: Any) -> Report:
+    return engine.run(host, checks, Request(**request))
+
+
+def outcome(report: Report) -> dict[str, tuple[Status, str]]:
+    return {result.check: (result.status, result.findings[0].reason) for result in report.results}
+
+
+# -- observing ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_fact_is_observed_once_however_many_want_it() -> None:
+    report = run(FakeHost({"/etc/name": "node1"}), named, long, guessed)
+
+    assert report.count(Status.PASS) == 2
+    assert observed == {"Name": 1, "Length": 1}
+
+
+def test_results_are_sorted_by_check_id() -> None:
+    assert [result.check for result in run(NODE, named, guessed, long).results] == ["guessed", "long", "named"]
+
+
+def test_what_could_not_be_observed_makes_its_checks_unknown_with_the_hosts_reason() -> None:
+    report = run(NAMELESS, named, long)
+
+    assert outcome(report) == {"named": (Status.UNKNOWN, "NotFound"), "long": (Status.UNKNOWN, "NotFound")}
+    assert report.results[0].findings[0].message == "/etc/name does not exist."
+
+
+def test_one_missing_cause_is_one_finding_although_two_facts_lack_it() -> None:
+    [finding] = examine(NAMELESS, long)
+
+    assert finding.reason == "NotFound"
+
+
+def test_a_tolerant_parameter_is_given_the_reason_instead() -> None:
+    [finding] = examine(NAMELESS, guessed)
+
+    assert finding.message == "no name: NotFound, NotFound"
+
+
+def test_what_was_not_asked_on_request_is_skipped_and_not_unknown() -> None:
+    assert outcome(run(NODE, asking)) == {"asking": (Status.SKIP, "Offline")}
+
+
+# -- what is broken ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sick", [raising, exiting, silent, stranger, wrong_fact, leaving_fact])
+def test_what_is_broken_is_unknown_and_named_and_the_rest_is_whole(sick: Check[Any]) -> None:
+    report = run(NODE, sick, named)
+
+    assert outcome(report) == {sick.id: (Status.UNKNOWN, "CheckBroke"), "named": (Status.PASS, "Named")}
+    [entry] = report.broken
+    assert "Traceback" in entry.traceback
+    assert entry.what in (f"check {sick.id}", "fact Wrong", "fact Leaving")
+    assert report.exit_code() == 3
+
+
+def test_a_broken_fact_that_two_checks_want_is_one_entry() -> None:
+    @check("also-wrong", title="Facts work", area="test")
+    def also_wrong(wrong: Wrong) -> Iterator[Finding]:
+        yield passed("Fine", "It worked.")
+
+    assert len(run(NODE, wrong_fact, also_wrong).broken) == 1
+
+
+def test_a_parameter_that_is_no_fact_is_the_checks_fault() -> None:
+    @check("greedy", title="It asks for facts", area="test")
+    def greedy(number: int) -> Iterator[Finding]:
+        yield passed("Fine", f"{number}")
+
+    report = run(NODE, greedy, named)
+
+    assert outcome(report)["greedy"] == (Status.UNKNOWN, "CheckBroke")
+    assert outcome(report)["named"] == (Status.PASS, "Named")
+    assert "'number'" in report.broken[0].error
+
+
+class Hen:
+    @classmethod
+    def observe(cls, host: Host, egg: Egg) -> Self:
+        raise NotImplementedError
+
+
+class Egg:
+    @classmethod
+    def observe(cls, host: Host, hen: Hen) -> Self:
+        raise NotImplementedError
+
+
+def test_facts_that_need_each_other_are_named_and_nothing_waits_for_them() -> None:
+    @check("chicken", title="There is a hen", area="test")
+    def chicken(hen: Hen) -> Iterator[Finding]:
+        yield passed("Fine", "There is.")
+
+    report = run(NODE, chicken, named)
+
+    assert "Hen → Egg → Hen" in report.broken[0].error
+    assert outcome(report)["named"] == (Status.PASS, "Named")
+
+
+def test_what_did_not_load_is_in_the_report() -> None:
+    entry = engine.Broken("plug-in x", "ImportError: no y", "")
+
+    report = engine.run(NODE, [named], broken=[entry])
+
+    assert report.broken == (entry,)
+    assert report.exit_code() == 3
+
+
+# -- time --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_fact_that_hangs_is_unknown_at_the_deadline_and_the_rest_is_whole() -> None:
+    report = run(NODE, hanging, half_hanging, named, deadline=0.3)
+
+    assert outcome(report) == {
+        "hanging": (Status.UNKNOWN, "DeadlineExceeded"),
+        "half-hanging": (Status.WARN, "Half"),
+        "named": (Status.PASS, "Named"),
+    }
+    assert "node1: DeadlineExceeded" in report.results[0].findings[0].message
+    assert "--deadline gives more" in report.results[1].findings[0].message
+
+
+def test_a_check_that_does_not_end_is_unknown_at_the_deadline() -> None:
+    report = run(NODE, endless, named, deadline=0.3)
+
+    assert outcome(report) == {"endless": (Status.UNKNOWN, "DeadlineExceeded"), "named": (Status.PASS, "Named")}
+
+
+def test_a_stage_that_hangs_keeps_no_check_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage.Stage, "observe", classmethod(lambda _cls, _host: released.wait(60)))
+
+    report = run(NODE, named, long, deadline=0.6)
+
+    assert outcome(report) == {"named": (Status.PASS, "Named"), "long": (Status.PASS, "Long")}
+    assert (report.stage, report.profile) == ("unknown", "node")
+
+
+def test_a_person_is_told_what_a_run_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LATE", 0.0)
+    monkeypatch.setattr(engine, "_TICK", 0.05)
+    late: list[Late] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Late):
+            late.append(event)
+            released.set()
+
+    report = engine.run(NODE, [hanging], on_event=listen)
+
+    assert late[0].waiting_for == ("hung",)
+    assert report.count(Status.PASS) == 1
+
+
+def test_events_tell_of_the_start_and_the_end_of_each_check() -> None:
+    events: list[Event] = []
+
+    engine.run(NODE, [named, long], on_event=events.append)
+
+    assert {event.check for event in events if isinstance(event, Started)} == {"named", "long"}
+    assert {event.result.check for event in events if isinstance(event, Finished)} == {"named", "long"}
+
+
+def test_an_interrupted_run_tells_what_is_known() -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Finished) and event.result.check == "named":
+            raise KeyboardInterrupt
+
+    report = engine.run(NODE, [named, hanging], on_event=interrupt)
+
+    assert outcome(report) == {"named": (Status.PASS, "Named"), "hanging": (Status.UNKNOWN, "DeadlineExceeded")}
+    assert "interrupted" in report.results[0].findings[0].message
+    assert report.interrupted
+    assert report.exit_code() == 130
+
+
+# -- what is run -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_skipped_check_says_so_and_its_facts_are_not_observed() -> None:
+    report = run(NODE, named, skipped=frozenset({"named"}))
+
+    assert outcome(report) == {"named": (Status.SKIP, "SkippedByUser")}
+    assert not observed
+
+
+def test_a_profile_runs_its_own_checks() -> None:
+    assert outcome(run(NODE, named, only_dns, profile=Profile.INIT)).keys() == {"named"}
+    assert outcome(run(NODE, named, only_dns, profile=Profile.DNS)).keys() == {"named", "only-dns"}
+
+
+def test_a_check_that_is_named_runs_whatever_the_profile() -> None:
+    report = run(NODE, named, only_dns, profile=Profile.INIT, named=("only-dns",))
+
+    assert outcome(report).keys() == {"only-dns"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ((), ("bare", "init")),
+        (("/usr/bin/containerd",), ("prepared", "init")),
+        ((stage.KUBELET_KUBECONFIG,), ("worker", "node")),
+        ((stage.KUBELET_KUBECONFIG, stage.API_SERVER_MANIFEST), ("control-plane", "control-plane")),
+    ],
+)
+def test_the_profile_is_detected_from_the_stage(files: tuple[str, ...], expected: tuple[str, str]) -> None:
+    report = run(FakeHost(dict.fromkeys(files, "")), named)
+
+    assert (report.stage, report.profile) == expected
+
+
+def test_a_join_configuration_makes_the_profile_join() -> None:
+    text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n"
+    given = {"config": {"path": "k.yaml", "text": text}, "kubeconfig": None, "endpoints": []}
+
+    assert run(FakeHost(given=given), named).profile == "join"
+
+
+def test_a_planned_configuration_that_breaks_its_fact_does_not_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_cls: type, _host: Host) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(kubeadm.KubeadmConfig, "observe", classmethod(broken))
+
+    report = run(NODE, named)
+
+    assert outcome(report) == {"named": (Status.PASS, "Named")}
+    assert report.broken[0].what == "fact KubeadmConfig"
+
+
+# -- the report --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("checks", "strict", "code"),
+    [
+        ((named,), False, 0),
+        ((named, guessed), False, 0),
+        ((named, guessed), True, 1),
+        ((named, raising), False, 3),
+        ((named, asking), False, 0),
+    ],
+)
+def test_the_exit_code_follows_the_worst_that_was_found(
+    checks: tuple[Check[Any], ...], strict: bool, code: int
+) -> None:
+    assert run(NODE, *checks).exit_code(strict=strict) == code
+
+
+def test_a_failure_outranks_what_is_unknown_in_the_exit_code() -> None:
+    assert run(FakeHost({"/etc/name": "n"}), long, raising).exit_code() == 1
+
+
+def test_report_of_takes_checks_and_refuses_ids_that_nothing_has() -> None:
+    assert report_of(NODE, named).count(Status.PASS) == 1
+    with pytest.raises(KeyError, match="no-such-check"):
+        report_of(NODE, "no-such-check")
+
+
+def test_examine_raises_what_broke_for_the_author_to_see() -> None:
+    with pytest.raises(AssertionError, match="KeyError"):
+        examine(NODE, raising)
