@@ -58,7 +58,10 @@ class Forwarding:
         if isinstance(network, Unobserved):
             return cls(ipv4, ipv6, default, blind=network.message)
         interfaces = []
-        for name, role in dict(_used(network, bridges)).items():
+        roles: dict[str, str] = {}
+        for name, role in _used(network, bridges):
+            roles.setdefault(name, role)  # an uplink stays one, also where it is a veth (kind)
+        for name, role in roles.items():
             own = _optional(host, f"/proc/sys/net/ipv4/conf/{name}/forwarding")
             if own is not None:  # an interface may go while we look
                 interfaces.append(InterfaceForwarding(name, role, own, of_one_pod=role == _ROUTED))
@@ -79,7 +82,11 @@ def _used(network: NodeNetwork, bridges: Bridges | Unobserved) -> Iterator[tuple
             if bridge.exists:
                 yield bridge.name, f"{bridge.carries}"
     # A pod that is no bridge's: a veth into another namespace, and a route to one address behind it.
-    routed = {route.get("oif") for route in network.routes if route["destination"].endswith("/32") and "oif" in route}
+    routed = {
+        route["oif"]
+        for route in network.routes
+        if route["destination"].endswith("/32") and route["type"] == "unicast" and "oif" in route
+    }
     for link in network.links:
         if link["index"] in routed and link.get("kind") == "veth" and "link_netnsid" in link and "master" not in link:
             yield link["name"], _ROUTED

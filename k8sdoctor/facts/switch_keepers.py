@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.processes import Processes, flag, program
+from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
@@ -24,8 +26,8 @@ class SwitchKeepers:
     forwarding: str | None = None
 
     @classmethod
-    def observe(cls, host: Host, processes: Processes) -> Self:  # noqa: ARG003 -- the processes are all that it takes
-        """Look for them among the processes."""
+    def observe(cls, host: Host, processes: Processes) -> Self:
+        """Look for them among the processes, and for systemd-networkd in its files."""
         distribution = next((_name(process) for process in processes.named(*_DISTRIBUTIONS)), None)
         # dockerd turns IPv4 forwarding on at its start (moby `daemon/libnetwork/drivers/bridge/setup_ip_forwarding.go`).
         docker = next(
@@ -36,7 +38,38 @@ class SwitchKeepers:
             ),
             None,
         )
-        return cls(distribution, distribution or docker)
+        networkd = _networkd(host) if processes.named("systemd-networkd") else None
+        return cls(distribution, distribution or docker or networkd)
+
+
+# systemd.network(5), networkd.conf(5): IPForward= until 255, IPv4Forwarding= since 256; masquerading turns it on as well.
+_NETWORKD = re.compile(
+    r"^[ \t]*(IPForward[ \t]*=[ \t]*(yes|true|on|1|ipv4)|IPv4Forwarding[ \t]*=[ \t]*(yes|true|on|1)"
+    r"|IPMasquerade[ \t]*=[ \t]*(yes|true|on|1|ipv4|both))[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def _networkd(host: Host) -> str | None:
+    """systemd-networkd, where a file of it asks for IPv4 forwarding."""
+    paths = ["/etc/systemd/networkd.conf"]
+    for parent in ("/etc", "/run", "/usr/lib"):
+        for folder, suffix in (("network", ".network"), ("networkd.conf.d", ".conf")):
+            path = f"{parent}/systemd/{folder}"
+            try:
+                paths += [
+                    f"{path}/{entry['name']}" for entry in host.listdir_optional(path) if entry["name"].endswith(suffix)
+                ]
+            except HostError:
+                continue
+    for path in paths:
+        try:
+            text = host.read_optional(path)
+        except HostError:  # not ours to read, or no text: then it does not speak for forwarding
+            continue
+        if text and _NETWORKD.search(text):
+            return f"systemd-networkd ({path})"
+    return None
 
 
 def _name(process: Process) -> str:

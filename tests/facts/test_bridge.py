@@ -224,6 +224,20 @@ def test_the_uplink_the_pod_bridges_and_the_veths_of_routed_pods_are_used_by_pod
     ]
 
 
+def test_a_node_s_own_address_makes_no_pod_of_its_veth_as_in_kind() -> None:
+    own: list[dict[str, Any]] = [{"family": 4, "destination": "192.0.2.9/32", "oif": 10, "table": 255, "type": "local"}]
+    net = network("cni0", routes=own)
+    loose = tuple({**link, "master": 0} if link["index"] == 10 else link for link in net.links)
+    for link in loose:
+        if link["index"] == 10:
+            del link["master"]
+    host = FakeHost({"/proc/sys/net/ipv4/ip_forward": "1\n", **switch("veth0", "0\n")})
+
+    found = Forwarding.observe(host, NodeNetwork(loose, (), net.routes), SILENT)  # type: ignore[arg-type]
+
+    assert found.interfaces == ()
+
+
 def test_a_port_of_a_bridge_is_no_routed_pod() -> None:
     host = FakeHost({"/proc/sys/net/ipv4/ip_forward": "1\n", **switch("veth0", "0\n")})
 
@@ -273,6 +287,23 @@ def test_programs_that_set_switches_again_are_known_by_name(
     found = SwitchKeepers.observe(EMPTY, processes)
 
     assert (found.bridge, found.forwarding) == (bridge, forwarding)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "keeps"),
+    [
+        ("/etc/systemd/network/10-eth0.network", "[Network]\nDHCP=yes\nIPForward=ipv4\n", True),
+        ("/usr/lib/systemd/networkd.conf.d/50.conf", "[Network]\nIPv4Forwarding = yes\n", True),
+        ("/etc/systemd/network/10-eth0.network", "[Network]\n#IPForward=yes\nIPForward=ipv6\n", False),
+        ("/etc/systemd/network/10-eth0.link", "IPForward=yes\n", False),
+    ],
+)
+def test_networkd_keeps_forwarding_on_where_a_file_of_its_own_asks_for_it(path: str, text: str, *, keeps: bool) -> None:
+    processes = Processes(
+        ({"pid": 7, "ppid": 1, "name": "systemd-network", "cmdline": ["/lib/systemd/systemd-networkd"]},)
+    )
+
+    assert (SwitchKeepers.observe(FakeHost({path: text}), processes).forwarding is not None) is keeps
 
 
 def test_no_files_at_boot_are_no_files() -> None:
