@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.sandboxes import PodSandboxes, Sandbox
@@ -91,6 +92,7 @@ class PodNamespaces:
         cls,
         host: Host,
         sandboxes: PodSandboxes | Unobserved,
+        cni: CniFolder | Unobserved,
         kubeadm: KubeadmConfig | Unobserved,
         processes: Processes | Unobserved,
     ) -> Self:
@@ -104,7 +106,7 @@ class PodNamespaces:
             named = []
         if not named:
             pids = [process["pid"] for process in processes.all] if isinstance(processes, Processes) else []
-            named = list(_searched(host, node, _pod_bridges(node, kubeadm), pids, problems))
+            named = list(_searched(host, node, _pod_bridges(node, cni, kubeadm), pids, problems))
         found = sorted(named, key=lambda pod: (pod.name, pod.path))
         return cls(tuple(found), node.bridge_networks, tuple(dict.fromkeys(problems)))
 
@@ -327,16 +329,23 @@ def _usable(addresses: Iterable[Netlink]) -> tuple[str, ...]:
     return tuple(str(one) for one in found if not one.is_loopback and not one.is_link_local)
 
 
-def _pod_bridges(node: _Node, kubeadm: KubeadmConfig | Unobserved) -> frozenset[str]:
-    """The bridges that carry pods: those of the usual names, and those that hold an address of the pod subnets."""
-    subnets = kubeadm.pod_subnets if not isinstance(kubeadm, Unobserved) else ()
+def _pod_bridges(node: _Node, cni: CniFolder | Unobserved, kubeadm: KubeadmConfig | Unobserved) -> frozenset[str]:
+    """The bridges that carry pods: those that CNI makes, those of the usual names, and those in the pods' subnets."""
+    named = USUAL_BRIDGES
+    subnets: list[str] = []
+    if isinstance(cni, CniFolder):
+        folders = (cni, *cni.handlers)
+        named |= {name for folder in folders for name in folder.bridges}
+        subnets += [str(subnet) for folder in folders for subnet in folder.subnets]
+    if isinstance(kubeadm, KubeadmConfig):
+        subnets += kubeadm.pod_subnets
     names = node.bridges
     inside = {
         names[one["index"]]
         for one in node.addresses
         if one.get("index") in names and any(_contains(subnet, one["address"]) for subnet in subnets)
     }
-    return USUAL_BRIDGES | inside
+    return named | inside
 
 
 def _contains(subnet: str, address: str) -> bool:

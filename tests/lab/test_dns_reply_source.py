@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.node import wait_for
+from tests.lab.containerd import PAUSE, Containerd
+from tests.lab.node import Pod, wait_for
 
 if TYPE_CHECKING:
-    from tests.lab.node import Daemon, LabNode, Pod
+    from tests.lab.node import Daemon, LabNode
 
 pytestmark = [pytest.mark.lab, pytest.mark.needs("dnsmasq", "iptables", "ip6tables", "sysctl")]
 
@@ -317,6 +318,126 @@ def test_an_upstream_that_is_silent_makes_no_reply(node: LabNode) -> None:
     assert finding["reason"] == "NoReply"
 
 
+_SCRIPTED = """
+import socket, sys, threading, time
+import dns.message, dns.rcode
+
+manner = sys.argv[1]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("0.0.0.0", 53))
+tcp = socket.create_server(("0.0.0.0", 53), backlog=64)
+
+
+def made(wire, rcode):
+    response = dns.message.make_response(dns.message.from_wire(wire))
+    response.set_rcode(rcode)
+    return response.to_wire()
+
+
+def messages(wire):
+    if manner == "servfail":
+        return [made(wire, dns.rcode.SERVFAIL)]
+    good = made(wire, dns.rcode.NOERROR)
+    if manner == "slow":
+        time.sleep(1.3)
+        return [good]
+    garbage = [b"", b"\\x00" * 40, b"<html>", good[:9], bytes([good[0] ^ 1]) + good[1:]]
+    return garbage + ([good] if manner == "noisy" else [])
+
+
+def answer(wire, client):
+    for message in messages(wire):
+        udp.sendto(message, client)
+
+
+def converse(connection):
+    wire = connection.recv(65535)[2:]
+    for message in messages(wire):
+        connection.sendall(len(message).to_bytes(2, "big") + message)
+    connection.close()
+
+
+def accept():
+    while True:
+        threading.Thread(target=converse, args=(tcp.accept()[0],), daemon=True).start()
+
+
+threading.Thread(target=accept, daemon=True).start()
+while True:
+    threading.Thread(target=answer, args=udp.recvfrom(65535), daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason"),
+    [("servfail", "ServerFailure"), ("slow", "SlowReply"), ("noisy", "RepliesMatch"), ("garbage", "NoReply")],
+)
+def test_a_server_is_judged_by_its_answers_and_not_by_noise(node: LabNode, manner: str, reason: str) -> None:
+    _, server = one_bridge(node, filtered=True)
+    server.popen([sys.executable, "-c", _SCRIPTED, manner])
+    wait_for(lambda: server.run(["ss", "-lnut"]).stdout.count(":53 ") == 2, "the scripted server")
+
+    [finding] = examine(node)
+
+    assert finding["reason"] == reason
+
+
+def test_a_rule_that_rejects_the_service_address_is_named_as_a_refusal(node: LabNode) -> None:
+    join(node)
+    bridge(node, filtered=True)
+    pod(node, "client", 5)
+    # As kube-proxy does for a service without ready endpoints.
+    node.shell(f"for chain in INPUT FORWARD OUTPUT; do iptables -w -A $chain -d {SERVICE} -j REJECT; done")
+
+    [finding] = examine(node)
+
+    assert finding["reason"] == "NoReply"
+    assert "refused by 10.244.0.1" in finding["message"]
+
+
+def test_a_pod_that_alone_may_not_ask_is_no_outage(node: LabNode) -> None:
+    client, server = one_bridge(node, filtered=True)
+    serve(server)
+    pod(node, "free", 6)
+    client.run(["iptables", "-w", "-A", "OUTPUT", "-p", "udp", "--dport", "53", "-j", "DROP"])
+    client.run(["iptables", "-w", "-A", "OUTPUT", "-p", "tcp", "--dport", "53", "-j", "DROP"])
+
+    [finding] = examine(node)
+
+    assert finding["reason"] == "RepliesMatch"
+    assert "/run/netns/client alone is not answered" in finding["message"]
+
+
+def test_without_the_kubelet_s_configuration_a_pod_s_resolv_conf_leads_to_dns(node: LabNode) -> None:
+    client, server = one_bridge(node, filtered=False)
+    serve(server)
+    node.run(["rm", "/var/lib/kubelet/config.yaml"])
+    node.write(
+        "/run/client.conf",
+        f"search default.svc.{DOMAIN} svc.{DOMAIN} {DOMAIN}\nnameserver {SERVICE}\noptions ndots:5\n",
+    )
+    inside = "mount --make-rprivate / && mount --bind /run/client.conf /etc/resolv.conf && exec sleep 1000"
+    client.popen(["unshare", "--mount", "sh", "-c", inside])
+    shown = "cat /proc/[0-9]*/root/etc/resolv.conf | grep -q ndots"
+    wait_for(lambda: node.shell(shown, check=False).returncode == 0, "the pod's process")
+
+    [finding] = examine(node)
+
+    assert finding["reason"] == "UnexpectedSource"
+    assert "/etc/resolv.conf of pod /run/netns/client" in finding["evidence"]["cluster DNS addresses"]
+
+
+def test_nothing_on_the_node_is_changed_by_asking(node: LabNode) -> None:
+    _, server = one_bridge(node, filtered=False)
+    serve(server)
+    state = "ip link; ip address; ip route; iptables-save -t nat | grep -v '^[#:]'; sysctl net.bridge; ls -lR /etc /run/netns"
+    examine(node)
+    before = node.shell(state).stdout
+    examine(node)
+
+    assert node.shell(state).stdout == before
+
+
 def test_before_joining_a_machine_without_pods_is_skipped_and_afterwards_unknown(node: LabNode) -> None:
     assert [(one["reason"], one["status"]) for one in examine(node)] == [("NoPodNamespace", "skip")]
 
@@ -334,6 +455,32 @@ def test_namespaces_of_others_are_not_asked_from(node: LabNode) -> None:
     [finding] = examine(node)
 
     assert finding["reason"] == "NoPodNamespace"
+
+
+@pytest.mark.needs("containerd", "runc", "ctr")
+def test_pods_of_a_real_runtime_are_asked_from_by_their_names(node: LabNode) -> None:
+    join(node)
+    containerd = Containerd(node)
+    containerd.link_plugins()
+    containerd.write_bridge_network()
+    containerd.start()
+    containerd.import_image(PAUSE)
+    client, server = containerd.run_pod("client"), containerd.run_pod("dns")
+    node.shell("sysctl -qw net.bridge.bridge-nf-call-iptables=0")
+    inside = Pod(node, server.netns.removeprefix("/var").removeprefix("/run/netns/"), "")
+    serve(inside)
+    translate(node, server.ip)
+
+    [finding] = examine(node)
+
+    assert finding["reason"] == "UnexpectedSource"
+    assert "pod default/client" in finding["message"]
+    assert f"{server.ip} (pod default/dns)" in finding["message"]
+    assert client.ip != server.ip
+
+    node.shell("sysctl -qw net.bridge.bridge-nf-call-iptables=1")
+
+    assert [one["reason"] for one in examine(node)] == ["RepliesMatch"]
 
 
 def test_a_routed_pod_is_asked_from(node: LabNode) -> None:
