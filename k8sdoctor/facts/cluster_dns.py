@@ -10,6 +10,7 @@ from urllib.parse import quote
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -79,11 +80,12 @@ class ClusterDns:
         return next((one for one in self.backends if ip_address(one.address) == wanted), None)
 
     @classmethod
-    def observe(
+    def observe(  # noqa: PLR0913, PLR0917 -- each is a fact of its own
         cls,
         host: Host,
         kubelet: Kubelet | Unobserved,
         pods: PodNamespaces | Unobserved,
+        network: NodeNetwork | Unobserved,
         access: ApiAccess | Unobserved,
         kubeadm: KubeadmConfig | Unobserved,
     ) -> Self:
@@ -104,7 +106,7 @@ class ClusterDns:
                 _with_local(found.backends, namespaces) if found.complete else _on_this_node(host, namespaces)
             ),
             complete=found.complete,
-            on_node=_on_node(host, addresses, problems),
+            on_node=_on_node(network, addresses),
             problems=tuple(problems),
         )
 
@@ -194,14 +196,11 @@ def _domain(
     return None, None
 
 
-def _on_node(host: Host, addresses: Sequence[DnsAddress], problems: list[str]) -> tuple[tuple[str, str], ...]:
-    try:
-        own = host.netlink("addresses")
-        names = {link["index"]: link["name"] for link in host.netlink("links")}
-    except HostError as error:
-        problems.append(error.message)
+def _on_node(network: NodeNetwork | Unobserved, addresses: Sequence[DnsAddress]) -> tuple[tuple[str, str], ...]:
+    if isinstance(network, Unobserved):
         return ()
-    held = {ip_address(one["address"]): names.get(one.get("index", 0), "") for one in own}
+    names = {link["index"]: link["name"] for link in network.links}
+    held = {ip_address(one["address"]): names.get(one["index"], "") for one in network.addresses}
     return tuple((one.address, held[ip]) for one in addresses if (ip := ip_address(one.address)) in held)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
+from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import DnsQuery
@@ -83,7 +84,8 @@ class DnsReplies:
             return cls(dns.name, (), None)
         plans = [(view, _queries(dns, view.pod, own=view.own)) for view in chosen]
         plans.append((View(None), _queries(dns, None)))
-        *views, node = _side_by_side(host, plans)
+        # At once, so that silence costs 3 s and not 3 s a pod.
+        *views, node = side_by_side([partial(_ask, host, view, queries) for view, queries in plans])
         if all(view.problem for view in views):
             problem = views[0].problem
             raise HostError(problem.reason, problem.message) if problem else AssertionError
@@ -167,30 +169,9 @@ def _queries(dns: ClusterDns, pod: PodNamespace | None, *, own: bool = False) ->
     return queries
 
 
-def _side_by_side(host: Host, plans: Sequence[tuple[View, list[DnsQuery]]]) -> list[View]:
-    """Ask from every namespace at once, so that silence costs 3 s and not 3 s a pod."""
-    answers: list[View] = [view for view, _ in plans]
-    bugs: list[Exception] = []
-
-    def work(position: int, view: View, queries: list[DnsQuery]) -> None:
-        path = view.pod.path if view.pod else None
-        try:
-            outcomes = tuple(host.dns(queries, netns=path))
-            answers[position] = View(view.pod, outcomes, own=view.own)
-        except HostError as error:
-            answers[position] = View(view.pod, problem=Unobserved(error.reason, error.message), own=view.own)
-        except Exception as error:  # noqa: BLE001 -- raised below, in the thread that the engine watches
-            bugs.append(error)
-
-    # Daemon threads: `host.dns` keeps its own limit, and nothing here may keep the process from ending.
-    threads = [
-        threading.Thread(target=work, args=(position, view, queries), daemon=True)
-        for position, (view, queries) in enumerate(plans)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if bugs:
-        raise bugs[0]
-    return answers
+def _ask(host: Host, view: View, queries: list[DnsQuery]) -> View:
+    try:
+        outcomes = tuple(host.dns(queries, netns=view.pod.path if view.pod else None))
+    except HostError as error:
+        return View(view.pod, problem=Unobserved(error.reason, error.message), own=view.own)
+    return View(view.pod, outcomes, own=view.own)

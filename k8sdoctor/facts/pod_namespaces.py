@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
-from k8sdoctor.facts.cni import CniFolder
+from k8sdoctor.facts.bridge import Bridges
 from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.sandboxes import PodSandboxes, Sandbox
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from k8sdoctor.host import Host
     from k8sdoctor.host.base import Netlink
@@ -27,15 +28,6 @@ BOUND = ("/run/netns", "/run/docker/netns")
 
 MOST_SEARCHED = 64
 """Namespaces that are looked into when no runtime names the pods; each costs two netlink dumps."""
-
-# Bridges that the usual CNI plugins make unless told otherwise: bridge and flannel, kubenet, kube-router, weave.
-USUAL_BRIDGES = frozenset({"cni0", "cbr0", "kube-bridge", "weave"})
-
-# Bridges of others that use CNI or namespaces for things that are no pods: docker and its networks, libvirt, LXC, LXD, Podman,
-# nerdctl, buildkit.
-_OTHERS_BRIDGES = re.compile(
-    r"docker0|br-[0-9a-f]{12}|virbr\d+|lxcbr\d+|lxdbr\d+|incusbr\d+|(cni-)?podman\d+|nerdctl\d*|buildkit\d*"
-)
 
 
 @dataclass(frozen=True)
@@ -88,17 +80,21 @@ class PodNamespaces:
         return _bridge_by_route(ip_address(address), self.bridge_networks)
 
     @classmethod
-    def observe(
+    def observe(  # noqa: PLR0913, PLR0917 -- each is a fact of its own
         cls,
         host: Host,
         sandboxes: PodSandboxes | Unobserved,
-        cni: CniFolder | Unobserved,
+        network: NodeNetwork | Unobserved,
+        bridges: Bridges | Unobserved,
         kubeadm: KubeadmConfig | Unobserved,
         processes: Processes | Unobserved,
     ) -> Self:
         """Ask the runtime's pods; if it names none, search. Never raises: what could not be looked at is a problem."""
         problems: list[str] = []
-        node = _Node.observe(host, problems)
+        if isinstance(network, Unobserved):
+            problems.append(network.message)
+            network = NodeNetwork()
+        node = _Node(network, _own_inodes(host))
         if isinstance(sandboxes, PodSandboxes):
             named = list(_named_by_runtime(host, sandboxes, node, problems))
         else:
@@ -106,36 +102,22 @@ class PodNamespaces:
             named = []
         if not named:
             pids = [process["pid"] for process in processes.all] if isinstance(processes, Processes) else []
-            named = list(_searched(host, node, _pod_bridges(node, cni, kubeadm), pids, problems))
+            kinds = _Bridges.sorted(node, bridges, kubeadm)
+            named = list(_searched(host, node, kinds, pids, problems))
         found = sorted(named, key=lambda pod: (pod.name, pod.path))
         return cls(tuple(found), node.bridge_networks, tuple(dict.fromkeys(problems)))
 
 
 @dataclass(frozen=True)
 class _Node:
-    """Links, addresses and routes of the node's own network namespace."""
+    """The node's own network namespace, and the numbers by which it goes."""
 
-    links: Sequence[Netlink]
-    addresses: Sequence[Netlink]
-    routes: Sequence[Netlink]
+    network: NodeNetwork
     inodes: frozenset[int]
-
-    @classmethod
-    def observe(cls, host: Host, problems: list[str]) -> Self:
-        def dump(what: Literal["links", "addresses", "routes"]) -> Sequence[Netlink]:
-            try:
-                return host.netlink(what)
-            except HostError as error:
-                problems.append(error.message)
-                return []
-
-        own = {_inode(host, "/proc/1/ns/net"), _inode(host, "/proc/self/ns/net")}
-        inodes = frozenset(inode for inode in own if inode is not None)
-        return cls(dump("links"), dump("addresses"), dump("routes"), inodes)
 
     @property
     def bridges(self) -> dict[int, str]:
-        return {link["index"]: link["name"] for link in self.links if link.get("kind") == "bridge"}
+        return {link["index"]: link["name"] for link in self.network.links if link.get("kind") == "bridge"}
 
     @property
     def bridge_networks(self) -> tuple[tuple[str, str], ...]:
@@ -143,7 +125,7 @@ class _Node:
         bridges = self.bridges
         found = {
             (route["destination"], bridges[route["oif"]])
-            for route in self.routes
+            for route in self.network.routes
             if route.get("oif") in bridges
             and "destination" in route
             and "gateway" not in route
@@ -155,7 +137,7 @@ class _Node:
         """The longest route to an address that is on a link of the node; not the default route."""
         direct = [
             (ip_network(route["destination"], strict=False).prefixlen, route)
-            for route in self.routes
+            for route in self.network.routes
             if "oif" in route and "destination" in route and "gateway" not in route
         ]
         fitting = [
@@ -167,7 +149,7 @@ class _Node:
 
     def peer_of(self, link: Netlink) -> Netlink | None:
         """The node's end of a veth that was seen inside another namespace."""
-        for mine in self.links:
+        for mine in self.network.links:
             # Indexes are counted per namespace, so both ends must point at each other.
             if mine["index"] == link.get("link") and mine.get("link") == link["index"] and mine.get("kind") == "veth":
                 return mine
@@ -177,7 +159,7 @@ class _Node:
         """Whether a host route leads to this address over this link: how Calico and the ptp plugin reach a pod."""
         return any(
             route.get("oif") == link["index"] and ip_network(route["destination"], strict=False) == ip_network(address)
-            for route in self.routes
+            for route in self.network.routes
             if "destination" in route
         )
 
@@ -226,7 +208,7 @@ def _entry(host: Host, sandbox: Sandbox) -> tuple[str | None, int | None]:
 
 
 def _searched(
-    host: Host, node: _Node, bridges: frozenset[str], pids: Iterable[int], problems: list[str]
+    host: Host, node: _Node, bridges: _Bridges, pids: Iterable[int], problems: list[str]
 ) -> Iterable[PodNamespace]:
     """Pods that no runtime names: bound namespaces, then processes', each once."""
     living = _by_inode(host, pids, problems)
@@ -245,7 +227,8 @@ def _searched(
         inside = _look_inside(host, path, node, problems)
         if inside is None or not inside.addresses:
             continue
-        if not ((inside.bridge in bridges if inside.bridge else inside.routed) or _bound_by_cni(path, inside.bridge)):
+        ends_well = inside.bridge in bridges.pods if inside.bridge else inside.routed
+        if not ends_well and not (_bound_by_cni(path) and inside.bridge not in bridges.others):
             continue
         yield PodNamespace(
             path=path,
@@ -259,10 +242,9 @@ def _searched(
         )
 
 
-def _bound_by_cni(path: str, bridge: str | None) -> bool:
-    """Whether the name is one that only CNI's callers give; Podman and nerdctl call CNI as well, with bridges of their own."""
-    named = re.fullmatch(r"/run/netns/cni-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", path) is not None
-    return named and not (bridge and _OTHERS_BRIDGES.fullmatch(bridge))
+def _bound_by_cni(path: str) -> bool:
+    """Whether the name is one that CNI's callers give; Podman and nerdctl call CNI as well, with bridges of their own."""
+    return re.fullmatch(r"/run/netns/cni-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", path) is not None
 
 
 def _bound(host: Host, problems: list[str]) -> Iterable[tuple[str, int]]:
@@ -329,23 +311,28 @@ def _usable(addresses: Iterable[Netlink]) -> tuple[str, ...]:
     return tuple(str(one) for one in found if not one.is_loopback and not one.is_link_local)
 
 
-def _pod_bridges(node: _Node, cni: CniFolder | Unobserved, kubeadm: KubeadmConfig | Unobserved) -> frozenset[str]:
-    """The bridges that carry pods: those that CNI makes, those of the usual names, and those in the pods' subnets."""
-    named = USUAL_BRIDGES
-    subnets: list[str] = []
-    if isinstance(cni, CniFolder):
-        folders = (cni, *cni.handlers)
-        named |= {name for folder in folders for name in folder.bridges}
-        subnets += [str(subnet) for folder in folders for subnet in folder.subnets]
-    if isinstance(kubeadm, KubeadmConfig):
-        subnets += kubeadm.pod_subnets
-    names = node.bridges
-    inside = {
-        names[one["index"]]
-        for one in node.addresses
-        if one.get("index") in names and any(_contains(subnet, one["address"]) for subnet in subnets)
-    }
-    return named | inside
+@dataclass(frozen=True)
+class _Bridges:
+    """The node's bridges by whose they are: `pods` carry pods, `others` connect something else."""
+
+    pods: frozenset[str]
+    others: frozenset[str]
+
+    @classmethod
+    def sorted(cls, node: _Node, bridges: Bridges | Unobserved, kubeadm: KubeadmConfig | Unobserved) -> Self:
+        """Sort them; one with an address of the planned pod subnets carries pods, too."""
+        names = node.bridges
+        subnets = kubeadm.pod_subnets if isinstance(kubeadm, KubeadmConfig) else ()
+        pods = {
+            names[one["index"]]
+            for one in node.network.addresses
+            if one.get("index") in names and any(_contains(subnet, one["address"]) for subnet in subnets)
+        }
+        open_: set[str] = set()
+        if isinstance(bridges, Bridges):
+            pods |= {bridge.name for bridge in bridges.for_pods}
+            open_ = {bridge.name for bridge in bridges.unexplained}
+        return cls(frozenset(pods), frozenset(names.values()) - pods - open_)
 
 
 def _contains(subnet: str, address: str) -> bool:
@@ -361,6 +348,11 @@ def _bridge_by_route(address: Address, networks: Iterable[tuple[str, str]]) -> s
         if address in ip_network(network, strict=False):
             return bridge
     return None
+
+
+def _own_inodes(host: Host) -> frozenset[int]:
+    own = {_inode(host, "/proc/1/ns/net"), _inode(host, "/proc/self/ns/net")}
+    return frozenset(inode for inode in own if inode is not None)
 
 
 def _inode(host: Host, path: str) -> int | None:

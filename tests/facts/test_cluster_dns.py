@@ -10,6 +10,7 @@ from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.cluster_dns import ClusterDns, parse_resolv_conf
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.testing import FakeHost, HostError
@@ -101,9 +102,10 @@ def observe(
     pods: tuple[PodNamespace, ...] = (),
     access: ApiAccess | Unobserved = NO_API,
     kubeadm: KubeadmConfig | Unobserved = NOTHING,
+    network: NodeNetwork | Unobserved = NOTHING,
     **verbs: Any,
 ) -> ClusterDns:
-    return ClusterDns.observe(FakeHost(files, **verbs), of, PodNamespaces(pods), access, kubeadm)
+    return ClusterDns.observe(FakeHost(files, **verbs), of, PodNamespaces(pods), network, access, kubeadm)
 
 
 def test_the_kubelet_names_addresses_and_domain() -> None:
@@ -197,10 +199,9 @@ def test_behind_a_cache_on_the_node_the_labelled_service_is_asked_as_well() -> N
         of=kubelet(clusterDNS=["169.254.20.10"]),
         access=API,
         kube=api,
-        netlink=lambda what, netns: (  # noqa: ARG005 -- the verb's arguments
-            [{"index": 9, "name": "nodelocaldns"}]
-            if what == "links"
-            else [{"index": 9, "address": "169.254.20.10", "prefix": 32, "family": 4}]
+        network=NodeNetwork(
+            links=({"index": 9, "name": "nodelocaldns"},),
+            addresses=({"index": 9, "address": "169.254.20.10", "prefix": 32, "family": 4},),
         ),
     )
 

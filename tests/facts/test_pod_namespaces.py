@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from k8sdoctor.facts.cni import CniFile, CniFolder
-from k8sdoctor.facts.cni_network import parse
-from k8sdoctor.facts.cni_settings import CniSettings
+from k8sdoctor.facts.bridge import Bridge, Bridges
 from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_namespaces import PodNamespaces
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.sandboxes import PodSandboxes, Sandbox
@@ -82,12 +81,15 @@ def observe(
     machine: Machine,
     sandboxes: PodSandboxes | Unobserved = SILENT,
     *,
-    cni: CniFolder | Unobserved = SILENT,
+    bridges: Bridges | Unobserved | None = None,
     kubeadm: KubeadmConfig | Unobserved = SILENT,
     pids: tuple[int, ...] = (),
 ) -> PodNamespaces:
     processes = Processes(tuple({"pid": pid, "ppid": 1, "name": "x", "cmdline": ["x"]} for pid in pids))
-    return PodNamespaces.observe(machine.host(), sandboxes, cni, kubeadm, processes)
+    host = machine.host()
+    names = [link["name"] for link in machine.links if link.get("kind") == "bridge"]
+    told = Bridges(tuple(Bridge(name, 1, ("veth",), carries="its name" if name == "cni0" else None) for name in names))
+    return PodNamespaces.observe(host, sandboxes, NodeNetwork.observe(host), bridges or told, kubeadm, processes)
 
 
 def sandbox(name: str, ip: str, path: str | None, **more: Any) -> Sandbox:
@@ -177,14 +179,13 @@ def test_without_a_runtime_processes_lead_to_pods_as_well() -> None:
     assert [pod.path for pod in found.namespaces] == ["/proc/42/ns/net"]
 
 
-def test_a_bridge_that_cni_makes_carries_pods_whatever_its_name() -> None:
+def test_a_bridge_that_carries_pods_makes_its_namespaces_pods_whatever_its_name() -> None:
     machine = Machine()
     machine.namespace("/run/netns/2f1e", 7, "10.9.0.5", master=machine.bridge("mynet0", "10.9.0.0/24"))
-    text = '{"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "bridge", "bridge": "mynet0"}]}'
-    file = CniFile("/etc/cni/net.d/10-n.conflist", text, parse(text, is_list=True))
 
     assert observe(machine).namespaces == ()
-    [pod] = observe(machine, cni=CniFolder("containerd", CniSettings(), loaded=(file,))).namespaces
+    bridges = Bridges((Bridge("mynet0", 3, ("veth4",), carries="the CNI network n names it"),))
+    [pod] = observe(machine, bridges=bridges).namespaces
     assert pod.bridge == "mynet0"
 
 
@@ -236,7 +237,9 @@ def test_what_may_not_be_looked_at_is_a_problem() -> None:
         readlink=HostError("NotPermitted", "Permission denied"),
     )
     processes = Processes(({"pid": 42, "ppid": 1, "name": "x", "cmdline": []},))
-    found = PodNamespaces.observe(host, SILENT, SILENT, SILENT, processes)
+    found = PodNamespaces.observe(
+        host, SILENT, Unobserved("NotPermitted", "netlink needs root"), SILENT, SILENT, processes
+    )
 
     assert found.namespaces == ()
     assert "netlink needs root" in found.problems
