@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
-from urllib.request import parse_http_list, parse_keqv_list
 
 from k8sdoctor.facts import manifest
 from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHosts
@@ -508,6 +507,8 @@ def _challenges(text: str) -> dict[str, dict[str, str]]:
     >>> _challenges('Bearer realm="https://auth.example/token",service="r, s"')
     {'bearer': {'realm': 'https://auth.example/token', 'service': 'r, s'}}
     """
+    from urllib.request import parse_http_list, parse_keqv_list  # 25 ms of CPU, and seldom needed
+
     found: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         scheme, _, rest = line.strip().partition(" ")
