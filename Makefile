@@ -24,7 +24,7 @@ endif
 
 # What the lab tests are made of: iptables to the DNS fault's DNAT, a runtime with its plugins, registries, resolvers, balancers.
 LAB_PACKAGES := iptables nftables ipset conntrack containerd runc containernetworking-plugins etcd-server docker-registry \
-	dnsmasq-base unbound haproxy nginx-light openssh-server skopeo busybox-static iproute2 procps util-linux
+	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 procps systemd util-linux
 
 .PHONY: help
 help: ## show this list
@@ -101,6 +101,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing k8sdoctor and its libraries into $(VENV)" >&2
 	@$(IN) pip install --quiet --editable .
+	@$(IN) compileall -q k8sdoctor  # the doctor itself writes no file, and without these would compile each time
 	@touch $@
 
 # pip reads dependency groups since 25.1; Debian 12 has 23.0.

@@ -37,7 +37,7 @@ def pages() -> dict[Path, str]:
         f"| check | healthy state | area |\n| --- | --- | --- |\n{rows}"
     )
     readme = README.read_text("utf-8")
-    if EXAMPLE.search(readme):
+    if EXAMPLE.search(readme) and (ROOT / "k8sdoctor" / "data" / "demo.json").exists():
         written[README] = EXAMPLE.sub(lambda _: demo(), readme)
     return written
 

@@ -41,4 +41,6 @@ def commands(page: str) -> list[str]:
 def write_plug_in(folder: Path) -> None:
     """The files that CONTRIBUTING shows."""
     for block in blocks("CONTRIBUTING.md", "python"):
-        (folder / block.file).write_text(block.text)
+        path = folder / block.file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block.text)

@@ -35,7 +35,6 @@ def test_a_wrong_type_in_a_check_is_found(tree: Path) -> None:
     said = run(tree, "-m", "mypy", "--cache-dir", str(source.ROOT / ".mypy_cache"))
 
     assert "checks/planted.py:3: error: Incompatible types" in said
-    assert "Found 1 error in 1 file" in said
 
 
 def test_a_wrong_type_in_a_test_is_found(tree: Path) -> None:

@@ -24,8 +24,8 @@ print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})
 """
 
 
-def test_a_check_of_one_switch_loads_no_heavy_library(node: LabNode) -> None:
+def test_a_check_of_switches_loads_no_heavy_library_but_netlink(node: LabNode) -> None:
     code, modules = json.loads(node.run([sys.executable, "-c", RUN]).stdout)
 
     assert code in (0, 1)
-    assert set(modules) & HEAVY == set()
+    assert set(modules) & (HEAVY - {"pyroute2"}) == set()  # which interface pods use is asked by netlink
