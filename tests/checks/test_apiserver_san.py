@@ -107,7 +107,7 @@ class Node:
         return examine(self.host(**verbs), "apiserver-san")
 
 
-def answer(what: Any, peer: str, asks: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002
+def answer(what: Any, peer: str, asks: bool = True) -> dict[str, Any]:  # noqa: FBT002
     if isinstance(what, Plain):
         what, asks = what.leaf, False
     if isinstance(what, Issued):

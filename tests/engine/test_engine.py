@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -14,8 +14,10 @@ from k8sdoctor import Check, Finding, Profile, Status, Unobserved, check, engine
 from k8sdoctor.engine import Event, Finished, Late, Request, Started
 from k8sdoctor.facts import kubeadm, stage
 from k8sdoctor.host import Host, HostError
-from k8sdoctor.report import Report
 from k8sdoctor.testing import FakeHost, examine, report_of
+
+if TYPE_CHECKING:
+    from k8sdoctor.report import Report
 
 observed: Counter[str] = Counter()
 released = threading.Event()

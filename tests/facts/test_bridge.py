@@ -62,7 +62,7 @@ def network(
         for text in addresses
     ]
     answers = {"links": links(bridge, ports, peer=peer), "addresses": entries, "routes": routes or []}
-    return NodeNetwork.observe(FakeHost(netlink=lambda what, netns: answers[what]))  # noqa: ARG005 -- the verb's own name
+    return NodeNetwork.observe(FakeHost(netlink=lambda what, netns: answers[what]))
 
 
 def folder(*texts: str) -> CniFolder:

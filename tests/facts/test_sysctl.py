@@ -173,7 +173,7 @@ def test_what_may_not_be_read_is_told() -> None:
 @pytest.mark.parametrize(
     ("value", "on"), [("1", True), ("0", False), ("2", True), ("", None), ("yes", None), ("1 # why", True)]
 )
-def test_a_switch_is_on_by_any_number_but_0(value: str, on: bool | None) -> None:  # noqa: FBT001
+def test_a_switch_is_on_by_any_number_but_0(value: str, on: bool | None) -> None:
     winner = boot({"/etc/sysctl.d/a.conf": f"net.ipv4.ip_forward = {value}"}).winner(IP_FORWARD)
 
     assert winner is not None
