@@ -37,6 +37,12 @@ _OTHER_PLUGIN_FOLDERS = (
     "/var/lib/rancher/k3s/data/cni",
 )
 
+# The byte of an ELF header that names the machine, and its value as text, where it is no UTF-8 as U+FFFD (elf(5), elf.h).
+_E_MACHINE = 18
+_ELF_MACHINES = {"x86_64": "\x3e", "aarch64": "\ufffd", "armv7l": "\x28", "ppc64le": "\x15"}
+
+NO_MAC = "00:00:00:00:00:00"
+
 _CANNOT_EXECUTE = (126, 127)  # env(1): found and not run, or not found (a script's interpreter, a dynamic loader)
 
 
@@ -87,7 +93,7 @@ class CniFolder:
     `handler` names the runtime handler of containerd that has a folder of its own, else it is `default`. `loaded` are the files that would be used, in
     order; `broken` is the file whose fault fails the whole load (containerd); `skipped` are passed over (CRI-O, cri-dockerd); `unread` are never
     looked at. `held` is what the runtime says that it has loaded, None when it does not tell; `load_status` is its word on the last load.
-    `watched` is false when it no longer watches this folder, None when that is not known.
+    `leftover_bridges` are those of its bridges that exist without a hardware address: what a failed first pod leaves. `watched` is false when it no longer watches this folder, None when that is not known.
     """
 
     kind: Kind | None
@@ -103,6 +109,7 @@ class CniFolder:
     subnet_files: tuple[SubnetFile, ...] = ()
     elsewhere: tuple[str, ...] = ()
     bridge_addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    leftover_bridges: tuple[str, ...] = ()
     held: tuple[Json, ...] | None = None
     load_status: str | None = None
     watched: bool | None = None
@@ -203,6 +210,7 @@ class CniFolder:
             subnet_files=tuple(SubnetFile.read(look.host, path) for path in subnet_paths),
             elsewhere=() if files else look.elsewhere(settings.folder),
             bridge_addresses=look.bridge_addresses(bridges),
+            leftover_bridges=look.leftover_bridges(bridges),
             held=look.held() if handler == "default" else None,
             load_status=look.load_status(handler),
             handlers=handlers,
@@ -398,9 +406,23 @@ class _Look:
             answer = json.loads(result["out"])
             versions = answer.get("supportedVersions")
         except (ValueError, AttributeError):
-            return CniExecutable(type_, path)
+            return CniExecutable(type_, path, problem=self._foreign(path))
         known = tuple(each for each in versions if isinstance(each, str)) if isinstance(versions, list) else None
         return CniExecutable(type_, path, versions=known)
+
+    def _foreign(self, path: str) -> str | None:
+        """Why the kernel cannot run a file, by its first bytes (elf(5)): env(1) hands to a shell what the kernel refuses."""
+        try:
+            start = self.host.run("head", "-c", "20", path)["out"]
+            machine = self.host.identity()["machine"]
+        except HostError:
+            return None
+        if not start.startswith(("\x7fELF", "#!")):
+            return "it is neither a program nor a script"
+        wanted = _ELF_MACHINES.get(machine)
+        if start.startswith("\x7fELF") and wanted and len(start) > _E_MACHINE and start[_E_MACHINE] != wanted:
+            return f"it was built for another machine than {machine}"
+        return None
 
     # -- the running system ------------------------------------------------------------------------------------------
 
@@ -418,6 +440,14 @@ class _Look:
             if address["index"] in names and not address["address"].startswith("fe80:"):
                 found[names[address["index"]]].append(f"{address['address']}/{address['prefix']}")
         return {name: tuple(each) for name, each in found.items()}
+
+    def leftover_bridges(self, bridges: tuple[str, ...]) -> tuple[str, ...]:
+        """The bridges that exist with the hardware address 0: their only port left before an address was set for good."""
+        try:
+            links = self.host.netlink("links") if bridges else []
+        except HostError:
+            return ()
+        return tuple(link["name"] for link in links if link["name"] in bridges and link.get("mac") == NO_MAC)
 
     def held(self) -> tuple[Json, ...] | None:
         """The configuration that containerd says it has loaded, its own loopback network apart."""

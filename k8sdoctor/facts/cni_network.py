@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -267,12 +268,16 @@ def go_json(text: str) -> Json:
     if not text.strip(" \t\r\n"):
         raise CniError("the file is empty", 1, 1)
     try:
-        return cast("Json", json.loads(_PLACEHOLDER.sub("0", text), parse_constant=_no_constant))
+        return cast(
+            "Json", json.loads(_PLACEHOLDER.sub("0", text), parse_constant=_no_constant, parse_float=_number_of)
+        )
     except json.JSONDecodeError as error:
         raise _placed(error.msg, text, error.pos) from None
     except _NoConstantError as error:
         at = next((match for match in _CONSTANT.finditer(text) if not match[0].startswith('"')), None)
         raise _placed(f"{error} is no JSON", text, at.start() if at else 0) from None
+    except CniError:
+        raise
     except (RecursionError, ValueError):
         raise CniError("nested too deep, or a number too long") from None
 
@@ -283,6 +288,14 @@ class _NoConstantError(Exception):
 
 def _no_constant(word: str) -> Json:
     raise _NoConstantError(word)
+
+
+def _number_of(text: str) -> float:
+    """A number that a Go float64 can hold."""
+    number = float(text)
+    if math.isinf(number):
+        raise CniError(f"the number {text} is too large")
+    return number
 
 
 def _placed(message: str, text: str, position: int) -> CniError:

@@ -1,0 +1,825 @@
+"""The container runtime has a pod network to give.
+
+## What it looks at
+The folder in which this node's runtime looks for CNI configuration (`/etc/cni/net.d` unless told otherwise), every file that counts there,
+the programs that the network needs, flannel's subnet file, and what the runtime says that it has loaded.
+
+## Why it matters
+Without a network the node stays NotReady ("cni plugin not initialized"). Worse, the runtime may say ready and start no pod, since it looks at
+a plugin only when a pod starts, or keep an old network although the file is new.
+
+## How it is decided
+By doing what the runtime's own libcni does. containerd takes the first file in bytewise order (`max_conf_num`), and one that is invalid fails
+the load. CRI-O and cri-dockerd pass over a file that is invalid or whose plugins are missing. Then every program that starting a pod would run
+is looked for: plugins, their address management, what they delegate to. What containerd says that it holds is compared with the folder.
+A node that has not joined a cluster needs no configuration yet.
+
+## Reasons
+- `Loaded` (pass): the runtime has loaded what the folder holds
+- `NoConfig` (fail): nothing is there for the runtime to load; passes before the node joins
+- `WrongFolder` (fail): configuration lies in a folder that this runtime does not look at
+- `ConfigInvalid` (fail): the file that would be loaded is refused; says where in it
+- `DefaultNetworkMissing` (fail): CRI-O was told a network's name, and no file has it
+- `PluginMissing` (fail): a program that the network needs is in none of the plugin folders
+- `PluginNotExecutable` (fail): a program is there and cannot be run
+- `VersionUnsupported` (fail): the file's `cniVersion` is unknown to the runtime or to a plugin
+- `NameInvalid` (fail): the network's name is one on which libcni starts no pod
+- `SubnetFileMissing`, `SubnetFileInvalid` (fail): flannel has not told this node's subnet, so its plugin starts no pod
+- `StaleLoad` (fail): the folder is good, and the runtime holds something else, or nothing
+- `NotInitialized` (fail): the runtime says that its network is not ready, and the folder does not explain it
+- `ConfigShadowed` (warn): a file is never read, since another one comes first
+- `ConfigSkipped` (warn): a file is passed over as unusable, and another one is used
+- `BridgeLeftover` (warn): the bridge has no hardware address, since the first pod on it failed; plugins 1.1 cannot use such a one
+- `SubnetDiffers` (warn): cluster, CNI configuration and node disagree about the pods' addresses
+- `RuntimeUnreachable` (unknown): the folder is good, and the runtime did not say whether it has loaded it
+- `NotCni` (skip): the runtime was told to use no CNI
+- `NoRuntime` (skip): no container runtime is installed
+
+## What it sends
+Nothing to the network. It asks the runtime over its socket, and the plugins which versions they know (`CNI_COMMAND=VERSION`).
+
+## How to fix
+It depends on the fault. A file that is written anew inside the folder is seen by containerd; one that is moved or linked into it is not, and a folder that
+was removed and made again is not watched any more: then the runtime must be restarted, which leaves running pods alone.
+
+## How to verify
+`crictl info` says `NetworkReady: true` and `lastCNILoadStatus: OK`, and a new pod gets an address.
+
+## References
+- containernetworking/cni `libcni/conf.go`, containerd/go-cni `opts.go`, cri-o/ocicni `pkg/ocicni/ocicni.go`
+- containerd issue 11715: a file that is moved into the folder is not loaded
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from k8sdoctor.check import check
+from k8sdoctor.facts.cni import CniExecutable, CniFile, CniFolder, Refusal
+from k8sdoctor.facts.cni_network import SPECIFICATIONS, Requirement
+from k8sdoctor.facts.distribution import Distribution
+from k8sdoctor.facts.pod_subnets import PodSubnets
+from k8sdoctor.facts.runtime import Runtime
+from k8sdoctor.facts.stage import Stage
+from k8sdoctor.finding import (
+    Certainty,
+    Evidence,
+    Finding,
+    Fix,
+    Link,
+    Safety,
+    Status,
+    fail,
+    passed,
+    skip,
+    unknown,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from k8sdoctor.facts.flannel import SubnetFile
+    from k8sdoctor.host import HostError
+
+NO_PODS = (
+    Link(
+        "dns-reply-source",
+        "NoPodNamespace",
+        "no pod starts on this node without a pod network, so there is none to ask DNS from",
+        Certainty.LIKELY,
+    ),
+)
+
+# Programs of containernetworking/plugins, which distributions package.
+_REFERENCE = frozenset(
+    {
+        *("bandwidth", "bridge", "dhcp", "dummy", "firewall", "host-device", "host-local", "ipvlan", "loopback"),
+        *("macvlan", "portmap", "ptp", "sbr", "static", "tap", "tuning", "vlan", "vrf"),
+    }
+)
+_PACKAGES = {
+    "debian": ("apt-get install -y containernetworking-plugins", "/usr/lib/cni"),
+    "rhel": ("dnf install -y containernetworking-plugins", "/usr/libexec/cni"),
+    "suse": ("zypper --non-interactive install cni-plugins", "/usr/lib/cni"),
+}
+
+# Who puts the other programs there: the namespace and DaemonSet of their own manifests.
+_DAEMON_SETS = {
+    "calico": ("kube-system", "calico-node"),
+    "calico-ipam": ("kube-system", "calico-node"),
+    "cilium-cni": ("kube-system", "cilium"),
+    "flannel": ("kube-flannel", "kube-flannel-ds"),
+    "multus": ("kube-system", "kube-multus-ds"),
+    "multus-shim": ("kube-system", "kube-multus-ds"),
+    "weave-net": ("kube-system", "weave-net"),
+    "weave-ipam": ("kube-system", "weave-net"),
+    "antrea": ("kube-system", "antrea-agent"),
+    "kube-ovn": ("kube-system", "kube-ovn-cni"),
+}
+
+# Files that packages drop for a machine without Kubernetes: CRI-O, Podman, nerdctl, containerd's own install script. They are meant to
+# give way.
+_PACKAGED = frozenset(
+    {
+        "10-containerd-net.conflist",
+        "10-crio-bridge.conf",
+        "10-crio-bridge.conflist",
+        "100-crio-bridge.conf",
+        "100-crio-bridge.conflist",
+        "11-crio-ipv4-bridge.conf",
+        "11-crio-ipv4-bridge.conflist",
+        "87-podman-bridge.conflist",
+        "87-podman.conflist",
+        "nerdctl-bridge.conflist",
+    }
+)
+
+
+@check("cni-config", title="The container runtime has a pod network to give", area="pod network")
+def cni_config(
+    folder: CniFolder, runtime: Runtime, stage: Stage, distribution: Distribution, subnets: PodSubnets
+) -> Iterator[Finding]:
+    """Judge the folder, and each folder that a runtime handler has for itself."""
+    if not folder.settings.enabled:
+        yield skip("NotCni", f"{runtime.label} was told to use no CNI (--network-plugin).")
+        return
+    if runtime.kind is None and not stage.joined:
+        yield skip("NoRuntime", "No container runtime is installed here, so nobody reads CNI configuration yet.")
+        return
+    for each in (folder, *folder.handlers):
+        findings = list(_Judge(each, runtime, stage, distribution, subnets).findings())
+        if not any(finding.status in (Status.FAIL, Status.UNKNOWN) for finding in findings) and not any(
+            finding.status is Status.PASS for finding in findings
+        ):
+            findings.append(_loaded(each, runtime))
+        yield from findings
+
+
+def _loaded(folder: CniFolder, runtime: Runtime) -> Finding:
+    network = folder.chosen
+    path = folder.loaded[0].path if folder.loaded else folder.settings.folder
+    name = f'the network "{network.name}" of {path}' if network else path
+    if not runtime.reachable:
+        why = runtime.problem.message if runtime.problem else "it was not asked"
+        reason = runtime.problem.reason if runtime.problem else "RuntimeUnreachable"
+        if reason not in ("NotPermitted", "NotRecorded", "DeadlineExceeded"):
+            reason = "RuntimeUnreachable"
+        return unknown(
+            reason,
+            f"{_start(name)} is good, but whether {runtime.label} has loaded it is not known: {why}.",
+            subject=path,
+        )
+    if folder.held is not None and folder.handler == "default":
+        return passed("Loaded", f"{runtime.label} has loaded {name}.", subject=path, evidence=_told(folder, runtime))
+    return passed("Loaded", f"{runtime.label} can use {name}.", subject=path, evidence=_told(folder, runtime))
+
+
+class _Judge:
+    """The findings about one folder."""
+
+    def __init__(
+        self, folder: CniFolder, runtime: Runtime, stage: Stage, distribution: Distribution, subnets: PodSubnets
+    ) -> None:
+        self.folder = folder
+        self.runtime = runtime
+        self.stage = stage
+        self.distribution = distribution
+        self.subnets = subnets
+        self.path = folder.settings.folder
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything but what is good."""
+        if not self.folder.files:
+            yield self._empty()
+            return
+        if self.folder.broken:
+            yield self._refused(self.folder.broken)
+            return
+        if not self.folder.loaded:
+            yield self._all_skipped()
+            return
+        faults = [*self._network(), *self._programs(), *self._flannel()]
+        if faults and self.stage.fresh and _is_packaged(self.folder.loaded[0].path):
+            yield self._only_packaged(faults)
+            return
+        yield from faults
+        if not any(fault.status is Status.FAIL for fault in faults):
+            yield from self._running()
+        elif self.folder.is_stale and self.runtime.reachable:
+            yield self._stale()
+        yield from self._shadowed()
+        yield from self._skipped()
+        yield from self._subnets()
+        yield from self._leftovers()
+
+    # -- nothing to load ---------------------------------------------------------------------------------------------
+
+    def _empty(self) -> Finding:
+        who, where = self.runtime.label, self.path
+        seen = "does not exist" if not self.folder.exists else "holds no .conf, .conflist or .json file"
+        if self.folder.handler != "default":
+            where += f", the folder of the runtime handler {self.folder.handler},"
+        evidence = [Evidence(self.path, seen), *_told(self.folder, self.runtime)]
+        if self.stage.fresh:
+            return passed(
+                "NoConfig",
+                f"{where} {seen}, as it should be before the node joins a cluster.",
+                subject=self.path,
+                evidence=evidence,
+            )
+        if not self.stage.joined:
+            return unknown(
+                "NoConfig",
+                f"{where} {seen}; whether that is wrong depends on whether the node has joined a cluster, and "
+                f"that could not be seen: {self.stage.why}.",
+                subject=self.path,
+                evidence=evidence,
+            )
+        elsewhere = [path for path in self.folder.elsewhere if not _is_packaged(path)]
+        if elsewhere:
+            source = elsewhere[0]
+            evidence.append(Evidence("found elsewhere", "\n".join(elsewhere)))
+            return fail(
+                "WrongFolder",
+                f"{who} looks for CNI configuration in {self.path} (set by {self.folder.settings.source}), which {seen}; "
+                f"it lies in {source.rpartition('/')[0]}.",
+                subject=self.path,
+                evidence=evidence,
+                fix=self._copy(source),
+                explains=NO_PODS,
+            )
+        return fail(
+            "NoConfig",
+            f"{where} {seen}, so {who} has no network for pods and the node is not ready.",
+            subject=self.path,
+            evidence=evidence,
+            fix=Fix(
+                title="Install the cluster's pod network, or find out why its pod wrote no configuration here",
+                commands=(
+                    "kubectl get pods --all-namespaces -o wide --field-selector spec.nodeName=$(hostname)",
+                    "kubectl get daemonsets --all-namespaces",
+                ),
+                verify=f"ls -l {self.path}",
+                safety=Safety.MANUAL,
+            ),
+            explains=NO_PODS,
+        )
+
+    def _copy(self, source: str) -> Fix:
+        target = shlex.quote(self.path)
+        commands = [f"mkdir -p {target}", f"cp -n {shlex.quote(source)} {target}/"]
+        if not self.folder.exists:  # nobody watches a folder that was not there
+            commands.append(self._restart_command)
+        return Fix(
+            title=f"Put the configuration where {self.runtime.kind} looks (or set its folder to "
+            f"{source.rpartition('/')[0]}, if a DaemonSet keeps writing there)",
+            commands=tuple(commands),
+            verify=f"ls -l {target}",
+            safety=Safety.SAFE if self.folder.exists else Safety.DISRUPTIVE,
+        )
+
+    # -- files that are refused --------------------------------------------------------------------------------------
+
+    def _refused(self, file: CniFile) -> Finding:
+        if file.unseen:
+            return _unseen(file.path, file.unseen)
+        assert file.error is not None  # noqa: S101 -- a file that is not loaded was refused
+        where = file.path
+        if file.error.line:
+            where = f"{file.path}, line {file.error.line}, column {file.error.column}"
+        after = ", and it reads no other file" if self.folder.unread else ""
+        return fail(
+            "ConfigInvalid",
+            f"{self.runtime.label} refuses {where}: {file.error.message}{after}.",
+            subject=file.path,
+            evidence=[_excerpt(file), *_told(self.folder, self.runtime)],
+            fix=_mend(file),
+            explains=NO_PODS,
+        )
+
+    def _all_skipped(self) -> Finding:
+        if not self.folder.skipped:
+            wanted = self.folder.settings.default_network
+            return fail(
+                "DefaultNetworkMissing",
+                f'{self.runtime.label} was told to use the network "{wanted}", and no file in {self.path} has that name.',
+                subject=self.path,
+                evidence=[Evidence(self.path, _names(self.folder.files))],
+                fix=Fix(
+                    title="Let CRI-O use the first network that is valid",
+                    commands=(f"grep -rn cni_default_network /etc/crio; ls -l {self.path}",),
+                    verify="crictl info | grep -A3 NetworkReady",
+                    safety=Safety.MANUAL,
+                ),
+                explains=NO_PODS,
+            )
+        file, refusals = self.folder.skipped[0]
+        if not refusals:
+            return self._refused(file)
+        return self._program_fault(file, refusals)
+
+    def _skipped(self) -> Iterator[Finding]:
+        used = self.folder.loaded[0].path
+        for file, refusals in self.folder.skipped:
+            if file.unseen:
+                yield _unseen(file.path, file.unseen)
+                continue
+            if refusals:
+                first = refusals[0]
+                why = f"the program {first.requirement.type} is {_FAULT[first.kind]}"
+            else:
+                why = file.error.message if file.error else "it is unusable"
+            yield warn(
+                "ConfigSkipped",
+                f"{self.runtime.label} passes over {file.path} ({why}) and uses {used}.",
+                subject=file.path,
+                evidence=[_excerpt(file)],
+                fix=_aside(file.path, "Put the unusable file aside, if the other one is right"),
+            )
+
+    def _shadowed(self) -> Iterator[Finding]:
+        used = self.folder.loaded[-1]
+        multus = any(network.plugins[0].type.startswith("multus") for network in self.folder.networks)
+        for file in self.folder.unread:
+            if multus or _is_packaged(file.path) or (file.network and file.network.is_loopback):
+                continue  # Multus reads the others itself, and a package's file is meant to give way
+            packaged = _is_packaged(used.path)
+            loser = used if packaged else file
+            yield warn(
+                "ConfigShadowed",
+                f"{self.runtime.label} never uses {file.path}, since {used.path} comes first"
+                + (", a file that a package put there." if packaged else "."),
+                subject=file.path,
+                evidence=[Evidence(self.path, _names(self.folder.files))],
+                fix=_aside(loser.path, "Put the file aside that is not meant"),
+            )
+
+    def _only_packaged(self, faults: list[Finding]) -> Finding:
+        path = self.folder.loaded[0].path
+        return passed(
+            "NoConfig",
+            f"{path}, which a package put there, could start no pod ({faults[0].reason}); the cluster's own network is to come.",
+            subject=path,
+            evidence=[each for fault in faults for each in fault.evidence],
+        )
+
+    # -- what loads and starts no pod --------------------------------------------------------------------------------
+
+    def _network(self) -> Iterator[Finding]:
+        for file in self.folder.loaded:
+            network = file.network
+            if network is None:
+                continue
+            if not network.name_is_valid:
+                shown = f'the name "{network.name}"' if network.name else "no name"
+                yield fail(
+                    "NameInvalid",
+                    f"The network of {file.path} has {shown}: it loads, but libcni starts no pod on it (letters, digits, "
+                    "`_`, `.` and `-`, the first one a letter or digit).",
+                    subject=file.path,
+                    evidence=[_excerpt(file)],
+                    fix=_rename(file),
+                    explains=NO_PODS,
+                )
+            version = network.cni_version
+            newest = self.folder.settings.newest_specification
+            if version and (version not in SPECIFICATIONS or _number(version) > _number(newest)):
+                yield self._version(file, f"{self.runtime.label} knows versions up to {newest}")
+
+    def _programs(self) -> Iterator[Finding]:
+        lacking = self._loopback()
+        for file in self.folder.loaded:
+            refusals = [refusal for where, refusal in self.folder.refusals if where is file]
+            for kind in ("missing", "not-executable", "version"):
+                alike = [refusal for refusal in refusals if refusal.kind == kind]
+                if lacking and lacking.kind == kind and file is self.folder.loaded[0]:
+                    alike.append(lacking)
+                if alike and (kind != "version" or self._known(file)):
+                    yield self._program_fault(file, alike)
+        unseen = [each for each in self.folder.executables.values() if each.unseen]
+        if unseen and unseen[0].unseen:
+            names = ", ".join(sorted(each.type for each in unseen))
+            yield _unseen(names, unseen[0].unseen)
+
+    def _loopback(self) -> Refusal | None:
+        """What is wrong with the plugin that containerd and cri-dockerd run for every pod, beside its network's own."""
+        loopback = self.folder.executables.get("loopback")
+        if not self.folder.settings.needs_loopback or loopback is None or loopback.unseen:
+            return None
+        if "loopback" in [refusal.requirement.type for _, refusal in self.folder.refusals]:
+            return None
+        requirement = Requirement("loopback", f"of {self.runtime.kind or 'the runtime'} for every pod")
+        if loopback.path is None:
+            return Refusal("missing", requirement, loopback)
+        return Refusal("not-executable", requirement, loopback) if loopback.problem else None
+
+    def _known(self, file: CniFile) -> bool:
+        """Whether the version is one that the runtime knows: else that is the finding, and not each plugin's own."""
+        version = file.network.cni_version if file.network else ""
+        newest = self.folder.settings.newest_specification
+        return not version or (version in SPECIFICATIONS and _number(version) <= _number(newest))
+
+    def _program_fault(self, file: CniFile, refusals: Iterable[Refusal]) -> Finding:
+        alike = list(refusals)
+        kind = alike[0].kind
+        alike = [refusal for refusal in alike if refusal.kind == kind]
+        if kind == "version":
+            words = "; ".join(
+                f"{each.executable.path} knows {', '.join(each.executable.versions or ())}" for each in alike
+            )
+            return self._version(file, words)
+        needed = ", ".join(f"{each.requirement.type} ({each.requirement.role})" for each in alike)
+        executables = [each.executable for each in alike]
+        if kind == "missing":
+            return self._missing(f"{file.path} needs {needed}", executables, file)
+        return self._not_executable(f"{file.path} needs {needed}", executables)
+
+    def _missing(self, needs: str, executables: list[CniExecutable], file: CniFile) -> Finding:
+        folders = " or ".join(self.folder.settings.plugin_folders)
+        elsewhere = [each.elsewhere for each in executables if each.elsewhere]
+        hint = f"; it lies at {', '.join(elsewhere)}" if elsewhere else ""
+        which = "it is" if len(executables) == 1 else "they are"
+        evidence = [
+            Evidence(each.type, f"not in {folders}" + (f", but at {each.elsewhere}" if each.elsewhere else ""))
+            for each in executables
+        ]
+        return fail(
+            "PluginMissing",
+            f"{needs}, and {which} not in {folders}{hint}: no pod can start.",
+            subject=", ".join(each.type for each in executables),
+            evidence=[*evidence, _excerpt(file)],
+            fix=self._install(list(executables)),
+            explains=NO_PODS,
+        )
+
+    def _not_executable(self, needs: str, executables: list[CniExecutable]) -> Finding:
+        words = "; ".join(f"{each.path}: {each.problem}" for each in executables)
+        paths = " ".join(shlex.quote(each.path or "") for each in executables)
+        by_mode = all(each.problem and "mode" in each.problem for each in executables)
+        if by_mode:
+            fix = Fix("Make it executable", (f"chmod 755 {paths}",), f"ls -lL {paths}", Safety.SAFE)
+        else:
+            aside = tuple(
+                f"mv {shlex.quote(each.path or '')} {shlex.quote(each.path or '')}.disabled" for each in executables
+            )
+            again = self._install([CniExecutable(each.type) for each in executables])
+            fix = Fix("Install it anew for this machine", (*aside, *again.commands), f"file {paths}", Safety.MANUAL)
+        return fail(
+            "PluginNotExecutable",
+            f"{needs}, which cannot be run ({words}): no pod can start.",
+            subject=", ".join(each.path or each.type for each in executables),
+            evidence=[Evidence(each.path or each.type, each.problem or "") for each in executables],
+            fix=fix,
+            explains=NO_PODS,
+        )
+
+    def _install(self, executables: list[CniExecutable]) -> Fix:
+        """Bring programs to the first plugin folder: by a link, a package, or whoever is to put them there."""
+        folder = self.folder.settings.plugin_folders[0] if self.folder.settings.plugin_folders else "/opt/cni/bin"
+        quoted = shlex.quote(folder)
+        commands: list[str] = [f"mkdir -p {quoted}"]
+        title, safety = "Put the plugins where the runtime looks", Safety.SAFE
+        packaged = [each.type for each in executables if not each.elsewhere and each.type in _REFERENCE]
+        source = ""
+        if packaged:
+            package, source = _PACKAGES.get(self.distribution.family, ("", ""))
+            if package:
+                title = "Install the plugins and link them to where the runtime looks"
+                commands.append(package)
+            else:
+                title, safety = "Unpack the reference plugins (containernetworking/plugins)", Safety.MANUAL
+                names = " ".join(f"./{name}" for name in packaged)
+                commands.append(f"tar -C {quoted} -xzf cni-plugins-linux-*.tgz {names}")
+        for each in executables:
+            if each.elsewhere:
+                commands.append(f"ln -s {shlex.quote(each.elsewhere)} {quoted}/")
+            elif each.type in _REFERENCE:
+                if source and source != folder:
+                    commands.append(f"ln -s {source}/{each.type} {quoted}/")
+            else:
+                namespace, name = _DAEMON_SETS.get(each.type, ("", ""))
+                title, safety = f"Let the pod network's DaemonSet put {each.type} there again", Safety.DISRUPTIVE
+                commands.append(
+                    f"kubectl -n {namespace} rollout restart daemonset/{name}"
+                    if name
+                    else "kubectl get daemonsets --all-namespaces"
+                )
+                if not name:
+                    safety = Safety.MANUAL
+        verify = f"ls -lL {' '.join(f'{quoted}/{each.type}' for each in executables)}"
+        return Fix(title, tuple(dict.fromkeys(commands)), verify, safety)
+
+    def _version(self, file: CniFile, why: str) -> Finding:
+        version = (file.network.cni_version if file.network else "") or "0.1.0"
+        return fail(
+            "VersionUnsupported",
+            f'{file.path} has cniVersion "{version}", and {why}: no pod can start.',
+            subject=file.path,
+            evidence=[_excerpt(file)],
+            fix=self._other_version(file, version),
+            explains=NO_PODS,
+        )
+
+    def _other_version(self, file: CniFile, version: str) -> Fix:
+        newest = self.folder.settings.newest_specification
+        known = {each for each in SPECIFICATIONS if _number(each) <= _number(newest)}
+        for requirement in file.network.requirements if file.network else ():
+            executable = self.folder.executables.get(requirement.type)
+            if executable and executable.versions is not None:
+                known &= set(executable.versions)
+        path = shlex.quote(file.path)
+        best = max(known, key=_number, default=None)
+        if best is None or not (file.network and file.network.cni_version):
+            return Fix(
+                "Bring plugins and configuration to versions that fit",
+                (f"grep -n cniVersion {path}",),
+                f"grep -n cniVersion {path}",
+                Safety.MANUAL,
+            )
+        old = version.replace(".", r"\.").replace("/", r"\/")
+        return Fix(
+            f"Use version {best}, the newest that all know (or update the plugins, if a DaemonSet writes this file)",
+            (f"""sed -i 's/"cniVersion": *"{old}"/"cniVersion": "{best}"/' {path}""",),
+            f"grep -n cniVersion {path}",
+            Safety.MANUAL,
+        )
+
+    # -- flannel -----------------------------------------------------------------------------------------------------
+
+    def _flannel(self) -> Iterator[Finding]:
+        for file in self.folder.subnet_files:
+            if file.unseen:
+                yield _unseen(file.path, file.unseen)
+            elif self.stage.fresh:
+                continue  # flanneld writes it once the node has joined
+            elif file.text is None:
+                yield self._no_subnet("SubnetFileMissing", file, "does not exist")
+            elif file.problem:
+                yield self._no_subnet("SubnetFileInvalid", file, f"is refused: {file.problem}")
+
+    def _no_subnet(self, reason: str, file: SubnetFile, what: str) -> Finding:
+        message = f"{file.path}, from which flannel's plugin takes this node's subnet, {what}: no pod can start."
+        evidence = [Evidence(file.path, file.text if file.text is not None else "does not exist")]
+        if not self.stage.joined:
+            return unknown(reason, f"{message} (Whether the node has joined could not be seen: {self.stage.why}.)", subject=file.path, evidence=evidence)  # fmt: skip
+        return fail(
+            reason,
+            message,
+            subject=file.path,
+            evidence=evidence,
+            fix=Fix(
+                "Have flannel write it again (its pod's log says why it did not)",
+                (
+                    "kubectl -n kube-flannel logs daemonset/kube-flannel-ds --all-containers --tail=20",
+                    "kubectl -n kube-flannel rollout restart daemonset/kube-flannel-ds",
+                ),
+                f"cat {shlex.quote(file.path)}",
+                Safety.DISRUPTIVE,
+            ),
+            explains=NO_PODS,
+        )
+
+    # -- the runtime -------------------------------------------------------------------------------------------------
+
+    def _running(self) -> Iterator[Finding]:
+        if not self.runtime.reachable:
+            return
+        ready = self.runtime.condition("NetworkReady")
+        not_ready = ready is not None and not ready.status and self.folder.handler == "default"
+        refused = self.folder.load_status not in (None, "OK")
+        if self.folder.is_stale or refused or (not_ready and self.runtime.kind == "cri-o"):
+            yield self._stale()
+        elif not_ready and ready:
+            yield fail(
+                "NotInitialized",
+                f"{self.runtime.label} says that its network is not ready ({ready.message or ready.reason}), although "
+                f"{self.folder.loaded[0].path} is good.",
+                subject=self.folder.loaded[0].path,
+                evidence=_told(self.folder, self.runtime),
+                fix=self._restart("Have the runtime start over"),
+                explains=NO_PODS,
+            )
+
+    def _stale(self) -> Finding:
+        path = self.folder.loaded[0].path
+        names = [str(each.get("name")) for each in self.folder.held or () if isinstance(each, dict)]
+        if self.folder.load_status not in (None, "OK"):
+            holds = f"still says: {self.folder.load_status}"
+        elif self.folder.held is None:
+            ready = self.runtime.condition("NetworkReady")
+            holds = f"still says: {ready.message or ready.reason}" if ready else "does not use it"
+        elif not self.folder.held:
+            holds = "holds no network"
+        elif self.folder.chosen and names == [self.folder.chosen.name]:
+            holds = f'still holds an older content of the network "{names[0]}"'
+        else:
+            holds = f'still holds the network "{", ".join(names)}"'
+        gone = self.folder.watched is False
+        why = "; it no longer watches this folder, which was removed and made again" if gone else ""
+        return fail(
+            "StaleLoad",
+            f"{path} is good, but {self.runtime.label} {holds}{why}.",
+            subject=path,
+            evidence=_told(self.folder, self.runtime),
+            fix=self._reload(path) if self.folder.watched else self._restart("Have the runtime read the folder anew"),
+            explains=NO_PODS if not names else (),
+        )
+
+    def _reload(self, path: str) -> Fix:
+        file, copy = shlex.quote(path), shlex.quote(f"{path}.k8sdoctor")
+        # `touch` would not do, and neither would moving the file in from outside: containerd hears of a rename inside the folder.
+        return Fix(
+            "Rename the file inside its folder, which containerd hears of",
+            (f"cp -a {file} {copy} && mv {copy} {file}",),
+            "crictl info | grep lastCNILoadStatus",
+            Safety.SAFE,
+        )
+
+    @property
+    def _restart_command(self) -> str:
+        return f"systemctl restart {self.runtime.unit}"
+
+    def _restart(self, title: str) -> Fix:
+        return Fix(
+            f"{title} (pods keep running)",
+            (self._restart_command,),
+            "crictl info | grep -A3 NetworkReady",
+            Safety.DISRUPTIVE,
+        )
+
+    # -- addresses ---------------------------------------------------------------------------------------------------
+
+    def _subnets(self) -> Iterator[Finding]:
+        told = self.subnets.subnets
+        wholes = [(file.path, network) for file in self.folder.subnet_files for network in file.networks]
+        parts = [(self.folder.loaded[0].path, subnet) for network in self.folder.networks for subnet in network.subnets]
+        for path, subnet in (*wholes, *parts):
+            alike = [(each, source) for each, source in told if each.version == subnet.version]
+            if alike and not any(_within(subnet, each) for each, _ in alike):
+                other, source = alike[0]
+                yield warn(
+                    "SubnetDiffers",
+                    f"{path} gives pods addresses of {subnet}, which is not within {other} ({source}).",
+                    subject=str(subnet),
+                    evidence=[Evidence(path, str(subnet)), Evidence(source, str(other))],
+                    fix=Fix(
+                        "Decide which one is meant, and write it in both places",
+                        (
+                            f"grep -n -i subnet {shlex.quote(path)}",
+                            "kubectl -n kube-system get configmap kubeadm-config -o yaml",
+                        ),
+                        "kubectl get nodes -o custom-columns=NAME:.metadata.name,PODS:.spec.podCIDRs",
+                        Safety.MANUAL,
+                    ),
+                )
+                return
+        yield from self._bridge_differs()
+
+    def _bridge_differs(self) -> Iterator[Finding]:
+        """A bridge keeps the address of the network that made it, and the plugin then refuses to start pods."""
+        subnets = self.folder.subnets
+        for bridge, addresses in self.folder.bridge_addresses.items():
+            for address in addresses:
+                family = 6 if ":" in address else 4
+                alike = [subnet for subnet in subnets if subnet.version == family]
+                if alike and not any(_holds(subnet, address) for subnet in alike):
+                    yield warn(
+                        "SubnetDiffers",
+                        f"The bridge {bridge} has the address {address}, and pods are to get theirs from "
+                        f"{', '.join(map(str, alike))}; the plugin refuses such a bridge.",
+                        subject=bridge,
+                        evidence=[Evidence(f"addresses of {bridge}", ", ".join(addresses))],
+                        fix=Fix(
+                            "Remove the bridge, which the next pod makes anew (pods on it lose their network)",
+                            (f"ip link delete {bridge}",),
+                            f"ip address show {bridge}",
+                            Safety.DISRUPTIVE,
+                        ),
+                    )
+
+    def _leftovers(self) -> Iterator[Finding]:
+        for bridge in self.folder.leftover_bridges:
+            yield warn(
+                "BridgeLeftover",
+                f"The bridge {bridge} has the hardware address 00:00:00:00:00:00, left by a pod that could not start; the bridge plugin "
+                'of 1.1 then fails with "could not set bridge\'s mac".',
+                subject=bridge,
+                evidence=[Evidence(f"link {bridge}", "address 00:00:00:00:00:00")],
+                fix=Fix(
+                    "Remove the bridge, which the next pod makes anew",
+                    (f"ip link delete {bridge}",),
+                    f"ip link show {bridge}",
+                    Safety.DISRUPTIVE,
+                ),
+            )
+
+
+_FAULT = {"missing": "missing", "not-executable": "not executable", "version": "of another CNI version"}
+
+
+def _is_packaged(path: str) -> bool:
+    return path.rpartition("/")[2] in _PACKAGED
+
+
+def _unseen(what: str, error: HostError) -> Finding:
+    return unknown(error.reason, f"{what} could not be looked at: {error.message}.", subject=what)
+
+
+def _told(folder: CniFolder, runtime: Runtime) -> list[Evidence]:
+    """What the runtime says of its network."""
+    source = f"status of {runtime.label}"
+    ready = runtime.condition("NetworkReady")
+    evidence = []
+    if ready:
+        words = f" ({ready.reason}: {ready.message})" if ready.message else ""
+        evidence.append(Evidence(source, f"NetworkReady: {str(ready.status).lower()}{words}"))
+    if folder.load_status is not None:
+        evidence.append(Evidence(source, f"lastCNILoadStatus: {folder.load_status}"))
+    if folder.held:
+        evidence.append(Evidence(source, f"loaded: {json.dumps(list(folder.held))}"))
+    return evidence
+
+
+def _excerpt(file: CniFile) -> Evidence:
+    """The lines around the fault, numbered; the beginning without one."""
+    if not file.text:
+        return Evidence(file.path, "(empty)" if file.text == "" else "(unreadable)")
+    lines = file.text.splitlines()
+    line = file.error.line if file.error and file.error.line else None
+    first = max(0, line - 2) if line else 0
+    shown = lines[first : first + (3 if line else 12)]
+    return Evidence(file.path, "\n".join(f"{number}: {text[:200]}" for number, text in enumerate(shown, first + 1)))
+
+
+def _mend(file: CniFile) -> Fix:
+    path = shlex.quote(file.path)
+    message = file.error.message if file.error else ""
+    verify = f"python3 -m json.tool {path}"
+    if "byte-order mark" in message:
+        return Fix("Remove the byte-order mark", (rf"sed -i '1s/^\xEF\xBB\xBF//' {path}",), verify, Safety.SAFE)
+    if "must end in .conflist" in message:
+        renamed = shlex.quote(f"{file.path.rpartition('.')[0]}.conflist")
+        return Fix("Give the list the name of one", (f"mv -n {path} {renamed}",), f"ls {renamed}", Safety.SAFE)
+    line = f"+{file.error.line} " if file.error and file.error.line else ""
+    return Fix(
+        "Correct the file (an editor's save is seen by the runtime), or have whoever writes it write it anew",
+        (f"${{EDITOR:-vi}} {line}{path}",),
+        verify,
+        Safety.MANUAL,
+    )
+
+
+def _rename(file: CniFile) -> Fix:
+    path = shlex.quote(file.path)
+    old = file.network.name if file.network else ""
+    if old:
+        new = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in old)
+        new = new if new[0].isalnum() else f"net{new}"
+        pattern = "".join(f"\\{char}" if char in r"\/.*[]^$&" else char for char in old).replace("'", "'\\''")
+        command = f"""sed -i 's/"name": *"{pattern}"/"name": "{new}"/' {path}"""
+    elif file.text and '"name"' in file.text:
+        command = f"""sed -i 's/"name": *""/"name": "podnet"/' {path}"""
+    else:
+        command = f"""sed -i '0,/{{/s//{{ "name": "podnet",/' {path}"""
+    return Fix("Give the network a name that libcni takes", (command,), f"grep -n name {path}", Safety.MANUAL)
+
+
+def _aside(path: str, title: str) -> Fix:
+    """Rename a file so that it does not count any more; the runtime hears of that."""
+    return Fix(
+        title,
+        (f"mv -n {shlex.quote(path)} {shlex.quote(path)}.disabled",),
+        f"ls {shlex.quote(path.rpartition('/')[0])}",
+        Safety.MANUAL,
+    )
+
+
+def _names(files: Iterable[CniFile]) -> str:
+    return "\n".join(file.path.rpartition("/")[2] for file in files)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """A version as numbers; what is none counts as newer than all."""
+    try:
+        return tuple(int(part) for part in version.split("."))
+    except ValueError:
+        return (99,)
+
+
+def _within(subnet: object, whole: object) -> bool:
+    import ipaddress
+
+    return ipaddress.ip_network(str(subnet)).subnet_of(ipaddress.ip_network(str(whole)))  # type: ignore[arg-type]
+
+
+def _holds(subnet: object, address: str) -> bool:
+    import ipaddress
+
+    return ipaddress.ip_interface(address).ip in ipaddress.ip_network(str(subnet))
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
