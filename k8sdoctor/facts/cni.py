@@ -413,9 +413,12 @@ class _Look:
     def _foreign(self, path: str) -> str | None:
         """Why the kernel cannot run a file, by its first bytes (elf(5)): env(1) hands to a shell what the kernel refuses."""
         try:
-            start = self.host.run("head", "-c", "20", path)["out"]
+            read = self.host.run("head", "-c", "20", path)
             machine = self.host.identity()["machine"]
         except HostError:
+            return None
+        start = read["out"]
+        if read["code"] != 0 or not start:
             return None
         if not start.startswith(("\x7fELF", "#!")):
             return "it is neither a program nor a script"
