@@ -28,10 +28,11 @@ and a missing module is. Programs that set all this again when they start (k3s, 
 - `NoPodBridge` (skip): pods are not attached to a bridge here
 - `ModuleNotLoaded` (fail, or warn before a CNI is chosen): the kernel has no br_netfilter; load it
 - `BridgeNfCallOff` (fail, or warn before a CNI is chosen): IPv4 packets do not pass iptables; turn the switch on
-- `BridgeNfCall6Off` (fail, or warn before a CNI is chosen): the same for IPv6
+- `BridgeNfCall6Off` (fail, or warn before a CNI is chosen): IPv6 packets do not pass ip6tables; turn the switch on
 - `NotPersistent` (warn): nothing loads the module at boot, or `modprobe.d` keeps it out
 - `PersistedOff` (warn): a file turns the switch off at the next boot
 - `SwitchHidden` (unknown): the module is loaded and its switches are not shown in this network namespace
+- `BootUnread` (unknown): a file that is read at boot could not be read
 - `BridgeUnexplained` (unknown): a bridge leads into other network namespaces, and neither CNI configuration nor runtime could be asked whose
 
 ## What it sends
@@ -310,7 +311,7 @@ def _after_boot(here: Situation, off: list[Finding]) -> Iterator[Finding]:
     unread = (*here.module.unread, *here.boot.unread)
     if unread:
         yield unknown(
-            "NotPermitted",
+            "BootUnread",
             f"What is loaded and set at boot could not be read in full: {unread[0]}",
             evidence=[Evidence("files read at boot", line) for line in unread],
         )

@@ -18,10 +18,11 @@ sets it when it starts runs here (dockerd, k3s, rke2, k0s, systemd-networkd with
 ## Reasons
 - `ForwardingOn` (pass): packets of the families that pods have are forwarded
 - `ForwardingOff` (fail): the kernel drops the IPv4 packets that pods send to others; turn it on
-- `Forwarding6Off` (fail): the same for IPv6, where pods have IPv6
-- `InterfaceForwardingOff` (fail): it is on in general, and off for an interface that pods use
-- `NotPersistent` (warn): it is on, and no file turns it on at boot
-- `PersistedOff` (warn): it is on, and the file named turns it off at the next boot
+- `Forwarding6Off` (fail): pods have IPv6 and the kernel drops the IPv6 packets that they send to others; turn it on
+- `InterfaceForwardingOff` (fail): forwarding is on in general, and off for an interface that pods use
+- `NotPersistent` (warn): forwarding is on, and no file turns it on at boot
+- `PersistedOff` (warn): forwarding is on, and the file named turns it off at the next boot
+- `BootUnread` (unknown): a file that is read at boot could not be read
 - `InterfacesUnknown` (unknown): the interfaces that pods use could not be told
 
 ## What it sends
@@ -99,7 +100,7 @@ def ip_forward(
         yield _all_on(on, forwarding)
     if boot.unread and on:
         yield unknown(
-            "NotPermitted",
+            "BootUnread",
             f"What is set at boot could not be read in full: {boot.unread[0]}",
             evidence=[Evidence("sysctl.d", line) for line in boot.unread],
         )

@@ -297,6 +297,12 @@ def test_a_file_that_turns_the_switch_off_at_boot_is_named_with_its_line() -> No
     )
 
 
+def test_a_file_that_turns_the_switch_on_at_boot_is_no_fault() -> None:
+    on = boot({"/etc/sysctl.d/k8s.conf": "net.bridge.bridge-nf-call-iptables = 1"})
+
+    assert [finding.reason for finding in judge(CNI0, boot=on)] == ["Filtered"]
+
+
 def test_a_program_that_sets_all_again_when_it_starts_needs_no_files() -> None:
     off = boot({"/etc/sysctl.d/10-k8s.conf": "net.bridge.bridge-nf-call-iptables = 0"})
 
@@ -311,7 +317,7 @@ def test_files_of_the_boot_that_may_not_be_read_are_unknown() -> None:
     passing, finding = judge(CNI0, boot=unread)
 
     assert passing.reason == "Filtered"
-    assert finding.status is Status.UNKNOWN
+    assert (finding.status, finding.reason) == (Status.UNKNOWN, "BootUnread")
     assert "/etc/sysctl.d/99-x.conf" in finding.message
 
 

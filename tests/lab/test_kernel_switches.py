@@ -18,8 +18,11 @@ pytestmark = [pytest.mark.lab, pytest.mark.needs("iptables", "/lib/systemd/syste
 ASK = """
 import dataclasses, json, sys
 from k8sdoctor.host.live import LiveHost
-from k8sdoctor.testing import examine
-print(json.dumps([dataclasses.asdict(finding) for finding in examine(LiveHost(), sys.argv[1])], default=list))
+from k8sdoctor.testing import Recorder, Recording, examine
+recorder = Recorder(LiveHost())
+found = examine(recorder, sys.argv[1])
+assert examine(Recording(recorder.dump()), sys.argv[1]) == found, "a recording is judged as the node was"
+print(json.dumps([dataclasses.asdict(finding) for finding in found], default=list))
 """
 CALL = "net.bridge.bridge-nf-call-iptables"
 CALL6 = "net.bridge.bridge-nf-call-ip6tables"
