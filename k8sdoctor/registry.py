@@ -146,7 +146,8 @@ def _offers_checks(folder: str) -> bool:
             found = [
                 entry.path
                 for entry in entries
-                if entry.name.endswith((".dist-info", ".egg-info")) and not entry.name.startswith("k8sdoctor-")
+                if entry.name.endswith((".dist-info", ".egg-info"))
+                and not entry.name.startswith(("k8sdoctor-", "k8sdoctor.egg-info"))
             ]
     except NotADirectoryError:
         return folder.endswith((".egg", ".whl"))  # an archive: the library knows how to look inside

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.diagnosis import Diagnosis, Links, Reference
@@ -163,6 +162,8 @@ def make_report(  # noqa: PLR0913 -- the parts of a report
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a report."""
+    from importlib import resources
+
     found: dict[str, Any] = json.loads((resources.files("k8sdoctor") / "report.schema.json").read_text("utf-8"))
     return found
 

@@ -77,14 +77,18 @@ class Recording(Host):
         super().__init__()
         try:
             document = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             msg = f"this is no recording: not JSON ({error})"
             raise ValueError(msg) from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             msg = f"this is no recording: its format is not {FORMAT!r}"
             raise ValueError(msg)
+        answers = document.get("answers")
+        if not isinstance(answers, list) or not all(map(_is_entry, answers)):
+            msg = "this is no recording: its answers are not a list of questions with an answer or an error each"
+            raise ValueError(msg)
         self._entries = {
-            _key(entry["verb"], entry["arguments"]): entry for entry in cast("Iterable[Entry]", document["answers"])
+            _key(entry["verb"], entry["arguments"]): entry for entry in cast("Iterable[Entry]", answers)
         }
 
     def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
@@ -95,6 +99,17 @@ class Recording(Host):
         if "error" in entry:
             raise HostError(entry["error"]["reason"], entry["error"]["message"])
         return entry["answer"]
+
+
+def _is_entry(value: object) -> bool:
+    """Whether a value of a file that anybody may have written has the shape of an entry."""
+    match value:
+        case {"verb": str(), "arguments": dict(), "error": {"reason": str() as reason, "message": str()}}:
+            return reason in HostError.REASONS
+        case {"verb": str(), "arguments": dict(), "answer": _}:
+            return True
+        case _:
+            return False
 
 
 def _key(verb: str, arguments: dict[str, Json]) -> str:

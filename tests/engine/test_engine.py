@@ -13,7 +13,8 @@ import pytest
 from k8sdoctor import Check, Finding, Profile, Status, Unobserved, check, engine, fail, passed, warn
 from k8sdoctor.engine import Event, Finished, Late, Request, Started
 from k8sdoctor.facts import kubeadm, stage
-from k8sdoctor.host import Host, HostError
+from k8sdoctor.host import Host, HostError, Json
+from k8sdoctor.report import Broken
 from k8sdoctor.testing import FakeHost, examine, report_of
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def test_facts_that_need_each_other_are_named_and_nothing_waits_for_them() -> No
 
 
 def test_what_did_not_load_is_in_the_report() -> None:
-    entry = engine.Broken("plug-in x", "ImportError: no y", "")
+    entry = Broken("plug-in x", "ImportError: no y", "")
 
     report = engine.run(NODE, [named], broken=[entry])
 
@@ -390,7 +391,7 @@ def test_the_profile_is_detected_from_the_stage(files: tuple[str, ...], expected
 
 def test_a_join_configuration_makes_the_profile_join() -> None:
     text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n"
-    given = {"config": {"path": "k.yaml", "text": text}, "kubeconfig": None, "endpoints": []}
+    given: dict[str, Json] = {"config": {"path": "k.yaml", "text": text}, "kubeconfig": None, "endpoints": []}
 
     assert run(FakeHost(given=given), named).profile == "join"
 

@@ -1,0 +1,125 @@
+"""A cause is linked to its symptoms only where the evidence allows it."""
+
+from __future__ import annotations
+
+from k8sdoctor import Certainty, Evidence, Finding, Fix, Link, Safety, Status, fail, passed, unknown, warn
+from k8sdoctor.diagnosis import Diagnosis, Links, Reference
+
+FIX = Fix(title="Mend it", commands=("true",), verify="true", safety=Safety.SAFE)
+
+
+def link(check: str, reason: str, *when: str, certainty: Certainty = Certainty.PROVEN) -> Link:
+    return Link(check, reason, f"{check} follows.", certainty, frozenset(when))
+
+
+def diagnoses(*findings: tuple[str, Finding]) -> tuple[Diagnosis, ...]:
+    return Links(findings).diagnoses()
+
+
+CAUSE = fail("Cause", "It is off.", subject="cni0", fix=FIX, explains=[link("dns", "Symptom", "bridge:cni0")])
+SYMPTOM = fail("Symptom", "It does not answer.", subject="10.96.0.10", traits={"bridge:cni0", "transport:udp"})
+
+
+def test_a_cause_and_its_symptom_are_one_diagnosis_with_the_causes_fix() -> None:
+    [found] = diagnoses(("bridge", CAUSE), ("dns", SYMPTOM))
+
+    assert found.title == "It is off."
+    assert found.cause == Reference("bridge", "Cause", "cni0")
+    assert found.explains == (Reference("dns", "Symptom", "10.96.0.10"),)
+    assert found.fix == FIX
+    assert found.certainty is Certainty.PROVEN
+    assert found.why == "dns follows."
+
+
+def test_a_symptom_on_another_bridge_is_not_blamed_on_this_cause() -> None:
+    elsewhere = fail("Symptom", "It does not answer.", traits={"bridge:br1"})
+
+    found = diagnoses(("bridge", CAUSE), ("dns", elsewhere))
+
+    assert [each.cause.check for each in found] == ["bridge", "dns"]
+    assert all(each.explains == () for each in found)
+
+
+def test_what_passes_is_no_symptom_and_causes_nothing() -> None:
+    assert diagnoses(("dns", passed("Symptom", "Fine.", traits={"bridge:cni0"}))) == ()
+    [found] = diagnoses(("bridge", CAUSE), ("dns", passed("Symptom", "Fine.", traits={"bridge:cni0"})))
+    assert found.explains == ()
+
+
+def test_what_could_not_be_looked_at_may_be_explained_but_is_no_diagnosis() -> None:
+    blind = unknown("Symptom", "Nowhere to ask from.", traits={"bridge:cni0"})
+
+    assert diagnoses(("dns", blind)) == ()
+    [found] = diagnoses(("bridge", CAUSE), ("dns", blind))
+    assert found.explains == (Reference("dns", "Symptom", None),)
+
+
+def test_a_symptom_of_a_symptom_belongs_to_the_root() -> None:
+    first = fail("A", "a", explains=[link("b", "B")])
+    second = warn("B", "b", explains=[link("c", "C", certainty=Certainty.LIKELY)])
+    third = fail("C", "c")
+
+    [found] = diagnoses(("a", first), ("b", second), ("c", third))
+
+    assert [each.check for each in found.explains] == ["b", "c"]
+    assert found.certainty is Certainty.LIKELY  # a chain is as sure as its weakest link
+
+
+def test_of_two_that_claim_to_cause_each_other_one_is_the_root() -> None:
+    one = fail("A", "a", explains=[link("b", "B")])
+    other = fail("B", "b", explains=[link("a", "A")])
+
+    [found] = diagnoses(("a", one), ("b", other))
+
+    assert found.cause.check == "a"
+
+
+def test_a_ring_of_three_still_has_a_root() -> None:
+    ring = {"a": "b", "b": "c", "c": "a"}
+    findings = [(id_, fail(id_.upper(), id_, explains=[link(to, to.upper())])) for id_, to in ring.items()]
+
+    [found] = diagnoses(*findings)
+
+    assert len(found.explains) == 2
+
+
+def test_a_finding_does_not_explain_itself() -> None:
+    [found] = diagnoses(("a", fail("A", "a", explains=[link("a", "A")])))
+
+    assert found.explains == ()
+
+
+def test_one_symptom_with_two_causes_stands_under_both() -> None:
+    found = diagnoses(
+        ("a", fail("A", "a", explains=[link("c", "C")])),
+        ("b", fail("B", "b", explains=[link("c", "C")])),
+        ("c", fail("C", "c")),
+    )
+
+    assert [each.cause.check for each in found] == ["a", "b"]
+    assert all(each.explains == (Reference("c", "C", None),) for each in found)
+
+
+def test_the_worst_comes_first_then_what_explains_most_then_by_name() -> None:
+    found = diagnoses(
+        ("a", warn("Warned", "w")),
+        ("b", fail("Alone", "f")),
+        ("c", fail("Alone", "f")),
+        ("d", fail("Busy", "f", explains=[link("e", "E")])),
+        ("e", warn("E", "e")),
+    )
+
+    assert [each.cause.check for each in found] == ["d", "b", "c", "a"]
+
+
+def test_a_warning_whose_symptom_fails_is_as_bad_as_its_symptom() -> None:
+    [found] = diagnoses(("a", warn("A", "a", explains=[link("b", "B")])), ("b", fail("B", "b")))
+
+    assert found.status is Status.FAIL
+
+
+def test_a_finding_that_explains_nothing_rests_on_what_was_seen() -> None:
+    [found] = diagnoses(("a", fail("A", "a", evidence=[Evidence("/proc/x", "0"), Evidence("/etc/y", "1")])))
+
+    assert found.why == "Seen directly: /proc/x, /etc/y."
+    assert found.certainty is Certainty.PROVEN

@@ -1,0 +1,193 @@
+"""The four hosts answer alike: the machine, a recorder around it, what that recorded, and a machine made of the same files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from k8sdoctor.host import Host, HostError
+from k8sdoctor.host.live import LiveHost
+from k8sdoctor.testing import FakeHost, Recorder, Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FILES = {
+    "/etc/hostname": "node1\n",
+    "/etc/empty": "",
+    "/etc/umlaut": "Grüße\n",
+    "/etc/app/b.conf": "b = 1\n",
+    "/etc/app/a.conf": "a = 1\n",
+    "/etc/app/sub/c.conf": "c = 1\n",
+}
+"""The machine that every host of this test is, or was."""
+
+
+def exercise(host: Host) -> list[object]:
+    """Everything that the tests below ask, so that the recording holds it."""
+    said: list[object] = []
+    for path in (*FILES, "/etc", "/etc/app", "/etc/app/sub", "/etc/missing", "/etc/hostname/below"):
+        for ask in (host.read, host.listdir, host.exists, host.read_optional, host.listdir_optional):
+            try:
+                said.append(ask(path))
+            except HostError as error:
+                said.append(error.reason)
+    said.append(host.given())
+    said.append(sorted(host.identity()))
+    said.append(type(host.now()))
+    return said
+
+
+def live(root: Path) -> Host:
+    return LiveHost(str(root))
+
+
+def recorder(root: Path) -> Host:
+    return Recorder(live(root))
+
+
+def recording(root: Path) -> Host:
+    kept = Recorder(live(root))
+    exercise(kept)
+    return Recording(kept.dump())
+
+
+def fake(_root: Path) -> Host:
+    return FakeHost(FILES)
+
+
+HOSTS = [live, recorder, recording, fake]
+
+
+@pytest.fixture(params=HOSTS, ids=lambda make: make.__name__)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    for path, content in FILES.items():
+        target = tmp_path / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+    make: Callable[[Path], Host] = request.param
+    return make(tmp_path)
+
+
+def test_a_file_is_read_as_it_is(host: Host) -> None:
+    for path, content in FILES.items():
+        assert host.read(path) == content
+        assert host.read_optional(path) == content
+
+
+def test_what_is_absent_is_not_found_and_nothing_worse(host: Host) -> None:
+    for path in ("/etc/missing", "/etc/hostname/below"):
+        with pytest.raises(HostError) as caught:
+            host.read(path)
+        assert caught.value.reason == "NotFound"
+        assert path in caught.value.message
+        assert host.read_optional(path) is None
+        assert not host.exists(path)
+        assert host.listdir_optional(path) == []
+
+
+def test_a_folder_is_listed_in_bytewise_order_with_kinds(host: Host) -> None:
+    assert host.listdir("/etc/app") == [
+        {"name": "a.conf", "kind": "file"},
+        {"name": "b.conf", "kind": "file"},
+        {"name": "sub", "kind": "dir"},
+    ]
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(host: Host) -> None:
+    with pytest.raises(HostError) as caught:
+        host.read("/etc/app")
+    assert caught.value.reason == "Unreadable"
+    with pytest.raises(HostError) as caught:
+        host.listdir("/etc/hostname")
+    # A live file system says "not a directory" of both `file` and `file/below`; neither is there as a folder.
+    assert caught.value.reason in ("Unreadable", "NotFound")
+
+
+def test_a_file_and_its_folder_exist(host: Host) -> None:
+    assert host.exists("/etc/hostname")
+    assert host.exists("/etc/app/sub")
+
+
+def test_nothing_was_given_on_the_command_line(host: Host) -> None:
+    assert host.given() == {"config": None, "kubeconfig": None, "endpoints": []}
+
+
+def test_a_host_says_who_looks_and_when(host: Host) -> None:
+    assert set(host.identity()) == {"hostname", "kernel", "machine", "euid"}
+    assert isinstance(host.now(), float)
+
+
+def test_nobody_was_contacted_by_reading(host: Host) -> None:
+    exercise(host)
+
+    assert host.contacted == []
+
+
+def test_a_second_look_is_answered_like_the_first(host: Host) -> None:
+    assert exercise(host) == exercise(host)
+
+
+# -- what a recording adds ---------------------------------------------------------------------------------------------------
+
+
+def test_what_was_not_recorded_is_neither_there_nor_absent(tmp_path: Path) -> None:
+    kept = recording(tmp_path)
+
+    with pytest.raises(HostError) as caught:
+        kept.exists("/never/asked")
+    assert caught.value.reason == "NotRecorded"
+
+
+def test_a_recording_of_a_recording_is_the_same_text(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hostname").write_text("node1\n")
+    first = Recorder(live(tmp_path))
+    exercise(first)
+    again = Recorder(Recording(first.dump()))
+    exercise(again)
+
+    assert again.dump() == first.dump()
+
+
+def test_a_recorded_refusal_is_refused_again() -> None:
+    kept = Recorder(FakeHost(denied={"/etc/shadow"}))
+    with pytest.raises(HostError):
+        kept.read("/etc/shadow")
+
+    with pytest.raises(HostError) as caught:
+        Recording(kept.dump()).read("/etc/shadow")
+    assert caught.value.reason == "NotPermitted"
+
+
+def test_a_recorder_names_whom_the_host_contacted() -> None:
+    kept = Recorder(FakeHost(resolve={"addresses": ["192.0.2.1"], "error": None}))
+    kept.resolve("registry.example.org")
+    replayed = Recording(kept.dump())
+    replayed.resolve("registry.example.org")
+
+    assert kept.contacted == replayed.contacted == ["resolver://registry.example.org"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "other", "answers": []}', "\0"])
+def test_what_is_no_recording_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="this is no recording"):
+        Recording(text)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        "null",
+        "{}",
+        "[1]",
+        "[{}]",
+        '[{"verb": 1, "arguments": {}}]',
+        '[{"verb": "read", "arguments": {}, "error": {"reason": "Odd"}}]',
+    ],
+)
+def test_a_recording_with_odd_entries_is_refused_with_a_sentence(answers: str) -> None:
+    with pytest.raises(ValueError, match="this is no recording"):
+        Recording(f'{{"format": "k8sdoctor/recording/v1", "answers": {answers}}}')
