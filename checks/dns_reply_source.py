@@ -387,7 +387,9 @@ class _Judge:
                 return f"{subject} left {len(lost)} of {len(outcomes)} queries from {pods} unanswered{_errors(lost)}{told}."
             case "cache":
                 name = next(name for address, name in self.dns.on_node if address == exchanges[0].address)
-                return f"{start}: it is an address of the node itself ({name}), where a DNS cache should listen."
+                return (
+                    f"{start}: it is an address of the node itself ({name}), where a DNS server or cache should listen."
+                )
             case "service":
                 return f"{start}, while {', '.join(alive)} answers there when asked directly: the service address leads nowhere."
             case "server":
@@ -543,7 +545,8 @@ def _show_servers(dns: ClusterDns) -> tuple[str, ...]:
 
 
 def _look_at_translation(exchange: Exchange, bridge: str) -> Fix:
-    transport = "ip6tables" if ":" in exchange.address else "iptables"
+    six = ":" in exchange.address
+    transport = "ip6tables" if six else "iptables"
     switch = (f"sysctl net.bridge.bridge-nf-call-{transport}",) if bridge else ()
     own = (f"cat /sys/class/net/{bridge}/bridge/nf_call_{transport}",) if bridge else ()
     return Fix(
@@ -552,12 +555,18 @@ def _look_at_translation(exchange: Exchange, bridge: str) -> Fix:
         commands=(
             *switch,
             *own,
-            f"conntrack -L -p udp --orig-dst {exchange.address}",
-            "sysctl net.ipv4.conf.all.rp_filter",
+            _entries("udp", exchange.address),
+            *(() if six else ("sysctl net.ipv4.conf.all.rp_filter",)),
         ),
         verify=VERIFY,
         safety=Safety.MANUAL,
     )
+
+
+def _entries(transport: str, address: str) -> str:
+    """The command that shows the connections to an address, and how each is translated."""
+    family = "ipv6" if ":" in address else "ipv4"
+    return f"conntrack -L -f {family} -p {transport} --orig-dst {address}"
 
 
 def _no_backends(dns: ClusterDns, evidence: Iterable[Evidence]) -> Finding:
@@ -579,9 +588,9 @@ def _no_reply_fix(kind: str, exchanges: Sequence[Exchange], dns: ClusterDns) -> 
     address = exchanges[0].address
     rules = (
         "kubectl -n kube-system get pods -l k8s-app=kube-proxy -o wide",
-        f"iptables-save | grep -F {address}; nft list ruleset | grep -F {address}; ipvsadm -Ln | grep -F -A3 {address}",
+        f"{'ip6tables' if ':' in address else 'iptables'}-save | grep -F {address}; nft list ruleset | grep -F {address}; ipvsadm -Ln | grep -F -A3 {address}",
     )
-    stale = f"conntrack -L -p udp --orig-dst {address}"
+    stale = _entries("udp", address)
     commands: tuple[str, ...]
     match kind:
         case "service":
@@ -607,7 +616,7 @@ def _look_at_filters(transport: str, address: str, dns: ClusterDns) -> Fix:
         commands=(
             "kubectl get networkpolicies -A",
             "iptables-save | grep -E -- '--dport 53|dports .*53'; nft list ruleset | grep -w 53",
-            f"conntrack -L -p {transport} --orig-dst {address}",
+            _entries(transport, address),
             f"{_kubectl(dns)} get service,endpointslices -o wide",
         ),
         verify=VERIFY,

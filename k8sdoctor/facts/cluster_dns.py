@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self, TypeAlias, cast
 from urllib.parse import quote
 
 from k8sdoctor.facts.api_access import ApiAccess
@@ -94,7 +95,8 @@ class ClusterDns:
         namespaces = pods.namespaces if isinstance(pods, PodNamespaces) else ()
         written = _written(host, namespaces)
         told = _of_kubelet(kubelet) or [DnsAddress(address, source) for address, source in written.servers]
-        found = _ask_api(host, access, [one.address for one in told], problems)
+        on_node = _on_node(network, told)
+        found = _ask_api(host, access, [one.address for one in told], cached=bool(on_node), problems=problems)
         addresses = _merged([*told, *found.addresses])
         domain, domain_source = _domain(kubelet, written, kubeadm)
         return cls(
@@ -106,7 +108,7 @@ class ClusterDns:
                 _with_local(found.backends, namespaces) if found.complete else _on_this_node(host, namespaces)
             ),
             complete=found.complete,
-            on_node=_on_node(network, addresses),
+            on_node=on_node,
             problems=tuple(problems),
         )
 
@@ -215,79 +217,105 @@ class _Service:
     complete: bool = False
 
 
-def _ask_api(host: Host, access: ApiAccess | Unobserved, told: Sequence[str], problems: list[str]) -> _Service:
+def _ask_api(
+    host: Host, access: ApiAccess | Unobserved, told: Sequence[str], *, cached: bool, problems: list[str]
+) -> _Service:
     if isinstance(access, Unobserved):
         problems.append(access.message)
         return _Service()
     if access.kubeconfig is None:
         problems.append(access.problem.message if access.problem else "no kubeconfig works here")
         return _Service()
-    kubeconfig = access.kubeconfig
-
-    def get(path: str) -> list[Json]:
-        return _list(host.kube(path, kubeconfig=kubeconfig).get("items"))
-
+    get = partial(host.kube, kubeconfig=access.kubeconfig)
     try:
-        services = _dns_services(get, told)
-        if not services:
-            return _Service()
-        addresses = [
-            DnsAddress(address, f"service {_full_name(service)}")
-            for service in services
-            for address in _cluster_ips(service)
-        ]
+        asked, behind = _dns_services(get, told, cached=cached)
     except HostError as error:
         problems.append(error.message)
         return _Service()
+    services = asked or behind
+    if not services:
+        return _Service()
+    addresses = tuple(
+        DnsAddress(address, f"service {_full_name(service)}") for service in asked for address in _cluster_ips(service)
+    )
     name = _full_name(services[0])
     try:
         backends = [backend for service in services for backend in _backends(get, service)]
     except HostError as error:  # a kubelet's own credentials may read services and not always their endpoints
         problems.append(error.message)
-        return _Service(tuple(addresses), name)
+        return _Service(addresses, name)
     unique = {(ip_address(one.address), one.port): one for one in backends}
-    return _Service(tuple(addresses), name, tuple(unique.values()), complete=True)
+    return _Service(addresses, name, tuple(unique.values()), complete=True)
 
 
-def _dns_services(get: Callable[[str], list[Json]], told: Sequence[str]) -> list[dict[str, Json]]:
-    """The services whose address pods ask; where that is not known, or is a cache on the node, those with the usual label."""
-    labelled = [_mapping(one) for one in get(f"/api/v1/services?labelSelector={quote('='.join(DNS_LABEL), safe='')}")]
-    labelled = [service for service in labelled if _dns_ports(service)]
+def _dns_services(
+    get: Callable[[str], dict[str, Json]], told: Sequence[str], *, cached: bool
+) -> tuple[list[dict[str, Json]], list[dict[str, Json]]]:
+    """The services whose address pods ask, and those that a cache on the node asks for them.
+
+    Where the kubelet names servers that are neither, the cluster's own DNS is not what pods use, whatever its state.
+    """
+    labelled = _services(get, f"labelSelector={quote('='.join(DNS_LABEL), safe='')}")
     asked = {ip_address(address) for address in told}
     matching = [service for service in labelled if asked & {ip_address(ip) for ip in _cluster_ips(service)}]
     if matching or not told:
-        return matching or labelled
+        return matching or labelled, []
     for address in told:
         try:
-            found = get(f"/api/v1/services?fieldSelector={quote(f'spec.clusterIP={address}', safe='')}")
+            matching += _services(get, f"fieldSelector={quote(f'spec.clusterIP={address}', safe='')}")
         except HostError:  # this selector is newer than the oldest server that we meet
             continue
-        matching += [_mapping(one) for one in found if _dns_ports(_mapping(one))]
-    return matching or labelled
+    return matching, labelled if cached else []
 
 
-def _backends(get: Callable[[str], list[Json]], service: dict[str, Json]) -> Iterable[Backend]:
+def _services(get: Callable[[str], dict[str, Json]], selector: str) -> list[dict[str, Json]]:
+    found = [_mapping(one) for one in _list(get(f"/api/v1/services?{selector}").get("items"))]
+    return [service for service in found if _dns_ports(service)]
+
+
+def _backends(get: Callable[[str], dict[str, Json]], service: dict[str, Json]) -> Iterable[Backend]:
     namespace, name = _full_name(service).split("/")
     selector = quote(f"kubernetes.io/service-name={name}", safe="")
     names = _dns_ports(service)
-    slices = get(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={selector}")
-    for one in map(_mapping, slices):
-        ports = [_mapping(port) for port in _list(one.get("ports"))]
+    try:
+        slices = get(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector={selector}")
+        listed, what = _from_slices(slices), "EndpointSlices"
+    except HostError as error:
+        if error.reason != "NotFound":
+            raise
+        # discovery.k8s.io/v1 is there from 1.21 on
+        listed, what = _from_endpoints(get(f"/api/v1/namespaces/{namespace}/endpoints/{name}")), "Endpoints"
+    for address, target, ports in listed:
         fitting = [port for port in ports if (port.get("name") or "") in names and isinstance(port.get("port"), int)]
-        udp = [port for port in fitting if port.get("protocol", "UDP") == "UDP"]
+        fitting.sort(key=lambda port: port.get("protocol", "UDP") != "UDP")
         if not fitting:
             continue
-        port = cast("int", (udp or fitting)[0]["port"])
+        pod = f"{target.get('namespace', namespace)}/{target['name']}" if target.get("name") else address
+        port = cast("int", fitting[0]["port"])
+        yield Backend(address, port, pod, local=False, source=f"{what} of {namespace}/{name}")
+
+
+_Listed: TypeAlias = "Iterable[tuple[str, dict[str, Json], list[dict[str, Json]]]]"
+"""Address, target and ports of each endpoint that is ready."""
+
+
+def _from_slices(answer: dict[str, Json]) -> _Listed:
+    for one in map(_mapping, _list(answer.get("items"))):
+        ports = [_mapping(port) for port in _list(one.get("ports"))]
         for endpoint in map(_mapping, _list(one.get("endpoints"))):
             if _mapping(endpoint.get("conditions")).get("ready") is False:  # null means ready (EndpointConditions)
                 continue
-            target = _mapping(endpoint.get("targetRef"))
-            pod = f"{target.get('namespace', namespace)}/{target['name']}" if target.get("name") else None
             for text in _list(endpoint.get("addresses")):
                 if address := _address(text):
-                    yield Backend(
-                        address, port, pod or address, local=False, source=f"EndpointSlices of {namespace}/{name}"
-                    )
+                    yield address, _mapping(endpoint.get("targetRef")), ports
+
+
+def _from_endpoints(answer: dict[str, Json]) -> _Listed:
+    for one in map(_mapping, _list(answer.get("subsets"))):
+        ports = [_mapping(port) for port in _list(one.get("ports"))]
+        for endpoint in map(_mapping, _list(one.get("addresses"))):
+            if address := _address(endpoint.get("ip")):
+                yield address, _mapping(endpoint.get("targetRef")), ports
 
 
 def _dns_ports(service: dict[str, Json]) -> set[str]:

@@ -86,7 +86,7 @@ class Api:
         self.asked.append(path)
         for beginning, answer in self.answers.items():
             if path.startswith(beginning):
-                return answer if isinstance(answer, HostError) else {"items": answer}
+                return {"items": answer} if isinstance(answer, list) else answer
         return {"items": []}
 
 
@@ -188,7 +188,38 @@ def test_a_service_without_the_usual_label_is_found_by_its_address() -> None:
     assert dns.backends == ()
 
 
-def test_behind_a_cache_on_the_node_the_labelled_service_is_asked_as_well() -> None:
+def test_servers_of_one_s_own_are_not_judged_by_a_service_that_no_pod_asks() -> None:
+    api = Api({LABELLED: [service("kube-dns", "10.96.0.10")]})
+    dns = observe(of=kubelet(clusterDNS=["192.0.2.53"]), access=API, kube=api)
+
+    assert [one.address for one in dns.addresses] == ["192.0.2.53"]
+    assert (dns.service, dns.complete) == (None, False)
+
+
+def test_before_1_21_endpoints_tell_who_is_ready() -> None:
+    endpoints = {
+        "subsets": [
+            {
+                "addresses": [{"ip": "10.244.0.2", "targetRef": {"name": "coredns-1", "namespace": "kube-system"}}],
+                "notReadyAddresses": [{"ip": "10.244.0.3"}],
+                "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}],
+            }
+        ]
+    }
+    api = Api(
+        {
+            LABELLED: [service("kube-dns", "10.96.0.10")],
+            SLICES: HostError("NotFound", "the server could not find the requested resource"),
+            "/api/v1/namespaces/kube-system/endpoints/kube-dns": endpoints,
+        }
+    )
+    dns = observe(access=API, kube=api)
+
+    assert [(one.address, one.name) for one in dns.backends] == [("10.244.0.2", "kube-system/coredns-1")]
+    assert dns.complete
+
+
+def test_behind_a_cache_on_the_node_are_the_servers_of_the_labelled_service() -> None:
     api = Api(
         {
             LABELLED: [service("kube-dns", "10.96.0.10")],
@@ -205,7 +236,7 @@ def test_behind_a_cache_on_the_node_the_labelled_service_is_asked_as_well() -> N
         ),
     )
 
-    assert [one.address for one in dns.addresses] == ["169.254.20.10", "10.96.0.10"]
+    assert [one.address for one in dns.addresses] == ["169.254.20.10"]
     assert dns.on_node == (("169.254.20.10", "nodelocaldns"),)
     assert [one.name for one in dns.backends] == ["kube-system/coredns-1"]
 
@@ -259,7 +290,7 @@ LISTENING6 = LISTENING.replace("00000000:0035", "0000000000000000000000000000000
         ("garbage\nmore\n\n", "", False),
     ],
 )
-def test_without_labels_who_listens_on_port_53_is_a_server(udp: str, udp6: str, serves: bool) -> None:  # noqa: FBT001 -- a table
+def test_without_labels_who_listens_on_port_53_is_a_server(udp: str, udp6: str, serves: bool) -> None:
     dns = observe(
         {
             "/run/netns/a:/proc/thread-self/net/udp": udp,

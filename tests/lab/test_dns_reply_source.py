@@ -31,10 +31,18 @@ assert not report.broken, report.broken[0].traceback
 print(json.dumps([
     {
         "status": one.status, "reason": one.reason, "message": one.message, "subject": one.subject,
-        "traits": sorted(one.traits), "evidence": {each.source: each.content for each in one.evidence},
+        "traits": sorted(one.traits), "commands": one.fix.commands if one.fix else [], "evidence": {each.source: each.content for each in one.evidence},
     }
     for one in result.findings
 ]))
+"""
+
+_DIAGNOSE = """
+import json
+from k8sdoctor.host.live import LiveHost
+from k8sdoctor.testing import report_of
+document = report_of(LiveHost(), "dns-reply-source", "br-netfilter").document()
+print(json.dumps([one for one in document["diagnoses"] if one["status"] == "fail"]))
 """
 
 
@@ -128,6 +136,23 @@ def test_a_bridge_that_passes_iptables_by_sends_replies_from_the_backend(node: L
     assert finding["traits"] == ["bridge:cni0", "family:ipv4"]
     assert "8 of 8 replies over UDP came from 10.244.0.22" in finding["message"]
     assert "10.96.0.10:53 NOERROR" in finding["evidence"]["DNS asked from the node"]  # which looks healthy
+    for command in finding["commands"]:
+        node.shell(command)
+
+
+def test_the_report_names_the_switch_as_the_cause_of_the_strays(node: LabNode) -> None:
+    _, server = one_bridge(node, filtered=False)
+    serve(server)
+    node.shell("sysctl -qw net.bridge.bridge-nf-call-ip6tables=1")
+
+    [diagnosis] = json.loads(node.run([sys.executable, "-c", _DIAGNOSE]).stdout)
+
+    assert diagnosis["cause"]["check"] == "br-netfilter"
+    assert diagnosis["certainty"] == "proven"
+    assert diagnosis["explains"] == [{"check": "dns-reply-source", "reason": "UnexpectedSource", "subject": SERVICE}]
+    for command in [*diagnosis["fix"]["commands"], *diagnosis["fix"]["persist"]]:
+        node.shell(command)
+    assert [one["reason"] for one in examine(node)] == ["RepliesMatch"]
 
 
 def test_a_bridge_that_passes_its_packets_to_iptables_is_healthy(node: LabNode) -> None:
@@ -236,6 +261,8 @@ def test_the_fault_of_ipv6_is_told_apart(node: LabNode) -> None:
     assert finding["reason"] == "UnexpectedSource"
     assert finding["subject"] == SERVICE6
     assert finding["traits"] == ["bridge:cni0", "family:ipv6"]
+    for command in finding["commands"]:
+        node.shell(command)
 
 
 def test_a_dns_server_that_died_leaves_pods_without_reply(node: LabNode) -> None:
