@@ -52,12 +52,14 @@ was removed and made again is not watched any more: then the runtime must be res
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
-from k8sdoctor.facts.cni import CniExecutable, CniFile, CniFolder, Refusal
+from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
 from k8sdoctor.facts.cni_network import SPECIFICATIONS, Requirement
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pod_subnets import PodSubnets
@@ -155,7 +157,8 @@ def cni_config(
             finding.status is Status.PASS for finding in findings
         ):
             findings.append(_loaded(each, runtime))
-        yield from findings
+        # Pods of other handlers start all the same.
+        yield from findings if each is folder else (replace(finding, explains=()) for finding in findings)
 
 
 def _loaded(folder: CniFolder, runtime: Runtime) -> Finding:
@@ -172,7 +175,7 @@ def _loaded(folder: CniFolder, runtime: Runtime) -> Finding:
             f"{_start(name)} is good, but whether {runtime.label} has loaded it is not known: {why}.",
             subject=path,
         )
-    if folder.held is not None and folder.handler == "default":
+    if folder.held is not None and folder.handler == DEFAULT:
         return passed("Loaded", f"{runtime.label} has loaded {name}.", subject=path, evidence=_told(folder, runtime))
     return passed("Loaded", f"{runtime.label} can use {name}.", subject=path, evidence=_told(folder, runtime))
 
@@ -220,7 +223,7 @@ class _Judge:
     def _empty(self) -> Finding:
         who, where = self.runtime.label, self.path
         seen = "does not exist" if not self.folder.exists else "holds no .conf, .conflist or .json file"
-        if self.folder.handler != "default":
+        if self.folder.handler != DEFAULT:
             where += f", the folder of the runtime handler {self.folder.handler},"
         evidence = [Evidence(self.path, seen), *_told(self.folder, self.runtime)]
         if self.stage.fresh:
@@ -588,7 +591,7 @@ class _Judge:
         if not self.runtime.reachable:
             return
         ready = self.runtime.condition("NetworkReady")
-        not_ready = ready is not None and not ready.status and self.folder.handler == "default"
+        not_ready = ready is not None and not ready.status and self.folder.handler == DEFAULT
         refused = self.folder.load_status not in (None, "OK")
         if self.folder.is_stale or refused or (not_ready and self.runtime.kind == "cri-o"):
             yield self._stale()
@@ -810,14 +813,10 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _within(subnet: object, whole: object) -> bool:
-    import ipaddress
-
     return ipaddress.ip_network(str(subnet)).subnet_of(ipaddress.ip_network(str(whole)))  # type: ignore[arg-type]
 
 
 def _holds(subnet: object, address: str) -> bool:
-    import ipaddress
-
     return ipaddress.ip_interface(address).ip in ipaddress.ip_network(str(subnet))
 
 

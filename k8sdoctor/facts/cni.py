@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.cni_network import Subnet
     from k8sdoctor.host import Host, Json
 
+DEFAULT = "default"
+"""The name of the runtime handler whose folder counts where no other is asked for (containerd `defaultNetworkPlugin`)."""
+
 EXTENSIONS = (".conf", ".conflist", ".json")
 
 # Where configuration and plugins are found that a runtime does not look at: defaults of CRI-O and containerd, of k3s, and of packages
@@ -98,7 +101,7 @@ class CniFolder:
 
     kind: Kind | None
     settings: CniSettings
-    handler: str = "default"
+    handler: str = DEFAULT
     exists: bool = True
     files: tuple[CniFile, ...] = ()
     loaded: tuple[CniFile, ...] = ()
@@ -182,7 +185,7 @@ class CniFolder:
             for name, each in settings.handlers.items()
             if each.folder != settings.folder
         )
-        return cls._folder(looked, settings, "default", handlers)
+        return cls._folder(looked, settings, DEFAULT, handlers)
 
     @classmethod
     def _folder(cls, look: _Look, settings: CniSettings, handler: str, handlers: tuple[CniFolder, ...] = ()) -> Self:
@@ -208,10 +211,10 @@ class CniFolder:
             unread=outcome.unread,
             executables=dict(look.executables),
             subnet_files=tuple(SubnetFile.read(look.host, path) for path in subnet_paths),
-            elsewhere=() if files else look.elsewhere(settings.folder),
+            elsewhere=() if files or handler != DEFAULT else look.elsewhere(settings.folder),
             bridge_addresses=look.bridge_addresses(bridges),
             leftover_bridges=look.leftover_bridges(bridges),
-            held=look.held() if handler == "default" else None,
+            held=look.held() if handler == DEFAULT else None,
             load_status=look.load_status(handler),
             handlers=handlers,
         )
@@ -472,7 +475,7 @@ class _Look:
     def load_status(self, handler: str) -> str | None:
         """What containerd says of its last load: `OK`, or the error."""
         status = self.runtime.info.get(f"lastCNILoadStatus.{handler}")
-        if status is None and handler == "default":
+        if status is None and handler == DEFAULT:
             status = self.runtime.info.get("lastCNILoadStatus")
         return status if isinstance(status, str) else None
 
