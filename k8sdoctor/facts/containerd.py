@@ -225,10 +225,12 @@ class ContainerdConfig:
         if sandbox is not None and not isinstance(sandbox.value, str):
             problems.append(ConfigProblem(sandbox.path, sandbox.line, f"{sandbox.key} is not a string"))
             sandbox = None
+        elif sandbox is not None and not sandbox.value:  # it counts, and is not taken for the default [R]
+            problems.append(ConfigProblem(sandbox.path, sandbox.line, f"{sandbox.key} is empty, so no pod can start"))
         problems += _conflicts(merged.images, version)
         vain = [*ignored(loaded.files, merged, version)]
         if running:
-            if (held := _held_image(running)) and sandbox is not None and sandbox.value and held != sandbox.value:
+            if (held := _held_image(running)) and sandbox is not None and held != sandbox.value:
                 vain.append(_not_loaded(sandbox, held))
             registry = running.get("registry")
             if isinstance(registry, dict):
@@ -241,7 +243,7 @@ class ContainerdConfig:
             schema=merged.schema,
             cri=merged.images,
             network=merged.network,
-            sandbox=sandbox if sandbox is not None and sandbox.value else None,
+            sandbox=sandbox,
             problems=tuple(problems),
             ignored=tuple(vain),
             disabled=next((found for found in merged.disabled if _disables_cri(found, version)), None),

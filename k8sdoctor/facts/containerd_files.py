@@ -179,9 +179,9 @@ def _merge_1(files: Sequence[File], version: Version) -> Merged:
         _note_disabled(merged, file)
     merged.schema = merged.schema or 1
     # 1.6.20 takes any number for 2 and says nothing [R]; `ValidateV2` refuses it since 1.6.32 and 1.7.17.
-    newest = FULL_NAMES if version >= (1, 7, 17) or (1, 6, 32) <= version < (1, 7, 0) else merged.schema
+    refuses = version >= (1, 7, 17) or (1, 6, 32) <= version < (1, 7, 0)
     for file in files:
-        merged.problems += _too_new(file, version, newest)
+        merged.problems += _too_new(file, version, FULL_NAMES) if refuses else ()
         if merged.schema >= FULL_NAMES:
             merged.problems += _short_names(file, (*file.plugins, *_disabled_names(file)))
     return merged

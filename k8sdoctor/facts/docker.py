@@ -71,7 +71,8 @@ class DockerConfig:
         if runtime.kind != "cri-dockerd":
             raise HostError("NotFound", f"Docker is not the runtime here, {runtime.kind or 'none was found'}")
         program, image, source = _image(host, runtime)
-        running = processes.named("dockerd") if isinstance(processes, Processes) else ()
+        named = processes.named("dockerd") if isinstance(processes, Processes) else ()
+        running = [process for process in named if process["cmdline"]]  # a zombie has none
         cmdline = running[0]["cmdline"] if running else []
         path = flag(cmdline, "--config-file") or CONFIG
         daemon: dict[str, Any] = {}

@@ -87,9 +87,7 @@ class Recording(Host):
         if not isinstance(answers, list) or not all(map(_is_entry, answers)):
             msg = "this is no recording: its answers are not a list of questions with an answer or an error each"
             raise ValueError(msg)
-        self._entries = {
-            _key(entry["verb"], entry["arguments"]): entry for entry in cast("Iterable[Entry]", answers)
-        }
+        self._entries = {_key(entry["verb"], entry["arguments"]): entry for entry in cast("Iterable[Entry]", answers)}
 
     def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
         """Answer what was answered then."""

@@ -74,9 +74,10 @@ CASES = [
     Case("2.x takes no sandbox_image in the v3 table", "2.1.5", "version = 3\n[plugins.'io.containerd.cri.v1.images']\nsandbox_image = 'a/pause:1'\n", None, ["a/pause:1"]),
     Case("2.x takes no sandbox_image in the runtime's v3 table", "2.1.5", "version = 3\n[plugins.'io.containerd.cri.v1.runtime']\nsandbox_image = 'a/pause:1'\n", None, ["a/pause:1"]),
     Case("the same image in a table that is not read is no news", "2.1.5", "version = 3\n" + V3 + V2.replace("v2", "v3"), "mirror/pause:v3"),
-    Case("an empty value is none", "1.7.34", 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = ""\n', None),
+    Case("an empty value counts and is no image", "1.7.34", 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = ""\n', "", problem="is empty"),
     Case("a value that is no string keeps CRI from loading", "1.7.34", 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nsandbox_image = 3\n', None, problem="not a string"),
     Case("no file at all means the built-in image", "2.1.5", {}, None),
+    Case("1.6.20 takes a version 3 beside a version 2", "1.6.20", with_drop_in("version = 3\n" + V2, "version = 2\n"), "mirror/pause:v2"),
     # drop-ins
     Case("a drop-in overrides the main file on purpose", "1.7.34", with_drop_in("version = 2\n" + V2, "version = 2\n" + V2.replace("v2", "drop")), "mirror/pause:drop"),
     Case("1.7 loses the image when a drop-in has the table without it", "1.7.34", with_drop_in("version = 2\n" + V2, 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nmax_container_log_line_size = 1\n'), None, ["mirror/pause:v2"]),
