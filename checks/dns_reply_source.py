@@ -57,6 +57,7 @@ rules for the service address, the DNS server's pod, and filters between them. T
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass
@@ -544,6 +545,13 @@ def _show_servers(dns: ClusterDns) -> tuple[str, ...]:
     )
 
 
+def _show_logs(dns: ClusterDns) -> tuple[str, ...]:
+    """The logs of the servers whose pods are known, two at most; else those of kubeadm's deployment."""
+    pods = dict.fromkeys(one.name for one in dns.backends if re.fullmatch(r"[a-z0-9.-]+/[a-z0-9.-]+", one.name))
+    named = [f"kubectl -n {pod.partition('/')[0]} logs {pod.partition('/')[2]} --tail=50" for pod in pods]
+    return tuple(named[:2]) or (f"{_kubectl(dns)} logs deployment/coredns --tail=50",)
+
+
 def _look_at_translation(exchange: Exchange, bridge: str) -> Fix:
     six = ":" in exchange.address
     transport = "ip6tables" if six else "iptables"
@@ -601,7 +609,7 @@ def _no_reply_fix(kind: str, exchanges: Sequence[Exchange], dns: ClusterDns) -> 
             commands = (f"ss -lnup | grep -F {address}", "kubectl -n kube-system get pods -o wide")
         case "server":
             title = "See whether the DNS servers run, and whether pods reach each other"
-            commands = (*_show_servers(dns), f"{_kubectl(dns)} logs deployment/coredns --tail=50")
+            commands = (*_show_servers(dns), *_show_logs(dns))
         case "some":
             title, commands = "See which DNS server is silent", (*_show_servers(dns), stale)
         case _:
@@ -625,14 +633,13 @@ def _look_at_filters(transport: str, address: str, dns: ClusterDns) -> Fix:
 
 
 def _look_at_server(code: str, dns: ClusterDns) -> Fix:
-    kubectl = _kubectl(dns)
     titles = {
         "REFUSED": "See whether the Corefile serves the cluster's domain, and whom it refuses",
         "NXDOMAIN": f"Compare the domain {dns.domain} with the zone that the Corefile gives to `kubernetes`",
     }
     return Fix(
         title=titles.get(code, "See what the DNS server says: often it does not reach the API server"),
-        commands=(f"{kubectl} logs deployment/coredns --tail=50", f"{kubectl} get configmap coredns -o yaml"),
+        commands=(*_show_logs(dns), f"{_kubectl(dns)} get configmap coredns -o yaml"),
         verify=VERIFY,
         safety=Safety.MANUAL,
     )

@@ -240,6 +240,12 @@ def test_forged_replies_without_an_answer_are_silence() -> None:
     assert finding.reason == "NoReply"
 
 
+def test_a_spoilt_reply_from_the_asked_address_is_no_answer() -> None:
+    [finding] = judge(View(CLIENT, asked([(Reply(matches=False, rcode=""),)] * 8, [SILENT] * 3)))
+
+    assert finding.reason == "NoReply"
+
+
 def test_silence_while_a_server_answers_directly_is_the_service_address_s_fault() -> None:
     [finding] = judge(View(CLIENT, asked([SILENT] * 8, [SILENT] * 3) + direct(BACKEND)))
 
@@ -340,6 +346,8 @@ def test_one_failing_server_of_two_is_a_failure_too() -> None:
 
     assert finding.reason == "ServerFailure"
     assert "3 of 11 times" in finding.message
+    assert finding.fix is not None
+    assert "kubectl -n kube-system logs coredns-1 --tail=50" in finding.fix.commands
 
 
 def test_refused_is_told_apart() -> None:

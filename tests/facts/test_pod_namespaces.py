@@ -137,7 +137,10 @@ def test_pods_of_the_node_s_own_network_and_ended_ones_are_left_out() -> None:
         )
     )
 
-    assert [pod.name for pod in observe(machine, sandboxes).namespaces] == [CNI]  # found by searching, no one's name
+    found = observe(machine, sandboxes)
+
+    assert [pod.name for pod in found.namespaces] == [CNI]  # found by searching, no one's name
+    assert found.problems == ("the network namespace of pod default/sly was not found",)
 
 
 def test_a_sandbox_whose_path_is_not_seen_here_is_entered_by_its_process() -> None:
