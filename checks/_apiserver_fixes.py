@@ -35,7 +35,9 @@ class Site:
     manifest: str
     version: Version | None
     api_version: str | None
-    node_name: str
+    node_name: str  # `$(hostname)` where the certificate does not tell
+    cri_socket: str | None
+    endpoint: str | None  # controlPlaneEndpoint
     advertise_address: str | None
     port: int
     planned: str | None  # the path of --config
@@ -147,21 +149,18 @@ def insert_names(names: Sequence[str], config: str) -> str:
 
 
 def _local(site: Site, config: str) -> str:
-    """This node's own name and address, which the cluster's configuration does not hold and kubeadm would otherwise guess."""
+    """This node's own name, address and socket, which the cluster's configuration does not hold and kubeadm would otherwise guess."""
+    name = site.node_name if site.control_plane else "$(hostname)"
+    socket = f", criSocket: '{site.cri_socket}'" if site.cri_socket and site.control_plane else ""
     lines = [
-        "---",
         f"apiVersion: {site.kubeadm_api}",
         "kind: InitConfiguration",
-        f"nodeRegistration: {{name: {site.node_name}}}",
+        f"nodeRegistration: {{name: '{name}'{socket}}}",
     ]
     if site.advertise_address:
-        lines.append(f'localAPIEndpoint: {{advertiseAddress: "{site.advertise_address}", bindPort: {site.port}}}')
-    words = " ".join(quote(line) for line in lines) if site.control_plane else ""
-    return (
-        rf"printf '%s\n' {words} >> {config}"
-        if words
-        else rf"""printf '%s\n' --- "apiVersion: {site.kubeadm_api}" "kind: InitConfiguration" "nodeRegistration: {{name: $(hostname)}}" >> {config}"""
-    )
+        lines.append(f"localAPIEndpoint: {{advertiseAddress: '{site.advertise_address}', bindPort: {site.port}}}")
+    words = " ".join(f'"{line}"' for line in lines)
+    return rf"printf '%s\n' --- {words} >> {config}"
 
 
 def _aside(site: Site, leaf: Certificate) -> str:
@@ -219,7 +218,8 @@ def new_kubeconfigs(site: Site, paths: Sequence[str], leaf: Certificate) -> Fix:
         commands.append(f"mv -n {path} {path}.{suffix}")
         phase = _PHASES.get(path)
         if phase and site.control_plane:
-            endpoint = f" --apiserver-advertise-address {site.advertise_address}" if site.advertise_address else ""
+            endpoint = f" --control-plane-endpoint {site.endpoint}" if site.endpoint else ""
+            endpoint += f" --apiserver-advertise-address {site.advertise_address}" if site.advertise_address else ""
             commands.append(f"kubeadm init phase kubeconfig {phase}{endpoint}")
         elif path.startswith("/root/"):
             commands.append(f"cp -n {ADMIN} {path}")

@@ -54,17 +54,18 @@ kubeadm keeps a certificate that exists, and `kubeadm certs renew` keeps its nam
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.checks import _apiserver_fixes as fixes
-from k8sdoctor.facts.api_endpoints import ApiEndpoint, ApiEndpoints, Use
+from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, Use, gathered
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import BOOTSTRAP, ROOT_USER, Kubeconfig, Kubeconfigs
-from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates
+from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, ROOT_USER, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates, ToldCertificates
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address, certificates, verify
 
@@ -140,8 +141,10 @@ class Cases:
 
 @dataclass(frozen=True)
 class Scene:
-    """The facts that a judgement leans on."""
+    """The facts that a judgement leans on: every endpoint, what was seen there, and what lies here."""
 
+    every: tuple[ApiEndpoint, ...]
+    looks: tuple[Served, ...]
     stage: Stage
     disk: Certificates
     server: ApiServer
@@ -157,33 +160,40 @@ class Scene:
 @check("apiserver-san", title="Every address of the API server is covered by its certificate", area="control plane")
 def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an address may stand in
     stage: Stage,
-    endpoints: ApiEndpoints,
+    endpoints: NodeEndpoints,
+    told_endpoints: ToldEndpoints | Unobserved,
     served: ServedCertificates | Unobserved,
+    told_served: ToldCertificates | Unobserved,
     disk: Certificates,
     server: ApiServer,
+    kubelet: Kubelet | Unobserved,
     kubeconfigs: Kubeconfigs | Unobserved,
     kubeadm: KubeadmBinary | Unobserved,
     planned: KubeadmConfig | Unobserved,
     told: ClusterKubeadmConfig | Unobserved,
 ) -> Iterator[Finding]:
     """Judge each hello, then the file on disk, and report each cause once."""
-    asked = isinstance(served, ServedCertificates) and any(
-        hello.asks_clients for one in served.all for hello in one.hellos
+    every = _together(endpoints, told_endpoints)
+    looks = _looks(every, served, told_served)
+    scene = Scene(
+        every=every,
+        looks=looks,
+        stage=stage,
+        disk=disk,
+        server=server,
+        site=_site(stage, disk, server, kubelet, kubeadm, planned, told),
+        clients_asked=any(hello.asks_clients for one in looks for hello in one.hellos),
     )
-    scene = Scene(stage, disk, server, _site(stage, disk, server, kubeadm, planned, told), asked)
     cases = Cases()
     found = [*_unread(kubeconfigs, disk, endpoints), *_planned_badly(planned)]
-    if isinstance(served, Unobserved):
-        found.append((skip if served.reason == "Offline" else unknown)(served.reason, _sentence(served.message)))
-    else:
-        found += _at_endpoints(served, scene, cases)
-    found += _plain_by_configuration(endpoints)
-    found += _by_proxy(endpoints)
-    found += _on_disk(endpoints, scene, cases)
-    found += [_told(case, scene, served) for case in _merged(cases)]
-    if isinstance(served, ServedCertificates):
-        found += _not_served(served, scene, cases)
-    found += _soon(served, scene)
+    found += _not_asked(served, told_served)
+    found += _at_endpoints(scene, cases)
+    found += _plain_by_configuration(every)
+    found += _by_proxy(every)
+    found += _on_disk(scene, cases)
+    found += [_told(case, scene) for case in _merged(cases)]
+    found += _not_served(scene, cases)
+    found += _soon(scene)
     yield from found
     if not found:
         yield skip(
@@ -191,13 +201,27 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
         )
 
 
+def _together(node: NodeEndpoints, told: ToldEndpoints | Unobserved) -> tuple[ApiEndpoint, ...]:
+    """Every endpoint once, with all that use it."""
+    more = told.all if isinstance(told, ToldEndpoints) else ()
+    return gathered(use for endpoint in (*node.all, *more) for use in endpoint.uses)
+
+
+def _looks(
+    every: Iterable[ApiEndpoint], served: ServedCertificates | Unobserved, told: ToldCertificates | Unobserved
+) -> tuple[Served, ...]:
+    """What was seen at each endpoint."""
+    seen = {one.endpoint.key: one for part in (served, told) if not isinstance(part, Unobserved) for one in part.all}
+    return tuple(replace(seen[each.key], endpoint=each) for each in every if each.key in seen)
+
+
 # -- what each hello shows -----------------------------------------------------------------------------------------------
 
 
-def _at_endpoints(served: ServedCertificates, scene: Scene, cases: Cases) -> Iterator[Finding]:
+def _at_endpoints(scene: Scene, cases: Cases) -> Iterator[Finding]:
     unreachable: list[tuple[ApiEndpoint, Hello]] = []
     answers = False
-    for one in served.all:
+    for one in scene.looks:
         endpoint = one.endpoint
         if one.unresolved is not None:
             yield _unresolved(endpoint, one.unresolved, scene)
@@ -402,9 +426,9 @@ def _plain(endpoint: ApiEndpoint, said: str) -> Finding:
     )
 
 
-def _plain_by_configuration(endpoints: ApiEndpoints) -> Iterator[Finding]:
+def _plain_by_configuration(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
     """A kubeconfig with `http://`; on loopback that is `kubectl proxy`, which is meant so."""
-    for endpoint in endpoints.all:
+    for endpoint in every:
         address = as_address(endpoint.host)
         plain = [use for use in endpoint.uses if use.plain]
         if plain and not (address.is_loopback if address else endpoint.host == "localhost"):
@@ -418,8 +442,8 @@ def _plain_by_configuration(endpoints: ApiEndpoints) -> Iterator[Finding]:
             )
 
 
-def _by_proxy(endpoints: ApiEndpoints) -> Iterator[Finding]:
-    for endpoint in endpoints.all:
+def _by_proxy(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
+    for endpoint in every:
         if endpoint.uses and all(use.proxy for use in endpoint.uses):
             message = f"{endpoint.authority} is reached by a proxy, as {_list(_sources(endpoint.uses))} says, and was not dialled."
             yield skip("ThroughProxy", message, subject=endpoint.authority)
@@ -428,12 +452,12 @@ def _by_proxy(endpoints: ApiEndpoints) -> Iterator[Finding]:
 # -- what lies on disk --------------------------------------------------------------------------------------------------
 
 
-def _on_disk(endpoints: ApiEndpoints, scene: Scene, cases: Cases) -> Iterator[Finding]:
+def _on_disk(scene: Scene, cases: Cases) -> Iterator[Finding]:
     """The file that this node's API server serves, or will serve, must be valid for all that this node knows of its cluster."""
     chain, path = scene.disk.chain, scene.disk.path
     if not chain or scene.stage.stage == "worker":
         return
-    uses = [use for endpoint in endpoints.all for use in endpoint.uses if not (use.insecure or use.plain)]
+    uses = [use for endpoint in scene.every for use in endpoint.uses if _is_of_this_server(endpoint, use, scene)]
     if scene.server.flag("--tls-sni-cert-key"):  # names may have certificates of their own
         uses = [use for use in uses if use.server_name is None]
     faults = [*_dates(chain[0], scene.now), *_trust(chain, scene.disk.ca, scene.now)]
@@ -454,9 +478,25 @@ def _on_disk(endpoints: ApiEndpoints, scene: Scene, cases: Cases) -> Iterator[Fi
         )
 
 
-def _not_served(served: ServedCertificates, scene: Scene, cases: Cases) -> Iterator[Finding]:
+def _is_of_this_server(endpoint: ApiEndpoint, use: Use, scene: Scene) -> bool:
+    """Whether a client may meet the file's certificate and would look at it: not so where another authority's is served or trusted."""
+    if use.insecure or use.plain or use.kind == "join":
+        return False
+    if (
+        use.kind == "kubeconfig"
+        and use.ca is not None
+        and scene.disk.ca
+        and not set(_roots(use, scene)) & set(scene.disk.ca)
+    ):
+        return False
+    leaves = [hello for one in scene.looks if one.endpoint == endpoint for hello in one.hellos if hello.chain]
+    good = [hello for hello in leaves if not _judged(hello, endpoint, scene)]
+    return not (good and scene.disk.ca and not any(_of_cluster(hello.chain, scene) for hello in good))
+
+
+def _not_served(scene: Scene, cases: Cases) -> Iterator[Finding]:
     chain, path = scene.disk.chain, scene.disk.path
-    for one in served.all:
+    for one in scene.looks:
         if not chain or "own" not in one.endpoint.kinds:
             continue
         for hello in one.hellos:
@@ -474,15 +514,14 @@ def _not_served(served: ServedCertificates, scene: Scene, cases: Cases) -> Itera
             )
 
 
-def _soon(served: ServedCertificates | Unobserved, scene: Scene) -> Iterator[Finding]:
+def _soon(scene: Scene) -> Iterator[Finding]:
     """What will end soon."""
     places: dict[Certificate, str] = dict.fromkeys(scene.disk.chain[:1], scene.disk.path)
     places |= dict.fromkeys(scene.disk.ca, scene.disk.ca_source or "")
-    if isinstance(served, ServedCertificates):
-        for one in served.all:
-            for hello in one.hellos:
-                if hello.chain:
-                    places.setdefault(hello.chain[0], one.endpoint.authority)
+    for one in scene.looks:
+        for hello in one.hellos:
+            if hello.chain:
+                places.setdefault(hello.chain[0], one.endpoint.authority)
     for leaf, place in places.items():
         left = leaf.not_after - scene.now
         if not 0 <= left < min(SOON, (leaf.not_after - leaf.not_before) / 5):
@@ -515,14 +554,16 @@ def _merged(cases: Cases) -> Iterator[Case]:
     yield from lacking.values()
 
 
-def _told(case: Case, scene: Scene, served: ServedCertificates | Unobserved) -> Finding:
+def _told(case: Case, scene: Scene) -> Finding:
     fault, leaf = case.fault, case.certificates[0]
     where = _list(case.places)
     sources = _list(case.sources) if case.sources else where
     evidence = [_shown(where, each) for each in case.certificates[:3]]
     evidence += [Evidence("used by", sources)] if case.sources else []
-    only_served = scene.disk.path not in case.places and scene.disk.chain and _own(served, leaf)
-    site, names = scene.site, case.names
+    only_served = scene.disk.path not in case.places and scene.disk.chain and _own(scene, leaf)
+    # kubectl must get past the very fault: by a name that the certificate holds.
+    site = scene.site if ADMIN in case.sources else replace(scene.site, tls_server_name=None)
+    names = case.names
     restart = fixes.restart_only(site) if only_served else None
     match fault.reason:
         case "AddressNotCovered":
@@ -574,16 +615,16 @@ def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:
     )
 
 
-def _own(served: ServedCertificates | Unobserved, leaf: Certificate) -> bool:
+def _own(scene: Scene, leaf: Certificate) -> bool:
     """Whether this node's own API server serves a certificate."""
-    every: Iterable[Served] = served.all if isinstance(served, ServedCertificates) else ()
-    return any("own" in one.endpoint.kinds and any(leaf in hello.chain[:1] for hello in one.hellos) for one in every)
+    own = [one for one in scene.looks if "own" in one.endpoint.kinds]
+    return any(leaf in hello.chain[:1] for one in own for hello in one.hellos)
 
 
 # -- what could not be read ----------------------------------------------------------------------------------------------
 
 
-def _unread(kubeconfigs: Kubeconfigs | Unobserved, disk: Certificates, endpoints: ApiEndpoints) -> Iterator[Finding]:
+def _unread(kubeconfigs: Kubeconfigs | Unobserved, disk: Certificates, endpoints: NodeEndpoints) -> Iterator[Finding]:
     unreadable = [*disk.unreadable]
     problems = [*endpoints.problems]
     if isinstance(kubeconfigs, Unobserved):
@@ -616,6 +657,11 @@ def _invalid(file: Kubeconfig) -> str | None:
     return None
 
 
+def _not_asked(*parts: object) -> Iterator[Finding]:
+    for reason, message in dict.fromkeys((part.reason, part.message) for part in parts if isinstance(part, Unobserved)):
+        yield (skip if reason == "Offline" else unknown)(reason, _sentence(message))
+
+
 def _planned_badly(planned: KubeadmConfig | Unobserved) -> Iterator[Finding]:
     if isinstance(planned, KubeadmConfig) and planned.problem:
         yield unknown("Unreadable", _sentence(planned.problem), subject=planned.source)
@@ -635,6 +681,7 @@ def _site(  # noqa: PLR0913, PLR0917 -- see above
     stage: Stage,
     disk: Certificates,
     server: ApiServer,
+    kubelet: Kubelet | Unobserved,
     kubeadm: KubeadmBinary | Unobserved,
     planned: KubeadmConfig | Unobserved,
     told: ClusterKubeadmConfig | Unobserved,
@@ -649,9 +696,11 @@ def _site(  # noqa: PLR0913, PLR0917 -- see above
         else "/etc/kubernetes/manifests/kube-apiserver.yaml",
         version=kubeadm.version if isinstance(kubeadm, KubeadmBinary) else None,
         api_version=told.config.api_version if isinstance(told, ClusterKubeadmConfig) else None,
-        node_name=next((name for name in leaf.dns_names if not name.startswith("kubernetes")), "$(hostname)")
-        if leaf
-        else "$(hostname)",
+        node_name=next(
+            (name for name in (leaf.dns_names if leaf else ()) if name.split(".")[0] != "kubernetes"), "$(hostname)"
+        ),
+        cri_socket=kubelet.runtime_endpoint if isinstance(kubelet, Kubelet) else None,
+        endpoint=told.config.control_plane_endpoint if isinstance(told, ClusterKubeadmConfig) else None,
         advertise_address=server.address,
         port=server.port,
         planned=path,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.kubeconfig import ADMIN, KUBELET, SUPER_ADMIN, Kubeconfigs
+from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from k8sdoctor.host import Host
 
 # Every API server holds this object, and a kubelet may read it too (ClusterRole system:node of Kubernetes' bootstrap policy).
@@ -32,29 +36,41 @@ class ApiAccess:
 
     @classmethod
     def observe(cls, host: Host, kubeconfigs: Kubeconfigs) -> Self:
-        """Ask for one object by each kubeconfig until one is answered; the one of the command line alone where it was given."""
+        """Ask for one object by each kubeconfig until one is answered; the one of the command line alone where it was given.
+
+        Different servers are asked side by side, for silence costs seconds; by one server's kubeconfigs in turn, for what does not answer
+        one does not answer the next.
+        """
         given = host.given()["kubeconfig"]
-        problem: Unobserved | None = None
-        silent: set[str | None] = set()
-        for path in [given] if given else BY_POWER:
-            file = kubeconfigs.at(path)
-            refused = next((why for name, why in kubeconfigs.unreadable if name == path), None)
-            if file is None:
-                problem = problem or refused
-                continue
-            if file.problem:
-                problem = problem or Unobserved("Unreadable", file.problem)
-                continue
-            if (
-                file.server in silent
-            ):  # what does not answer one kubeconfig does not answer the next, and silence costs seconds
-                continue
-            try:
-                host.kube(PROBE, kubeconfig=path)
-            except HostError as error:
-                problem = problem or Unobserved(error.reason, error.message)
-                if error.reason not in ("NotPermitted", "NotFound"):
-                    silent.add(file.server)
-                continue
-            return cls(path, None)
-        return cls(None, problem or Unobserved("NotFound", "there is no kubeconfig here; name one by --kubeconfig"))
+        paths = [given] if given else BY_POWER
+        files = [file for file in map(kubeconfigs.at, paths) if file is not None]
+        problems = [why for name, why in kubeconfigs.unreadable if name in paths]
+        problems += [Unobserved("Unreadable", file.problem) for file in files if file.problem]
+        servers: dict[str | None, list[str]] = {}
+        for file in files:
+            if not file.problem:
+                servers.setdefault(file.server, []).append(file.path)
+        answers = side_by_side([partial(_first, host, each) for each in servers.values()])
+        working = [path for path, _ in answers if path is not None]
+        if working:
+            return cls(min(working, key=list(paths).index), None)
+        problems += [why for _, why in answers if why is not None]
+        return cls(None, problems[0] if problems else NONE)
+
+
+NONE = Unobserved("NotFound", "there is no kubeconfig here; name one by --kubeconfig")
+
+
+def _first(host: Host, paths: Sequence[str]) -> tuple[str | None, Unobserved | None]:
+    """The first kubeconfig of one server that works, or why the first does not."""
+    problem: Unobserved | None = None
+    for path in paths:
+        try:
+            host.kube(PROBE, kubeconfig=path)
+        except HostError as error:
+            problem = problem or Unobserved(error.reason, error.message)
+            if error.reason not in ("NotPermitted", "NotFound"):
+                break
+        else:
+            return path, None
+    return None, problem

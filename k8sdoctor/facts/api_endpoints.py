@@ -20,6 +20,8 @@ from k8sdoctor.host import HostError
 from k8sdoctor.host.base import authority
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from k8sdoctor.host import Host, Json
 
 Kind: TypeAlias = Literal["kubeconfig", "cluster", "own", "service", "member", "planned", "join", "given"]
@@ -71,6 +73,11 @@ class ApiEndpoint:
         return authority(self.host, self.port)
 
     @property
+    def key(self) -> tuple[str, int, str | None]:
+        """What tells two endpoints apart."""
+        return self.host, self.port, self.server_name
+
+    @property
     def kinds(self) -> frozenset[Kind]:
         """What it is known from."""
         return frozenset(use.kind for use in self.uses)
@@ -82,43 +89,56 @@ class ApiEndpoint:
 
 
 @dataclass(frozen=True)
-class ApiEndpoints:
-    """The endpoints, each once. `members_known` is true when the API server told every member; `problems` are places and sentences."""
+class NodeEndpoints:
+    """The endpoints of which this node's files and the command line tell, each once; `problems` are places and sentences.
+
+    They are a fact of their own so that they are dialled at once: asking a dead API server for more takes as long as a hello.
+    """
 
     all: tuple[ApiEndpoint, ...]
-    members_known: bool = False
     problems: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def observe(  # noqa: PLR0913, PLR0917 -- as many places as an address may stand in
+    def observe(
         cls,
         host: Host,
         stage: Stage,
         kubeconfigs: Kubeconfigs | Unobserved,
         server: ApiServer,
         planned: KubeadmConfig | Unobserved,
-        told: ClusterKubeadmConfig | Unobserved,
-        access: ApiAccess | Unobserved,
     ) -> Self:
-        """Collect them. Never raises: what could not be read is a problem, and a ConfigMap that may not be read is none."""
+        """Collect them. Never raises: what could not be read is a problem."""
         problems: list[tuple[str, str]] = []
         uses: list[Use] = []
         if isinstance(kubeconfigs, Kubeconfigs):
             uses += _from_kubeconfigs(kubeconfigs, problems)
         uses += _from_server(server)
-        if isinstance(told, ClusterKubeadmConfig):
-            uses += _from_config(told.config, "cluster", stage)
         if isinstance(planned, KubeadmConfig) and planned.source:
             uses += _from_config(planned, "planned", stage)
-        found, members_known = _from_api(host, access)
-        uses += found
         for text in host.given()["endpoints"]:
             target = split(text)
             if target is None:
                 problems.append(("--endpoint", f"--endpoint {text} is no HOST[:PORT]"))
             else:
                 uses.append(Use("given", "--endpoint", *target, target[0]))
-        return cls(_gathered(_own_cluster_only(uses)), members_known, tuple(problems))
+        return cls(gathered(_own_cluster_only(uses)), tuple(problems))
+
+
+@dataclass(frozen=True)
+class ToldEndpoints:
+    """The endpoints of which the API server tells: kube-proxy's and kubeadm's ConfigMaps, the service `kubernetes`, and who is behind it."""
+
+    all: tuple[ApiEndpoint, ...]
+
+    @classmethod
+    def observe(
+        cls, host: Host, stage: Stage, told: ClusterKubeadmConfig | Unobserved, access: ApiAccess | Unobserved
+    ) -> Self:
+        """Ask for them; none where it cannot be asked, or where this kubeconfig may not read them."""
+        uses: list[Use] = []
+        if isinstance(told, ClusterKubeadmConfig):
+            uses += _from_config(told.config, "cluster", stage)
+        return cls(gathered(uses + _from_api(host, access)))
 
 
 def split(text: str, port: int = PORT) -> tuple[str, int] | None:
@@ -199,10 +219,10 @@ def _from_config(config: KubeadmConfig, kind: Literal["cluster", "planned"], sta
     return uses
 
 
-def _from_api(host: Host, access: ApiAccess | Unobserved) -> tuple[list[Use], bool]:
+def _from_api(host: Host, access: ApiAccess | Unobserved) -> list[Use]:
     """What the API server tells: kube-proxy's server, the service's addresses, and the API servers behind them."""
     if isinstance(access, Unobserved) or access.kubeconfig is None:
-        return [], False
+        return []
     kubeconfig = access.kubeconfig
 
     def ask(path: str) -> dict[str, Json]:
@@ -223,8 +243,7 @@ def _from_api(host: Host, access: ApiAccess | Unobserved) -> tuple[list[Use], bo
     listed = yaml.strings(service, "spec", "clusterIPs") or (yaml.string(service, "spec", "clusterIP") or "",)
     addresses = [address for address in listed if as_address(address) is not None]
     uses += [Use("service", "Service default/kubernetes", address, 443, address) for address in addresses]
-    found = _members(members, addresses[0]) if addresses else []
-    return uses + found, bool(found)
+    return uses + (_members(members, addresses[0]) if addresses else [])
 
 
 def _members(slices: dict[str, Json], name: str) -> list[Use]:
@@ -249,7 +268,8 @@ def _own_cluster_only(uses: list[Use]) -> list[Use]:
     return [use for use in uses if use.source != ROOT_USER or not cas or (use.host, use.port) in known or use.ca in cas]
 
 
-def _gathered(uses: list[Use]) -> tuple[ApiEndpoint, ...]:
+def gathered(uses: Iterable[Use]) -> tuple[ApiEndpoint, ...]:
+    """The endpoints of some uses, each once."""
     groups: dict[tuple[str, int, str | None], list[Use]] = {}
     for use in uses:
         address = as_address(use.host)

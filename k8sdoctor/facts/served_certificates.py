@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts.api_endpoints import ApiEndpoint, ApiEndpoints
+from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address
@@ -50,19 +50,29 @@ class Served:
 
 @dataclass(frozen=True)
 class ServedCertificates:
-    """What each endpoint serves. Endpoints that nobody can dial yet, or only by a proxy, are left out."""
+    """What each endpoint serves of which the node's files tell. Endpoints that nobody can dial yet, or only by a proxy, are left out."""
 
     all: tuple[Served, ...]
 
-    def of(self, endpoint: ApiEndpoint) -> Served | None:
-        """What an endpoint serves."""
-        return next((served for served in self.all if served.endpoint == endpoint), None)
-
     @classmethod
-    def observe(cls, host: Host, stage: Stage, endpoints: ApiEndpoints) -> Self:
+    def observe(cls, host: Host, stage: Stage, endpoints: NodeEndpoints) -> Self:
         """Say hello to every endpoint, all at the same time, several times to what may be a balancer. Raises Offline."""
         dialled = [endpoint for endpoint in endpoints.all if _dials(endpoint, stage)]
-        return cls(tuple(side_by_side([partial(_look, host, endpoint, endpoints) for endpoint in dialled])))
+        return cls(tuple(side_by_side([partial(_look, host, endpoint) for endpoint in dialled])))
+
+
+@dataclass(frozen=True)
+class ToldCertificates:
+    """What those endpoints serve of which the API server alone tells."""
+
+    all: tuple[Served, ...]
+
+    @classmethod
+    def observe(cls, host: Host, stage: Stage, endpoints: ToldEndpoints, known: NodeEndpoints) -> Self:
+        """Say hello to those that were not dialled yet. Raises Offline."""
+        keys = {endpoint.key for endpoint in known.all if _dials(endpoint, stage)}
+        dialled = [endpoint for endpoint in endpoints.all if endpoint.key not in keys and _dials(endpoint, stage)]
+        return cls(tuple(side_by_side([partial(_look, host, endpoint) for endpoint in dialled])))
 
 
 def _dials(endpoint: ApiEndpoint, stage: Stage) -> bool:
@@ -72,16 +82,14 @@ def _dials(endpoint: ApiEndpoint, stage: Stage) -> bool:
     return not (stage.fresh and endpoint.kinds == {"service"})
 
 
-def _look(host: Host, endpoint: ApiEndpoint, endpoints: ApiEndpoints) -> Served:
+def _look(host: Host, endpoint: ApiEndpoint) -> Served:
     if as_address(endpoint.host) is not None:
         addresses, unresolved = [endpoint.host], None
     else:
         found = host.resolve(endpoint.host)
         addresses = found["addresses"]
         unresolved = None if addresses else (found["error"] or "the resolver knows no address")
-    # Behind the service address are its members, and each of those is dialled by itself where they are known.
-    known = endpoint.single or (endpoint.kinds == {"service"} and endpoints.members_known)
-    each = 1 if known else max(ATTEMPTS // max(len(addresses), 1), PER_ADDRESS)
+    each = 1 if endpoint.single else max(ATTEMPTS // max(len(addresses), 1), PER_ADDRESS)
 
     def hello(address: str, attempt: int) -> Hello:
         return _hello(

@@ -35,6 +35,13 @@ _CLIENT_COPY = "kubectl.kubernetes.io/last-applied-configuration"  # a copy of t
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
     """Answer `kube`."""
     del verb
+    try:
+        return _answer(host, arguments)
+    except HostError as error:  # a server's words, and a URL, may hold a secret
+        raise HostError(error.reason, host.vault.hide(error.message)) from None
+
+
+def _answer(host: LiveHost, arguments: dict[str, Json]) -> Json:
     path, kubeconfig = cast("str", arguments["path"]), cast("str", arguments["kubeconfig"])
     if "secrets" in path.partition("?")[0].split("/"):
         raise HostError("NotPermitted", f"{path} holds Secrets, which are never asked for")
@@ -71,6 +78,11 @@ def _minimal(text: str, path: str) -> dict[str, Any]:
             )
     if not isinstance(cluster.get("server"), str):
         raise HostError("Unreadable", f"{path} names no server")
+    secret = any(user.get(key) for key in ("token", "tokenFile", "password"))
+    if secret and (cluster.get("insecure-skip-tls-verify") or not cluster["server"].startswith("https://")):
+        raise HostError(
+            "Unreadable", f"{path} does not verify its server, which is then not sent the token that it holds"
+        )
     return {"cluster": cluster, "user": user}
 
 
@@ -125,7 +137,11 @@ def _memory_file(data: str | bytes, what: str, memory: ExitStack) -> str:
 
 def _resolve_server(host: LiveHost, cluster: dict[str, Any]) -> None:
     """Another root has a resolver of its own (its hosts file), so the name is resolved there and kept for the certificate."""
-    parts = urlsplit(cluster["server"])
+    try:
+        parts = urlsplit(cluster["server"])
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return  # the client says so
     name = parts.hostname or ""
     if not name or name.replace(".", "").isdigit() or ":" in name:
         return
@@ -133,7 +149,6 @@ def _resolve_server(host: LiveHost, cluster: dict[str, Any]) -> None:
     if not found["addresses"]:
         raise HostError("Unreadable", f"{name} was not resolved: {found['error'] or 'the resolver knows no address'}")
     address = found["addresses"][0]
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     cluster["server"] = f"{parts.scheme}://{f'[{address}]' if ':' in address else address}:{port}{parts.path}"
     cluster.setdefault("tls-server-name", name)
 

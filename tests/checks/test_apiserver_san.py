@@ -570,6 +570,51 @@ def test_offline_judges_the_file_and_skips_the_rest() -> None:
     }
 
 
+def test_a_file_need_not_hold_what_is_served_by_another_authority_on_purpose() -> None:
+    web = cluster_ca("web")
+    served = {"10.0.0.100": Plain(issue(LB, web, dns=[LB]))}
+    node = Node(
+        leaf=good(),
+        served=served,
+        files={KUBELET: conf(f"https://{OWN}:6443"), ADMIN: conf(ca=web, user={"token": "t"})},
+    )
+
+    assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def test_kubectl_gets_past_the_very_fault_by_a_name_that_the_certificate_holds() -> None:
+    by_balancer = only(Node(leaf=good(), files={ADMIN: conf()}).findings())
+    by_address = only(Node(leaf=good(), files={ADMIN: conf(f"https://{OWN}:6443")}).findings())
+
+    assert by_balancer.fix is not None
+    assert by_address.fix is not None
+    assert "--tls-server-name kubernetes" in by_balancer.fix.commands[0]
+    assert "--tls-server-name" not in by_address.fix.commands[0]
+
+
+def test_an_endpoint_that_the_api_server_alone_tells_is_judged_too() -> None:
+    def kube(path: str, kubeconfig: str) -> Any:
+        if path.endswith("configmaps/kube-proxy"):
+            return {"data": {"kubeconfig.conf": kubeconfig_of_kube_proxy}}
+        return members(OWN)(path, kubeconfig)
+
+    kubeconfig_of_kube_proxy = kubeconfig(
+        {"server": "https://10.0.0.77:6443", "certificate-authority": "/var/run/ca.crt"}, {}
+    )
+    found = only(Node(kube=kube, files={ADMIN: conf()}).findings())
+
+    assert (found.reason, found.subject) == ("AddressNotCovered", "10.0.0.77")
+    assert "ConfigMap kube-system/kube-proxy" in found.message
+
+
+def test_a_node_name_that_begins_like_the_service_is_kept() -> None:
+    leaf = issue("x", cluster_ca(), dns=["kubernetes-1", "kubernetes", "kubernetes.default"], ips=[OWN, SERVICE])
+    found = only(Node(leaf=leaf).findings())
+
+    assert found.fix is not None
+    assert "nodeRegistration: {name: 'kubernetes-1'}" in found.fix.commands[2]
+
+
 SITE = fixes.Site(
     control_plane=True,
     certificate=CERTIFICATE,
@@ -577,6 +622,8 @@ SITE = fixes.Site(
     version=(1, 36, 0),
     api_version=None,
     node_name="node1",
+    cri_socket=None,
+    endpoint=None,
     advertise_address=OWN,
     port=6443,
     planned=None,

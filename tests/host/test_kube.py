@@ -149,6 +149,15 @@ def test_tls_server_name_is_what_the_certificate_must_cover(server: ApiServer, t
         ask(tmp_path, server.kubeconfig(cluster={"tls-server-name": "elsewhere"}))
 
 
+def test_a_token_is_not_sent_to_a_server_that_is_not_verified(server: ApiServer, tmp_path: Path) -> None:
+    unverified = {"insecure-skip-tls-verify": True, "certificate-authority-data": ""}
+
+    with pytest.raises(HostError, match="not sent the token"):
+        ask(tmp_path, server.kubeconfig({"token": "good"}, unverified))
+
+    assert server.asked == []
+
+
 def test_nobody_there_is_unreadable_and_says_what_happened(server: ApiServer, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
