@@ -140,6 +140,13 @@ def test_a_mirror_that_may_only_pull_is_asked_for_a_digest() -> None:
     assert found.hosts[0].reference == digest
 
 
+def test_a_mirror_that_may_only_resolve_is_skipped() -> None:
+    found = chain({HOSTS: '[host."https://m"]\ncapabilities = ["resolve"]\n'})
+
+    assert urls(found) == [UPSTREAM]
+    assert '"pull"' in found.skipped[0].why
+
+
 def test_when_no_host_may_resolve_the_pull_fails() -> None:
     found = chain({HOSTS: 'server = "https://m"\ncapabilities = ["pull"]\n[host."https://n"]\ncapabilities=["push"]\n'})
 

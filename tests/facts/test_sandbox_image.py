@@ -232,6 +232,24 @@ def test_a_proxy_that_the_running_daemon_has_not_got_yet_is_told() -> None:
     assert (ignored.kind, ignored.key, ignored.source) == ("not-loaded", "HTTPS_PROXY", DROP_IN)
 
 
+def test_a_proxy_that_the_running_daemon_has_is_no_news() -> None:
+    files = {
+        DROP_IN: '[Service]\nEnvironment="HTTPS_PROXY=http://p:3128"\n',
+        "/proc/8/environ": "HTTPS_PROXY=http://p:3128\0",
+    }
+
+    assert hosts(files, pid=8).ignored == ()
+
+
+def test_what_crio_says_of_itself_counts() -> None:
+    info = {"config": {"sandboxImage": "held/pause:1"}}
+    runtime = Runtime(kind="cri-o", version=(1, 36, 3), version_text="1.36.3", info=info)  # type: ignore[arg-type]
+    image = observe(FakeHost({"/etc/crio/crio.conf": '[crio.image]\npause_image = "new/pause:2"\n'}), runtime)
+
+    assert (image.image, image.on_disk) == ("held/pause:1", "new/pause:2")
+    assert [one.kind for one in image.ignored] == ["not-loaded"]
+
+
 def test_an_environment_that_we_may_not_read_leaves_the_unit_and_says_so() -> None:
     host = FakeHost({DROP_IN: "[Service]\nEnvironment=HTTPS_PROXY=http://p:3128\n"}, denied={"/proc/8/environ"})
     runtime = containerd(pid=8)
