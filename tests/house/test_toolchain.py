@@ -45,7 +45,7 @@ def test_a_wrong_type_in_a_test_is_found(tree: Path) -> None:
     assert "tests/checks/test_planted.py:1: error: Function is missing a return type annotation" in said
 
 
-@pytest.mark.parametrize("module", ["k8sdoctor.engine", "k8sdoctor.host", "subprocess", "textual"])
+@pytest.mark.parametrize("module", ["k8sdoctor.engine", "k8sdoctor.host.live", "subprocess", "textual"])
 def test_a_wrong_import_in_a_check_is_found(tree: Path, module: str) -> None:
     (tree / "checks" / "planted.py").write_text(f'"""Planted."""\n\nimport {module}\n')
 
