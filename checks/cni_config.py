@@ -122,6 +122,9 @@ _DAEMON_SETS = {
     "kube-ovn": ("kube-system", "kube-ovn-cni"),
 }
 
+# Plugins that read other files of the folder and pass pods on to them.
+_READ_OTHERS = frozenset({"multus", "multus-shim", "genie", "danm"})
+
 # Files that packages drop for a machine without Kubernetes: CRI-O, Podman, nerdctl, containerd's own install script. They are meant to
 # give way.
 _PACKAGED = frozenset(
@@ -345,10 +348,10 @@ class _Judge:
 
     def _shadowed(self) -> Iterator[Finding]:
         used = self.folder.loaded[-1]
-        multus = any(network.plugins[0].type.startswith("multus") for network in self.folder.networks)
+        meta = any(plugin.type in _READ_OTHERS for network in self.folder.networks for plugin in network.plugins)
         for file in self.folder.unread:
-            if multus or _is_packaged(file.path) or (file.network and file.network.is_loopback):
-                continue  # Multus reads the others itself, and a package's file is meant to give way
+            if meta or _is_packaged(file.path) or (file.network and file.network.is_loopback):
+                continue  # such a plugin reads the others itself, and a package's file is meant to give way
             packaged = _is_packaged(used.path)
             loser = used if packaged else file
             yield warn(
@@ -643,6 +646,8 @@ class _Judge:
 
     @property
     def _restart_command(self) -> str:
+        if self.runtime.unit == "k3s":  # or its agent, or RKE2, which has the same socket
+            return "systemctl restart 'k3s*.service' 'rke2*.service'"
         return f"systemctl restart {self.runtime.unit}"
 
     def _restart(self, title: str) -> Fix:

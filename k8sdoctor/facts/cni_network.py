@@ -33,6 +33,14 @@ SPECIFICATIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 DEFAULT_BRIDGE = "cni0"  # containernetworking/plugins `plugins/main/bridge/bridge.go`
 FLANNEL_SUBNET_FILE = "/run/flannel/subnet.env"  # flannel-io/cni-plugin `flannel.go`
 
+# Plugins that run the program of their `ipam` on the node. Others may have it elsewhere: Antrea's agent runs its own, in its container.
+_RUN_ADDRESS_MANAGEMENT = frozenset(
+    {
+        *("bond", "bridge", "dummy", "host-device", "ipvlan", "loopback", "macvlan", "ptp", "tap", "vlan"),
+        *("azure-vnet", "calico", "cnv-bridge", "flannel", "ib-sriov", "ovs", "sriov"),
+    }
+)
+
 # A secret's placeholder may have taken the place of a number.
 _PLACEHOLDER = re.compile(r"(?<=[:\[,\s])REDACTED-\d+(?=\s*[,\]}])")
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
@@ -272,7 +280,7 @@ def go_json(text: str) -> Json:
             "Json", json.loads(_PLACEHOLDER.sub("0", text), parse_constant=_no_constant, parse_float=_number_of)
         )
     except json.JSONDecodeError as error:
-        raise _placed(error.msg, text, error.pos) from None
+        raise _placed(error.msg[:1].lower() + error.msg[1:], text, error.pos) from None
     except _NoConstantError as error:
         at = next((match for match in _CONSTANT.finditer(text) if not match[0].startswith('"')), None)
         raise _placed(f"{error} is no JSON", text, at.start() if at else 0) from None
@@ -307,12 +315,12 @@ def _placed(message: str, text: str, position: int) -> CniError:
         found = ", found the end of the file"
     line = text.count("\n", 0, position) + 1
     column = position - text.rfind("\n", 0, position)
-    return CniError(f"{message[:1].lower()}{message[1:]}{found}", line, column)
+    return CniError(f"{message}{found}", line, column)
 
 
 def _requirements(type_: str, config: Mapping[str, Json], role: str) -> Iterator[Requirement]:
     yield Requirement(type_, role)
-    ipam = _text(_mapping(_field(config, "ipam")), "type")
+    ipam = _text(_mapping(_field(config, "ipam")), "type") if type_ in _RUN_ADDRESS_MANAGEMENT else None
     if type_ == "flannel":
         ipam = ipam or "host-local"
         delegate = _mapping(_field(config, "delegate"))

@@ -98,6 +98,8 @@ class Runtime:
         """The systemd unit that runs it."""
         if self.kind == "cri-o":
             return "crio"
+        if self.kind == "cri-dockerd":
+            return "cri-docker"
         if self.endpoint and "/k3s/" in self.endpoint:
             return "k3s"
         return self.kind or "containerd"

@@ -180,6 +180,12 @@ def test_a_program_is_looked_for_in_every_plugin_folder_and_then_elsewhere() -> 
     assert folder.executables["whereabouts"].elsewhere == "/usr/lib/cni/whereabouts"
 
 
+def test_a_plugin_that_manages_addresses_elsewhere_needs_no_program_for_it_here() -> None:
+    antrea = json.dumps({"name": "antrea", "plugins": [{"type": "antrea", "ipam": {"type": "host-local"}}]})
+
+    assert look({f"{D}/10-antrea.conflist": antrea}).plugin_types == ("antrea",)
+
+
 def test_a_folder_with_a_plugins_name_is_no_plugin() -> None:
     folder = look({f"{D}/10-a.conflist": BRIDGE.replace("portmap", "tuning"), "/opt/cni/bin/tuning/x": ""})
 

@@ -163,7 +163,7 @@ def test_cri_dockerd_is_told_from_docker_and_from_dockers_own_containerd() -> No
 
     runtime = observe(host)
 
-    assert (runtime.kind, runtime.pid, runtime.unit) == ("cri-dockerd", 5, "cri-dockerd")
+    assert (runtime.kind, runtime.pid, runtime.unit) == ("cri-dockerd", 5, "cri-docker")
 
 
 def test_k3s_brings_its_own_containerd() -> None:

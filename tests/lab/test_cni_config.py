@@ -385,6 +385,16 @@ def test_another_folder_is_found_when_containerd_looks_elsewhere(node: LabNode) 
     assert starts_pods(containerd)
 
 
+def test_a_node_without_a_network_explains_why_there_is_no_pod_to_ask_dns_from(containerd: Containerd) -> None:
+    report = containerd.node.check("cni-config", "dns-reply-source").report
+
+    [diagnosis] = [each for each in report["diagnoses"] if each["cause"]["check"] == "cni-config"]
+    assert diagnosis["cause"]["reason"] == "NoConfig"
+    assert [(each["check"], each["reason"]) for each in diagnosis["explains"]] == [
+        ("dns-reply-source", "NoPodNamespace")
+    ]
+
+
 def test_a_stopped_containerd_leaves_a_good_folder_unknown(containerd: Containerd) -> None:
     containerd.write_bridge_network()
     wait_for(lambda: containerd.network_ready, "the network")
