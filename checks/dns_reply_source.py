@@ -158,7 +158,8 @@ class Exchange:
 
 def answer_to(outcome: DnsOutcome) -> DnsReply | None:
     """The answer from the asked address and port, if it came."""
-    asked = (ip_address(outcome["query"]["server"]), outcome["query"]["port"])
+    server = outcome["query"]["server"].partition("%")[0]  # a source is told without its interface
+    asked = (ip_address(server), outcome["query"]["port"])
     return next((one for one in outcome["replies"] if one["matches"] and _source(one) == asked), None)
 
 
@@ -221,8 +222,6 @@ class _Judge:
             return
         if len(exchange.unanswered) == len(exchange.udp):
             yield ("TcpOnly",)
-        elif exchange.tcp and len(exchange.tcp_failed) == len(exchange.tcp):
-            yield ("UdpOnly",)
         elif exchange.view.own:
             pass  # what a server sends to the service may come back to itself, and be lost on a bridge without hairpin
         elif exchange.tcp_failed and not exchange.unanswered:

@@ -226,6 +226,13 @@ def test_an_address_written_another_way_is_the_same_address() -> None:
     assert finding.reason == "RepliesMatch"
 
 
+def test_a_link_local_address_is_itself_with_or_without_its_interface() -> None:
+    dns = replace(DNS, addresses=(DnsAddress("fe80::53%eth0", "clusterDNS"),))
+    [finding] = judge(View(CLIENT, asked([(Reply(source="fe80::53"),)] * 8, server="fe80::53%eth0", tcp=[])), dns=dns)
+
+    assert finding.reason == "RepliesMatch"
+
+
 def test_forged_and_spoilt_replies_beside_the_answer_are_not_believed() -> None:
     noisy = (Reply(source="192.0.2.66", matches=False, rcode=""), Reply(), Reply(source="192.0.2.66"))
     [finding] = judge(View(CLIENT, asked([noisy] * 8)))
@@ -303,6 +310,12 @@ def test_one_silent_server_of_two_is_named() -> None:
     assert finding.reason == "NoReply"
     assert "left 4 of 10 queries" in finding.message
     assert "10.244.9.9 (pod kube-system/coredns-2) is silent as well" in finding.message
+
+
+def test_a_silent_server_that_tcp_met_every_time_is_no_fault_of_tcp() -> None:
+    [finding] = judge(View(CLIENT, asked([SILENT] * 4 + [GOOD] * 4, [SILENT] * 3)))
+
+    assert finding.reason == "NoReply"
 
 
 def test_a_single_lost_datagram_is_only_a_warning() -> None:

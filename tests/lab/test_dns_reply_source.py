@@ -14,7 +14,7 @@ from tests.lab.node import Pod, wait_for
 if TYPE_CHECKING:
     from tests.lab.node import Daemon, LabNode
 
-pytestmark = [pytest.mark.lab, pytest.mark.needs("dnsmasq", "iptables", "ip6tables", "sysctl")]
+pytestmark = [pytest.mark.lab, pytest.mark.needs("dnsmasq", "iptables", "ip6tables", "conntrack", "ss")]
 
 SERVICE = "10.96.0.10"
 SERVICE6 = "fd00:96::a"
