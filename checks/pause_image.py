@@ -233,10 +233,15 @@ def _way(case: _Case) -> Iterator[Finding]:
         return
     # What ends the chain is the cause, whatever the others did; else the first host, for it is the one that was chosen.
     first = failing[-1] if pull.ends_with(failing[-1]) else failing[0]
-    others = [attempt for attempt in failing if attempt is not first]
-    message = f"{case.opening}, and {case.runtime.label} cannot pull it: {_said(first, case)}"
-    message += "".join(f"; {_said(other, case)}" for other in others)
-    unasked = [attempt for attempt in pull.attempts if attempt not in pull.reached]
+    told = _said(first, case)
+    others = dict.fromkeys(_said(attempt, case) for attempt in failing)
+    # containerd pulls an image for other machines that has no index; its processes then end with an exec format error.
+    cannot = "would get none that runs here" if first.outcome == "no-platform" else "cannot pull it"
+    message = f"{case.opening}, and {case.runtime.label} {cannot}: {told}"
+    message += "".join(f"; {other}" for other in others if other != told)
+    unasked = [
+        attempt for attempt in pull.attempts[len(pull.reached) :] if attempt.host.base_url != first.host.base_url
+    ]
     if unasked:
         message += f"; it asks no other host after that, so {unasked[0].netloc} is not reached"
     yield case.finding(_reason(first), f"{message}.", case.evidence, _mend(case, first))

@@ -131,11 +131,7 @@ def _host(server: str, table: Tree, folder: str, source: str, version: Version) 
     config = HostConfig(source)
     override_path = bool(_typed(table, "override_path", bool, "true or false"))
     if server:
-        try:
-            parts = urlsplit(server if server.startswith("http") else f"https://{server}")
-            _ = parts.port
-        except ValueError as error:
-            raise Malformed(f"{server!r} is no URL: {error}", None) from None
+        parts = urlsplit(server if server.startswith("http") else f"https://{server}")
         config.scheme, config.host, config.path = parts.scheme, parts.netloc, parts.path
         if parts.path:
             config.path = posixpath.normpath(parts.path)

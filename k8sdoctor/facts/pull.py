@@ -162,9 +162,15 @@ class PullAttempts:
         platform = manifest.Platform.of_node(host.identity()["machine"])
         # CRI-O and Docker get a manifest where containerd first asks for its head.
         method: Literal["GET", "HEAD"] = "HEAD" if image.runtime == "containerd" else "GET"
-        attempts = side_by_side(
-            [partial(_attempt, host, registry, hosts.proxy, method, platform) for registry in hosts.hosts]
+        # A hosts.toml that names its mirror as `server` as well makes containerd ask it twice; once is enough to know.
+        distinct: list[RegistryHost] = []
+        for registry in map(_question, hosts.hosts):
+            if registry not in distinct:
+                distinct.append(registry)
+        asked = side_by_side(
+            [partial(_attempt, host, registry, hosts.proxy, method, platform) for registry in distinct]
         )
+        attempts = [replace(asked[distinct.index(_question(registry))], host=registry) for registry in hosts.hosts]
         return cls(
             image.image,
             None,
@@ -185,6 +191,11 @@ def _present(host: Host, image: str, runtime: Runtime) -> tuple[str | None, Unob
         return None, Unobserved(error.reason, error.message)
     found = answer.get("image")
     return (str(found["id"]) if isinstance(found, dict) and found.get("id") else None), None
+
+
+def _question(registry: RegistryHost) -> RegistryHost:
+    """What decides what a host is asked, and nothing else."""
+    return replace(registry, source="", upstream=False, capabilities=frozenset(), dial_timeout=0.0)
 
 
 def _attempt(

@@ -488,6 +488,15 @@ def _offline(_request: dict[str, Any]) -> Any:
     raise HostError("Offline", "--offline forbids to ask by http")
 
 
+def test_a_host_that_stands_in_the_chain_twice_is_asked_once() -> None:
+    web = Web({"https://mirror:5000/v2/pause/manifests/3.6": failure("timeout")})
+
+    pull = observe(web, MIRROR, replace(MIRROR, source="/etc/containerd/certs.d/_default/hosts.toml:0"))
+
+    assert len(web.lines) == 1
+    assert [attempt.host.source[-1] for attempt in pull.attempts] == ["1", "0"]
+
+
 def test_what_was_asked_can_be_replayed() -> None:
     answers = guarded(BEARER, bearer) | {"https://auth.example/token": reply(200, '{"token": "REDACTED-1"}', JSON)}
     chain = RegistryHosts(ImageReference.parse(NAME), (MIRROR, UPSTREAM))

@@ -220,7 +220,7 @@ class Containerd:
     def import_image(self, name: str = PAUSE) -> None:
         """Give it an image that sleeps for good."""
         path = "/run/pause.tar"
-        (self.node.root / path.lstrip("/")).write_bytes(_image(name))
+        (self.node.root / path.lstrip("/")).write_bytes(image_archive(name))
         self.node.run(["ctr", "-n", "k8s.io", "images", "import", path])
 
     def link_plugins(self, *names: str) -> None:
@@ -239,13 +239,14 @@ class Containerd:
         return self.write_network("10-bridge.conflist", BRIDGE_NETWORK)
 
 
-def _image(name: str) -> bytes:
-    """A docker archive (`docker save`) of one layer that holds busybox and sleeps."""
+def image_archive(name: str, architecture: str | None = None) -> bytes:
+    """A docker archive (`docker save`) of one layer that holds busybox and sleeps; by default for this machine."""
     busybox = Path("/bin/busybox").read_bytes()
     layer = _tar({"bin/busybox": (busybox, 0o755)})
     config = json.dumps(
         {
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+            "architecture": architecture
+            or {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
             "os": "linux",
             "config": {"Entrypoint": ["/bin/busybox", "tail", "-f", "/dev/null"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
