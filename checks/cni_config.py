@@ -297,14 +297,20 @@ class _Judge:
         if file.error.line:
             where = f"{file.path}, line {file.error.line}, column {file.error.column}"
         after = ", and it reads no other file" if self.folder.unread else ""
+        refuses = "will refuse, at its next load," if self._still_works else "refuses"
         return fail(
             "ConfigInvalid",
-            f"{self.runtime.label} refuses {where}: {file.error.message}{after}.",
+            f"{self.runtime.label} {refuses} {where}: {file.error.message}{after}.",
             subject=file.path,
             evidence=[_excerpt(file), *_told(self.folder, self.runtime)],
             fix=_mend(file),
-            explains=NO_PODS,
+            explains=() if self._still_works else NO_PODS,
         )
+
+    @property
+    def _still_works(self) -> bool:
+        """Whether the runtime has not met this file yet, and still starts pods on what it loaded before."""
+        return bool(self.folder.held) and self.folder.load_status in (None, "OK")
 
     def _all_skipped(self) -> Finding:
         if not self.folder.skipped:
@@ -689,10 +695,12 @@ class _Judge:
     def _bridge_differs(self) -> Iterator[Finding]:
         """A bridge keeps the address of the network that made it, and the plugin then refuses to start pods."""
         subnets = self.folder.subnets
+        gateways = {bridge for network in self.folder.networks for bridge in network.gateway_bridges}
         for bridge, addresses in self.folder.bridge_addresses.items():
             for address in addresses:
-                family = 6 if ":" in address else 4
-                alike = [subnet for subnet in subnets if subnet.version == family]
+                if bridge not in gateways or ":" in address:  # it may have several IPv6 addresses
+                    continue
+                alike = [subnet for subnet in subnets if subnet.version == 4]  # noqa: PLR2004 -- IPv4
                 if alike and not any(_holds(subnet, address) for subnet in alike):
                     yield warn(
                         "SubnetDiffers",

@@ -291,6 +291,7 @@ class _Look:
         self.host = host
         self.runtime = runtime
         self.executables: dict[str, CniExecutable] = {}
+        self._hung = False
 
     @property
     def one_fault_fails_all(self) -> bool:
@@ -398,9 +399,12 @@ class _Look:
 
     def _asked(self, type_: str, path: str) -> CniExecutable:
         """Ask a plugin which versions it knows, as libcni does; the specification's VERSION command changes nothing."""
+        if self._hung:  # one that hangs is waited for, a second is not
+            return CniExecutable(type_, path)
         try:
             result = self.host.run("env", "CNI_COMMAND=VERSION", path)
-        except HostError:
+        except HostError as error:
+            self._hung = error.reason == "DeadlineExceeded"
             return CniExecutable(type_, path)
         if result["code"] in _CANNOT_EXECUTE and self.host.identity()["euid"] == 0:
             words = result["err"].strip().rpartition(": ")[2] or f"exit code {result['code']}"

@@ -118,6 +118,19 @@ class CniNetwork:
         return tuple(found)
 
     @property
+    def gateway_bridges(self) -> tuple[str, ...]:
+        """The bridges that get an address of the pods' subnet, and must not have another one (`ensureAddr` of the bridge plugin)."""
+        found: dict[str, None] = {}
+        for plugin in self.plugins:
+            for type_, config in _parts(plugin.type, plugin.config):
+                gateway = _field(config, "isGateway") is True or _field(config, "isDefaultGateway") is True
+                if plugin.type == "flannel":  # which sets it where nobody did
+                    gateway = gateway or _field(config, "isGateway") is None
+                if type_ == "bridge" and gateway and _field(config, "forceAddress") is not True:
+                    found[_text(config, "bridge") or DEFAULT_BRIDGE] = None
+        return tuple(found)
+
+    @property
     def flannel_subnet_files(self) -> tuple[str, ...]:
         """The files from which flannel's plugins take the node's subnet."""
         return tuple(

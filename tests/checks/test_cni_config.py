@@ -200,6 +200,15 @@ def test_a_trailing_comma_is_named_by_file_line_and_column() -> None:
     assert finding.evidence[0].content.startswith('2:   "name"')
 
 
+def test_an_invalid_file_that_was_moved_in_is_told_before_the_runtime_meets_it() -> None:
+    finding = one(
+        judge({f"{D}/10-x.conflist": "{"}, containerd(cniconfig=held(BRIDGE), lastCNILoadStatus="OK")), "ConfigInvalid"
+    )
+
+    assert "will refuse, at its next load," in finding.message
+    assert finding.explains == ()  # pods start until then
+
+
 def test_an_invalid_first_file_fails_containerd_and_is_passed_over_by_crio() -> None:
     files = {f"{D}/10-a.conflist": "{", f"{D}/20-b.conflist": BRIDGE}
 
@@ -539,6 +548,16 @@ def test_a_bridge_with_the_address_of_an_older_network_is_removed() -> None:
     assert [finding.reason for finding in findings] == ["SubnetDiffers", "Loaded"]
     assert commands(findings[0]) == ("ip link delete cni0",)
     one(judge(files, netlink=netlink("10.244.1.1")), "Loaded", Status.PASS)
+
+
+def test_a_bridge_that_is_no_gateway_may_have_any_address() -> None:
+    one(judge({f"{D}/10-x.conflist": BRIDGE}, netlink=netlink("192.0.2.1")), "Loaded", Status.PASS)
+    gateway = BRIDGE.replace('"bridge": "cni0"', '"bridge": "cni0", "isGateway": true')
+    assert "SubnetDiffers" in {
+        finding.reason for finding in judge({f"{D}/10-x.conflist": gateway}, netlink=netlink("192.0.2.1"))
+    }
+    forced = gateway.replace('"isGateway"', '"forceAddress": true, "isGateway"')
+    one(judge({f"{D}/10-x.conflist": forced}, netlink=netlink("192.0.2.1")), "Loaded", Status.PASS)
 
 
 def test_a_bridge_without_a_hardware_address_is_a_leftover() -> None:

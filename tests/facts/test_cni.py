@@ -218,6 +218,19 @@ def test_a_plugin_without_the_executable_bit_or_of_another_architecture_cannot_r
     assert folder.executables["portmap"].problem == "it cannot be run (Exec format error)"
 
 
+def test_after_one_plugin_that_hangs_no_other_is_asked() -> None:
+    asked: list[str] = []
+
+    def run(argv: list[str]) -> Any:
+        asked.append(argv[-1])
+        raise HostError("DeadlineExceeded", "`env` did not end within 5 s")
+
+    folder = look({f"{D}/10-a.conflist": BRIDGE}, run=run)
+
+    assert asked == ["/opt/cni/bin/bridge"]
+    assert not folder.refusals
+
+
 def test_a_plugin_that_we_may_not_run_says_nothing_about_the_runtime() -> None:
     identity = {"hostname": "n", "kernel": "6.1", "machine": "x86_64", "euid": 1000}
     denied = {"code": 126, "out": "", "err": "env: '/opt/cni/bin/bridge': Permission denied"}
