@@ -368,6 +368,13 @@ def test_the_newest_specification_needs_containerd_2(
     assert finding.reason == reason
 
 
+def test_a_file_without_a_version_asks_for_the_first_one() -> None:
+    files = {f"{D}/10-x.conflist": BRIDGE.replace('"cniVersion": "0.4.0", ', "")}
+
+    one(judge(files, run=known("0.1.0", "0.4.0")), "Loaded", Status.PASS)
+    assert 'cniVersion "0.1.0"' in one(judge(files, run=known("0.3.1", "0.4.0")), "VersionUnsupported").message
+
+
 def test_crio_passes_over_a_version_that_a_plugin_does_not_know() -> None:
     finding = one(
         judge({f"{D}/10-x.conflist": BRIDGE}, other("cri-o", ready=False), run=known("0.1.0", "0.2.0")),
@@ -486,6 +493,16 @@ def test_a_handlers_own_folder_is_judged_beside_the_default() -> None:
     assert [finding.reason for finding in findings] == ["Loaded", "NoConfig"]
     assert "runtime handler kata" in findings[1].message
     assert findings[1].explains == ()  # the other pods start
+
+
+def test_a_handler_whose_last_load_failed_although_its_folder_is_good_is_stale() -> None:
+    settings = CniSettings(handlers={"kata": CniSettings(folder="/etc/kata/net.d")})
+    files = {f"{D}/10-x.conflist": BRIDGE, "/etc/kata/net.d/10-k.conflist": BRIDGE}
+    info = {"lastCNILoadStatus.default": "OK", "lastCNILoadStatus.kata": "no network config found"}
+
+    findings = judge(files, containerd(cniconfig=held(BRIDGE), **info), settings=settings)
+
+    assert [finding.reason for finding in findings] == ["Loaded", "StaleLoad"]
 
 
 # -- warnings ------------------------------------------------------------------------------------------------------------
