@@ -123,7 +123,7 @@ class Links:
         edges = self._reached_from(position).values()
         links = [edge.link for edge in edges]
         if links:
-            why = " ".join(dict.fromkeys(link.why for link in links))
+            why = " ".join(dict.fromkeys(f"{link.why.rstrip('.')}." for link in links))
         else:
             sources = ", ".join(dict.fromkeys(evidence.source for evidence in finding.evidence))
             why = f"Seen directly: {sources}." if sources else "Seen directly."
