@@ -498,7 +498,7 @@ def test_a_handlers_own_folder_is_judged_beside_the_default() -> None:
 def test_a_handler_whose_last_load_failed_although_its_folder_is_good_is_stale() -> None:
     settings = CniSettings(handlers={"kata": CniSettings(folder="/etc/kata/net.d")})
     files = {f"{D}/10-x.conflist": BRIDGE, "/etc/kata/net.d/10-k.conflist": BRIDGE}
-    info = {"lastCNILoadStatus.default": "OK", "lastCNILoadStatus.kata": "no network config found"}
+    info: Any = {"lastCNILoadStatus.default": "OK", "lastCNILoadStatus.kata": "no network config found"}
 
     findings = judge(files, containerd(cniconfig=held(BRIDGE), **info), settings=settings)
 
