@@ -260,8 +260,19 @@ def mend_member(endpoint: str) -> Fix:
     )
 
 
-def find_silence(site: Site, endpoint: str, *, own: bool) -> Fix:
-    """Nobody answers."""
+def find_silence(site: Site, endpoint: str, *, own: bool, service: bool = False) -> Fix:
+    """Nobody answers: at this node's own API server, at the service address, or elsewhere."""
+    if service:
+        address = endpoint.rpartition(":")[0].strip("[]")
+        return Fix(
+            title="See whether kube-proxy, or what replaces it, runs here and knows the service default/kubernetes",
+            commands=(
+                "crictl ps -a --name kube-proxy",
+                f"iptables-save | grep -F {address}; nft list ruleset | grep -F {address}",
+            ),
+            verify=f"curl -ks https://{endpoint}/livez",
+            safety=Safety.MANUAL,
+        )
     if own:
         return Fix(
             title="See why the API server of this node does not run",

@@ -16,7 +16,7 @@ from k8sdoctor.facts import hosts_toml, toml, versions
 from k8sdoctor.facts.containerd import CERTS_D, ContainerdConfig
 from k8sdoctor.facts.containerd_files import leaves
 from k8sdoctor.facts.hosts_toml import HostConfig
-from k8sdoctor.facts.image_reference import DOCKER_HUB
+from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
 from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHosts, SkippedHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
 from k8sdoctor.host import HostError
@@ -36,6 +36,7 @@ _OTHER_FOLDERS = (CERTS_D, "/etc/docker/certs.d")
 class _Chain:
     hosts: list[HostConfig] = field(default_factory=list)
     ignored: list[IgnoredSetting] = field(default_factory=list)
+    stoppers: list[Stopper] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     http_fallback: bool = True
     """Whether http hosts with TLS settings are tried by https first."""
@@ -52,7 +53,7 @@ def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> Regist
     found.ignored += (*_elsewhere(host, config, image.registry), *_left_behind(config))
     hosts: list[RegistryHost] = []
     skipped: list[SkippedHost] = []
-    stoppers: list[Stopper] = []
+    stoppers = found.stoppers
     for one in found.hosts:
         registry_host = _registry_host(one, image, config, http_fallback=found.http_fallback)
         stoppers += _unloadable(host, one)
@@ -161,6 +162,12 @@ def _from_mirrors(config: ContainerdConfig, registry: str, found: _Chain) -> Non
         found.hosts = [HostConfig("default")]
         _fill_default(found.hosts[-1], registry, config.version)
         return
+    for url, source in urls:
+        address = url.partition("://")[2].partition("/")[0]
+        if address and not is_address(address):
+            why = f"{url!r} is no URL, and containerd pulls nothing of {registry} because of it"
+            found.stoppers.append(Stopper("config-invalid", config.path, source, why))
+    urls = [] if found.stoppers else urls
     if not any(urlsplit(url).netloc == registry for url, _ in urls):
         own = "registry-1.docker.io" if registry == DOCKER_HUB else registry
         urls.append((f"{_scheme(own)}://{own}", "default"))
@@ -247,7 +254,9 @@ def _credentials(config: ContainerdConfig, name: str) -> Credentials | None:
 
 
 def _why_skipped(one: HostConfig, image: ImageReference) -> str | None:
-    if one.scheme not in {"http", "https"} or not one.host:
+    if one.scheme in {"http", "https"} and not one.host:
+        return "it names no host"
+    if one.scheme not in {"http", "https"}:
         return "its name begins with http and is taken for a URL, which it is not: write https:// in front"
     missing = {"pull"} - one.capabilities or ({"resolve"} - one.capabilities if image.digest is None else set())
     if not missing:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.facts import docker_auth, hosts_toml, registries_conf
 from k8sdoctor.facts import toml as toml_text
-from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference
+from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference, is_address
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.registries_conf import Endpoint, RegistriesConf, Registry
 from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts, SkippedHost, Stopper
@@ -51,9 +51,7 @@ def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryHost
     if not found.hosts and found.skipped:
         why = f"no place may be asked for {image}: {found.skipped[-1].why}"
         stoppers.append(
-            Stopper(
-                "blocked" if registry.blocked else "no-host", registry.source.rpartition(":")[0], registry.source, why
-            )
+            Stopper("blocked" if registry.blocked else "no-host", _path(registry.source), registry.source, why)
         )
     return RegistryHosts(
         image=image,
@@ -64,6 +62,12 @@ def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryHost
         sources=(*config.files, *conf.files),
         folder=registries_conf.DROP_INS,
     )
+
+
+def _path(source: str) -> str:
+    """The file of a `path:line`."""
+    path, _, line = source.rpartition(":")
+    return path if line.isdigit() else source
 
 
 @dataclass
@@ -86,6 +90,10 @@ def _add(  # noqa: PLR0913, PLR0917 -- all that a host depends on
     domain, _, repository = name.partition("/")
     upstream = endpoint is registry.endpoint
     base = f"https://{'registry-1.docker.io' if domain == DOCKER_HUB else domain}/v2"
+    if not is_address(domain):
+        bad = f"{name!r} is no name of an image, and CRI-O pulls nothing because of it"
+        found.stoppers.append(Stopper("config-invalid", _path(registry.source), registry.source, bad))
+        return
     if (why := _why_skipped(conf, registry, endpoint, name, image)) is not None:
         found.skipped.append(SkippedHost(base, registry.source, why))
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from k8sdoctor.facts import docker_auth, hosts_toml
-from k8sdoctor.facts.image_reference import DOCKER_HUB
+from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
 from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
 
@@ -33,12 +33,17 @@ class _Chain:
 def chain(host: Host, config: DockerConfig, image: ImageReference) -> RegistryHosts:
     """Whom this dockerd asks for the image, and with what. Raises NotPermitted."""
     found = _Chain()
+    ignored: list[IgnoredSetting] = []
     hub = image.registry == DOCKER_HUB
     for mirror in config.mirrors if hub else ():
-        parts = urlsplit(mirror if "://" in mirror else f"https://{mirror}")
-        _add(host, config, image, parts.netloc, config.path, found, scheme=parts.scheme)
+        scheme, _, rest = (mirror if "://" in mirror else f"https://{mirror}").partition("://")
+        name = rest.partition("/")[0]
+        if is_address(name):
+            _add(host, config, image, name, config.path, found, scheme=scheme)
+        else:
+            why = "it is no URL, and dockerd does not start with it"
+            ignored.append(IgnoredSetting("malformed", "registry-mirrors", mirror, config.path, why))
     _add(host, config, image, image.registry, "default", found)
-    ignored = []
     for mirror in () if hub else config.mirrors:
         why = f"dockerd asks registry-mirrors for images of docker.io alone, and this one is of {image.registry}"
         ignored.append(IgnoredSetting("without-effect", "registry-mirrors", mirror, config.path, why))

@@ -131,7 +131,11 @@ def _host(server: str, table: Tree, folder: str, source: str, version: Version) 
     config = HostConfig(source)
     override_path = bool(_typed(table, "override_path", bool, "true or false"))
     if server:
-        parts = urlsplit(server if server.startswith("http") else f"https://{server}")
+        try:
+            parts = urlsplit(server if server.startswith("http") else f"https://{server}")
+            _ = parts.port
+        except ValueError as error:
+            raise Malformed(f"{server!r} is no URL: {error}", None) from None
         config.scheme, config.host, config.path = parts.scheme, parts.netloc, parts.path
         if parts.path:
             config.path = posixpath.normpath(parts.path)

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlsplit
 
 DOCKER_HUB = "docker.io"
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is a `host[:port]` that a URL may bear.
+
+    >>> is_address("m:5000"), is_address("[::1]:5000"), is_address("m:port"), is_address("[::1"), is_address("")
+    (True, True, False, False, False)
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname) and parts.netloc == text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,14 @@ class ImageReference:
         path, colon, tag = path.partition(":")
         if first == DOCKER_HUB and "/" not in path:
             path = f"library/{path}"
-        if not path or path.endswith("/") or path != path.lower() or (colon and not tag) or set(text) & set(" \t\n\"'"):
+        if (
+            not is_address(first)
+            or not path
+            or path.endswith("/")
+            or path != path.lower()
+            or (colon and not tag)
+            or set(text) & set(" \t\n\"'")
+        ):
             msg = f"{text!r} is no name of an image"
             raise ValueError(msg)
         if digest:

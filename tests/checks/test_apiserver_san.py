@@ -14,7 +14,7 @@ from k8sdoctor.checks import _apiserver_fixes as fixes
 from k8sdoctor.facts.kubeconfig import ADMIN, KUBELET, ROOT_USER
 from k8sdoctor.finding import Finding, Safety, Status
 from k8sdoctor.host import HostError
-from k8sdoctor.testing import FakeHost, examine
+from k8sdoctor.testing import FakeHost, Recorder, Recording, examine
 from tests.api_server import kubeconfig
 from tests.certificates import DAY, NOW, Issued, cluster_ca, issue
 from tests.control_plane import control_plane
@@ -377,6 +377,21 @@ def test_an_api_server_that_is_down_is_one_finding() -> None:
     assert f"{LB}:6443" in found.message
     assert found.fix is not None
     assert "crictl ps -a --name kube-apiserver" in found.fix.commands
+
+
+def test_a_service_address_that_does_not_answer_while_the_api_server_does_is_kube_proxys_affair() -> None:
+    found = only(Node(served={SERVICE: "timeout"}).findings())
+
+    assert (found.reason, found.subject) == ("EndpointUnreachable", f"{SERVICE}:443")
+    assert found.fix is not None
+    assert "kube-proxy" in found.fix.title
+
+
+def test_a_recording_gives_the_same_findings() -> None:
+    node = Node(leaf=good(), kube=members(OWN), files={ADMIN: conf()})
+    recorder = Recorder(node.host())
+
+    assert examine(recorder, "apiserver-san") == examine(Recording(recorder.dump()), "apiserver-san")
 
 
 def test_an_address_of_a_name_that_never_answers_is_passed_over_as_clients_do() -> None:

@@ -168,6 +168,8 @@ def test_when_no_host_may_resolve_the_pull_fails() -> None:
         ('[host."https://m"]\nheader = "a"\n', "`header`"),
         ('[host."https://m".header]\na = 1\n', "`a`"),
         ('server = ["https://m"]\n[host."https://m"]\n', "`server`"),
+        ('[host."https://[::1"]\n', "no URL"),
+        ('[host."https://m:port"]\n', "no URL"),
         ("[[host]]\n", "`host`"),
         ('[host]\nm = "https://m"\n', "not a table"),
     ],
@@ -430,6 +432,20 @@ def test_old_mirrors_are_asked_in_order_and_then_the_registry() -> None:
     assert found.hosts[0].source == f"{CONFIG}:3"
     assert found.hosts[0].mirror_ns == "registry.k8s.io"
     assert found.hosts[-1].source == "default"
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://m:port"])
+def test_an_old_mirror_that_is_no_url_fails_the_pull(url: str) -> None:
+    found = chain({}, config=MIRRORS.replace("https://a", url))
+
+    assert [stopper.kind for stopper in found.stoppers] == ["config-invalid"]
+
+
+def test_an_old_mirror_without_a_host_is_skipped() -> None:
+    found = chain({}, config=MIRRORS.replace("https://a", "https://"))
+
+    assert "no host" in found.skipped[0].why
+    assert urls(found)[0] == "http://b:5000/v2"
 
 
 def test_old_mirrors_work_on_2_x_as_well() -> None:

@@ -275,6 +275,12 @@ def test_a_broken_registries_conf_fails_every_pull(text: str, why: str) -> None:
     assert why in stopper.why
 
 
+def test_a_location_that_is_no_address_fails_every_pull() -> None:
+    [stopper] = chain({REGISTRIES: '[[registry]]\nprefix = "registry.k8s.io"\nlocation = "m:port/x"\n'}).stoppers
+
+    assert stopper.kind == "config-invalid"
+
+
 def test_the_old_format_still_says_insecure_and_blocked() -> None:
     found = chain({REGISTRIES: '[registries.insecure]\nregistries = ["registry.k8s.io"]\n'})
 

@@ -75,6 +75,12 @@ def test_mirrors_are_for_docker_hub_alone() -> None:
     assert (ignored.kind, ignored.value) == ("without-effect", "https://m")
 
 
+def test_a_mirror_that_is_no_url_is_told() -> None:
+    host, config = read({"registry-mirrors": ["https://[::1"]})
+
+    assert docker_hosts.chain(host, config, ImageReference.parse(HUB)).ignored[0].kind == "malformed"
+
+
 def test_dockerds_flags_count_beside_its_file() -> None:
     assert urls(None, HUB, "--registry-mirror", "https://m") == ["https://m/v2", "https://registry-1.docker.io/v2"]
 

@@ -50,6 +50,8 @@ _HOLDER = ("sh", "-c", 'trap "" CHLD; echo ready; exec cat >/dev/null')
 
 _MOUNTS = r"""
 set -eu
+own=$1
+shift
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/lock /run/.lab
 i=0
@@ -71,6 +73,10 @@ mount --rbind /sys/fs/cgroup /run/.lab/cgroup
 mount -t sysfs sysfs /sys
 mount --rbind /run/.lab/cgroup /sys/fs/cgroup
 umount -l /run/.lab/cgroup
+# What a runtime makes there belongs to the node, and goes with it.
+for hierarchy in /sys/fs/cgroup/*; do
+    if [ -d "$hierarchy/$own" ]; then mount --bind "$hierarchy/$own" "$hierarchy"; fi
+done
 mount -o remount,bind,ro /
 mount --make-rshared /
 """
@@ -199,12 +205,14 @@ class LabNode:
     _far: _Namespaces = field(init=False)
     _folder: Path = field(init=False)
     _daemons: list[Daemon] = field(default_factory=list)
+    _cgroups: list[Path] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="k8sdoctor-lab-"))
         self._node = _Namespaces(["unshare", "--mount", "--net", "--pid", "--uts"])
         try:
-            self.run(["sh", "-c", _MOUNTS, "mounts", *WRITABLE])
+            self._cgroups = _make_cgroups(self._folder.name)
+            self.run(["sh", "-c", _MOUNTS, "mounts", self._folder.name, *WRITABLE])
             # The far side sees the node's files (so a daemon there reads what `write` wrote), and not its processes.
             self._far = _Namespaces(
                 [
@@ -214,6 +222,7 @@ class LabNode:
             )
         except BaseException:
             self._node.end()
+            self._clean()
             raise
         try:
             self._identify()
@@ -228,6 +237,13 @@ class LabNode:
         self._node.end()
         for daemon in self._daemons:
             daemon.process.wait(WATCHDOG)
+        self._clean()
+
+    def _clean(self) -> None:
+        for cgroup in self._cgroups:
+            for folder in sorted((path for path in cgroup.rglob("*") if path.is_dir()), reverse=True):
+                folder.rmdir()
+            cgroup.rmdir()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _identify(self) -> None:
@@ -369,6 +385,21 @@ def _add(addresses: Sequence[str], device: str, *, ip: str = "ip") -> str:
         )
         or ":"
     )
+
+
+def _make_cgroups(name: str) -> list[Path]:
+    """A cgroup of this name in each hierarchy of cgroup v1 and beside it; none with v2 alone, whose root a runtime wants to see."""
+    made = []
+    for hierarchy in sorted(Path("/sys/fs/cgroup").glob("*")):
+        if hierarchy.is_symlink() or not hierarchy.is_mount() or not (hierarchy / "cgroup.procs").is_file():
+            continue
+        cgroup = hierarchy / name
+        cgroup.mkdir()
+        made.append(cgroup)
+        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new cgroup, and then nobody may live in it
+            if (cgroup / setting).is_file():
+                (cgroup / setting).write_text((hierarchy / setting).read_text())
+    return made
 
 
 def _child(pid: int) -> int | None:

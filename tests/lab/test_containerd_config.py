@@ -164,6 +164,8 @@ FILES = {
     "a CA of a mirror that is skipped": '[host."http://192.0.2.1:5001"]\ncapabilities = ["pull"]\nca = "nowhere.pem"\n',
     "a client certificate that is not there": '[host."http://192.0.2.1:5001"]\nclient = "nowhere.pem"\n',
     "an empty file": "",
+    "a port that is none": '[host."http://192.0.2.1:port"]\n',
+    "a bracket that is not closed": '[host."http://[::1"]\n',
     "a name that begins with http": '[host."httpmirror:5001"]\n',
 }
 
@@ -201,6 +203,8 @@ def test_containerd_looks_into_the_folders_that_we_look_into(
 @pytest.mark.parametrize(
     "toml",
     [
+        f'[{V2}.registry.mirrors."*"]\nendpoint = ["http://192.0.2.1:port", "http://192.0.2.1:5002"]\n',
+        f'[{V2}.registry.mirrors."*"]\nendpoint = ["http://", "http://192.0.2.1:5002"]\n',
         "",
         f'[{V2}.registry]\nconfig_path = "/nowhere:/etc/containerd/certs.d"\n',
         f'[{V2}.registry.mirrors."{REGISTRY}"]\nendpoint = ["http://192.0.2.1:5002", "192.0.2.1:5001", "http://192.0.2.1:5003/"]\n',
@@ -208,7 +212,16 @@ def test_containerd_looks_into_the_folders_that_we_look_into(
         f'[{V2}.registry.mirrors."{REGISTRY}"]\nendpoint = ["http://192.0.2.1:5000", "http://192.0.2.1:5001"]\n',
         f'[{V2}.registry.mirrors."{REGISTRY}"]\nendpoint = ["http://192.0.2.1:5001"]\n[{V2}.registry.configs."192.0.2.1:5001".tls]\nca_file = "/nowhere.pem"\n',
     ],
-    ids=["hosts.toml without config_path", "a list of folders", "mirrors", "mirrors for all", "itself", "a CA of old"],
+    ids=[
+        "a port that is none",
+        "no host",
+        "hosts.toml without config_path",
+        "a list of folders",
+        "mirrors",
+        "mirrors for all",
+        "itself",
+        "a CA of old",
+    ],
 )
 def test_containerd_reads_mirrors_from_where_we_read_them(
     node: LabNode, containerd: Containerd, registries: Daemon, toml: str

@@ -86,6 +86,15 @@ def test_a_daemon_is_stopped_by_its_own_process_id(node: LabNode) -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_cgroups_of_the_node_go_with_it() -> None:
+    with LabNode() as node:
+        node.shell("for h in /sys/fs/cgroup/*; do if [ -f $h/tasks ]; then mkdir -p $h/k8s.io/pod; fi; done")
+        name = node._folder.name
+
+    assert list(Path("/sys/fs/cgroup").glob(f"*/{name}")) == []
+    assert not Path("/tmp", name).exists()
+
+
 def test_nothing_is_left_when_the_node_ends() -> None:
     mounts, names = Path("/proc/self/mountinfo").read_text(), os.uname().nodename
     with LabNode() as node:
