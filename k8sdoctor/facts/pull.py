@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
@@ -13,6 +14,7 @@ from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHo
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.side_by_side import side_by_side
+from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import Host, HostError, Json
 
@@ -27,6 +29,8 @@ LIMIT = 5.0
 
 REDIRECTS = 10
 """As many as Go's client follows (containerd `core/remotes/docker/resolver.go`, net/http `client.go`)."""
+
+_REFUSED_CERTIFICATES = frozenset({"tls-untrusted", "tls-name", "tls-expired", "tls-not-yet-valid"})
 
 Outcome: TypeAlias = Literal[
     "serves",
@@ -405,6 +409,8 @@ class _Visit:
         if answer["failure"] is not None:
             if answer["failure"]["kind"] in ("protocol", "reset") and self._speaks_tls(url):
                 raise _EndError("tls-port", exchange)
+            if answer["failure"]["kind"] in _REFUSED_CERTIFICATES and exchange.proxy is None:
+                raise _EndError("unreachable", exchange, exchange.words + self._certificate(url))
             raise _EndError("forbidden" if answer["failure"]["kind"] == "proxy-refused" else "unreachable", exchange)
         return _Got(answer, exchange)
 
@@ -445,6 +451,21 @@ class _Visit:
                 )
             )
         return answer
+
+    def _certificate(self, url: str) -> str:
+        """What a refused certificate says of itself; empty where it cannot be had."""
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+        with contextlib.suppress(HostError, BadCertificateError):
+            served = self._host.tls(name, parts.port or 443, server_name=None if as_address(name) else name)["chain"]
+            if served:
+                leaf = Certificate.parse(served[0])
+                begin, end = (
+                    f"{dt.datetime.fromtimestamp(when, dt.UTC):%F}" for when in (leaf.not_before, leaf.not_after)
+                )
+                names = ", ".join(leaf.names) or "no name at all (no subject alternative name)"
+                return f"; it is for {names}, by {leaf.issuer}, valid from {begin} to {end}"
+        return ""
 
     def _speaks_tls(self, url: str) -> bool:
         """Whether a port that did not understand plain HTTP understands TLS."""

@@ -18,9 +18,12 @@ from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.fake import FakeHost
 from k8sdoctor.host.recording import Recorder, Recording
+from tests.certificates import issue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from k8sdoctor.host import Json
 
 NAME = "registry.k8s.io/pause:3.6"
 IMAGE = SandboxImage(
@@ -208,6 +211,18 @@ def test_a_failure_keeps_its_kind(kind: str, outcome: str) -> None:
     attempt = only({"https://registry.k8s.io/v2/pause/manifests/3.6": failure(kind, "why")})
 
     assert (attempt.outcome, attempt.failure, attempt.words) == (outcome, kind, "why")
+
+
+def test_a_refused_certificate_says_for_whom_by_whom_and_until_when_it_is() -> None:
+    leaf = issue("mirror", dns=["other.lab"], ips=["192.0.2.7"], days=10)
+    tls: Json = {"peer": "192.0.2.1:443", "chain": [leaf.pem], "client_cas": [], "failure": None}
+    web = Web({"https://registry.k8s.io/v2/pause/manifests/3.6": failure("tls-name", "refused")})
+    host = FakeHost(http=web, cri={"image": None}, tls=tls)
+
+    pull = PullAttempts.observe(host, IMAGE, RegistryHosts(ImageReference.parse(NAME), (UPSTREAM,)), RUNTIME)
+
+    expected = "refused; it is for other.lab, 192.0.2.7, by CN=mirror, valid from 2026-05-27 to 2026-06-06"
+    assert pull.attempts[0].words == expected
 
 
 @pytest.mark.parametrize(

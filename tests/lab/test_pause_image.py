@@ -151,6 +151,14 @@ def test_an_image_for_another_machine_without_an_index_is_pulled_and_would_not_r
     assert lab.pull() is None  # containerd asks an index for its platforms, and nobody else
 
 
+def test_a_certificate_for_another_name_is_shown_with_its_names(lab: Lab) -> None:
+    lab.registries.mirror(f"https://{NAME}:5005", extra='ca = "/etc/lab-registry/ca.crt"')
+
+    [finding] = lab.judge()
+
+    assert "it is for other.lab, by CN=Lab CA" in finding["message"]
+
+
 @pytest.mark.parametrize(
     "url", [f"http://{SILENT}:5000", f"http://{NAME}:5011", f"http://{NAME}:5030"], ids=["blackhole", "blobs", "drip"]
 )
