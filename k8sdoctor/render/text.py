@@ -27,6 +27,8 @@ _SAFETY = {
     Safety.MANUAL: "manual: needs your decision",
 }
 
+_ROOM = 20  # columns below which a message beside the id says nothing; it goes below then
+
 _STATUS_WIDTH = len(Status.UNKNOWN)
 
 
@@ -86,12 +88,17 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
         yield "No check was run."
         return
     yield style.bold("CHECKS")
-    width = max(len(result.check) for result in report.results)
+    longest = max(len(result.check) for result in report.results)
     for result in report.results:
-        status = style.coloured(f"{style.symbol(result.status)}{result.status:{_STATUS_WIDTH}}", result.status)
-        start = len(style.symbol(result.status)) + _STATUS_WIDTH + 2 + width + 2
-        message = cut(harmless(_worst(result).message), max(style.width - start, 12))
-        yield f"{status}  {result.check:{width}}  {message}"
+        start = f"{style.symbol(result.status)}{result.status:{_STATUS_WIDTH}}"
+        message = harmless(_worst(result).message)
+        room = style.width - len(start) - longest - 4
+        if room >= _ROOM:
+            line = f"  {result.check:{longest}}  {cut(message, room)}"
+        else:
+            name = cut(harmless(result.check), style.width - len(start) - 2)
+            line = f"  {name}\n    {cut(message, style.width - 4)}"
+        yield f"{style.coloured(start, result.status)}{line}"
 
 
 def _worst(result: Result) -> Finding:

@@ -1,0 +1,122 @@
+"""Reports for tickets, CI and browsers: all of it is there, and nothing of the host is read as markup."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from k8sdoctor import Evidence, Fix, Safety, fail, render
+from tests.conftest import VALIDATOR
+from tests.render.reports import LONG_COMMAND, SICK, report
+
+MARKUP = "<script>alert(1)</script> & `ticks` ``` | *bold* [link](http://x) ]]> <!-- # ~~~"
+
+
+SPIKED = report(
+    (
+        "odd",
+        fail(
+            "Odd",
+            MARKUP,
+            subject=MARKUP,
+            evidence=[Evidence(MARKUP, f"{MARKUP}\n```\n</pre>{MARKUP}")],
+            fix=Fix(MARKUP, (f"echo '{MARKUP}'",), "true", Safety.MANUAL),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize("format_", render.FORMATS)
+def test_every_format_tells_cause_fix_and_what_is_broken(format_: str) -> None:
+    shown = render.report(SICK, format_)
+
+    for word in ("BridgeNfCallOff", "cni0", "modprobe br_netfilter", "ImportError: no acme", "NotPermitted"):
+        assert word in shown
+    assert shown.endswith("\n")
+    assert LONG_COMMAND.split(" > ")[1].partition(" ")[0] in shown
+
+
+@pytest.mark.parametrize("format_", render.FORMATS)
+def test_every_format_is_the_same_text_for_the_same_report(format_: str) -> None:
+    assert render.report(SICK, format_) == render.report(SICK, format_)
+
+
+def test_json_and_yaml_hold_the_same_document() -> None:
+    for sample in (SICK, SPIKED):
+        read = yaml.safe_load(render.report(sample, "yaml"))
+
+        assert read == yaml.safe_load(render.report(sample, "json")) == sample.document()
+        VALIDATOR.validate(read)
+
+
+def test_yaml_shows_long_texts_as_blocks() -> None:
+    assert "content: |-\n" in render.report(SICK, "yaml")
+
+
+def test_junit_is_a_case_a_check_and_counts_right() -> None:
+    root = ET.fromstring(render.report(SICK, "junit"))
+    [suite] = root
+
+    assert {key: root.attrib[key] for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "6",
+        "failures": "2",
+        "errors": "2",
+        "skipped": "1",
+    }
+    kinds = {case.attrib["name"]: [child.tag for child in case] for case in suite}
+    assert kinds == {
+        "br-netfilter": ["failure"],
+        "dns-reply-source": ["failure"],
+        "ip-forward": ["system-out"],
+        "apiserver-san": ["skipped"],
+        "pause-image": ["error"],
+        "plug-in acme (acme.checks)": ["error"],
+    }
+
+
+def test_markup_of_the_host_is_text_in_junit() -> None:
+    root = ET.fromstring(render.report(SPIKED, "junit"))
+
+    failure = root.find("testsuite/testcase/failure")
+    assert failure is not None
+    assert failure.attrib["message"] == MARKUP
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+
+def test_markup_of_the_host_is_text_in_html_and_the_page_loads_nothing() -> None:
+    parser = Tags()
+    parser.feed(render.report(SPIKED, "html"))
+
+    assert "script" not in parser.seen
+    assert parser.links == []
+
+
+def test_markup_of_the_host_is_text_in_markdown() -> None:
+    lines = render.report(SPIKED, "markdown").splitlines()
+    fence, inside = "", []
+    for line in lines:
+        if fence:
+            if line == fence:
+                fence = ""
+            else:
+                inside.append(line)
+        elif line.startswith("```"):
+            fence = line.rstrip("sh")
+        elif MARKUP[:8] in line:
+            assert line.startswith("From `")  # in a code span; elsewhere it is escaped
+
+    assert fence == ""
+    assert "```" in inside  # the host's own fence did not end ours
