@@ -43,13 +43,16 @@ def pages() -> dict[Path, str]:
 
 
 def demo() -> str:
-    """The demo's report, as it is without a terminal."""
+    """The demo's report, as it is without a terminal, up to the evidence."""
     done = subprocess.run(
         [sys.executable, "-m", "k8sdoctor", "demo"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     if done.returncode != 1:  # the demo is a sick node
         raise RuntimeError(f"the demo ended with {done.returncode}: {done.stderr}")
-    return done.stdout
+    head, found, _ = done.stdout.partition("\nWHAT WAS SEEN\n")
+    if not found:
+        raise RuntimeError("the demo's report has no evidence")
+    return head
 
 
 def main(arguments: list[str]) -> int:
