@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor.host import cri
-from tests.lab.containerd import SOCKET, Containerd
+from tests.lab.containerd import CONFIG, SOCKET, Containerd
 from tests.lab.node import LabNode
 from tests.lab.registry import HOSTS_TOML, IMAGE, NAME, SILENT, Registries
 
@@ -32,13 +32,13 @@ class Lab:
         self.containerd = Containerd(node, sandbox_image=IMAGE, toml=CONFIG_PATH)
         self.containerd.start()
 
-    def judge(self) -> list[dict[str, Any]]:
+    def judge(self, *options: str) -> list[dict[str, Any]]:
         """The findings of the check on the node."""
-        found: list[dict[str, Any]] = self.node.check("pause-image").result("pause-image")["findings"]
+        found: list[dict[str, Any]] = self.node.check("pause-image", *options).result("pause-image")["findings"]
         return found
 
-    def reasons(self) -> list[str]:
-        return [f"{finding['status']} {finding['reason']}" for finding in self.judge()]
+    def reasons(self, *options: str) -> list[str]:
+        return [f"{finding['status']} {finding['reason']}" for finding in self.judge(*options)]
 
     def pull(self, limit: float = 60.0) -> str | None:
         """What containerd says when it pulls the image; None when it has it then, and has forgotten it again."""
@@ -249,11 +249,10 @@ def test_an_image_that_was_brought_by_hand_is_present_and_nobody_is_asked(lab: L
 
 
 def test_a_hosts_toml_without_config_path_is_told_and_its_fix_makes_it_count(lab: Lab) -> None:
-    config = "/etc/containerd/config.toml"
-    kept = lab.node.read(config)
+    kept = lab.node.read(CONFIG)
     lab.registries.mirror(f"http://{NAME}:5001")
     try:
-        lab.node.write(config, kept.replace(CONFIG_PATH, ""))
+        lab.node.write(CONFIG, kept.replace(CONFIG_PATH, ""))
         lab.containerd.restart()
         ignored = next(finding for finding in lab.judge() if finding["reason"] == "MirrorIgnored")
         assert HOSTS_TOML in ignored["message"]
@@ -262,5 +261,52 @@ def test_a_hosts_toml_without_config_path_is_told_and_its_fix_makes_it_count(lab
 
         assert lab.reasons() == ["pass Pullable"]
     finally:
-        lab.node.write(config, kept)
+        lab.node.write(CONFIG, kept)
         lab.containerd.restart()
+
+
+def test_a_registry_that_nobody_reaches_is_replaced_by_the_one_that_kubeadm_plans(lab: Lab) -> None:
+    planned = (
+        "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n"
+        f"kubernetesVersion: v1.23.0\nimageRepository: {NAME}:5001\n"
+    )
+    lab.node.write("/root/kubeadm.yaml", planned)
+    lab.node.write(
+        "/usr/local/bin/kubeadm", "#!/bin/sh\necho v1.23.0\n", mode=0o755
+    )  # all that is asked of it is its version
+    lab.node.write(
+        f"/etc/containerd/certs.d/{NAME}:5001/hosts.toml",
+        f'server = "http://{NAME}:5001"\n[host."http://{NAME}:5001"]\n  capabilities = ["pull", "resolve"]\n',
+    )
+    kept = lab.node.read(CONFIG)
+    lab.node.run(["rm", "-f", HOSTS_TOML])
+    lab.node.write(CONFIG, "\n".join(line for line in kept.splitlines() if "sandbox_image" not in line) + "\n")
+    lab.containerd.restart()
+    try:
+        found = lab.judge("--config", "/root/kubeadm.yaml")
+        assert [finding["reason"] for finding in found] == ["PauseImageDiffers", "NameNotResolved"]
+
+        lab.mend(found[1])
+
+        assert lab.reasons("--config", "/root/kubeadm.yaml") == ["pass Pullable"]
+    finally:
+        lab.node.run(["rm", "/usr/local/bin/kubeadm"])
+        lab.node.write(CONFIG, kept)
+        lab.containerd.restart()
+
+
+def test_a_runtime_that_is_down_is_unknown_and_the_way_to_the_image_is_judged(lab: Lab) -> None:
+    lab.registries.mirror(f"http://{NAME}:5003")
+    lab.containerd.stop()
+    try:
+        assert lab.reasons() == ["unknown RuntimeUnreachable", "fail RegistryForbidden"]
+        lab.registries.mirror(f"http://{NAME}:5001")
+        assert lab.reasons() == ["unknown RuntimeUnreachable", "pass Pullable"]
+    finally:
+        lab.containerd.start()
+
+
+def test_offline_nobody_is_asked_and_it_is_no_failure(lab: Lab) -> None:
+    lab.registries.mirror(f"http://{NAME}:5003")
+
+    assert lab.reasons("--offline") == ["skip Offline"]
