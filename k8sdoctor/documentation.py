@@ -27,8 +27,9 @@ HEADINGS = (
 
 REASONS = "Reasons"
 
-# "- `ForwardingOn` (pass), `NoIPv4Pods` (skip): what they mean", or "(fail or warn)" where it depends.
-_NAMED = re.compile(r"`(?P<reason>[A-Z]\w*)` \((?P<status>[^)]*)\)")
+# "- `ForwardingOn` (pass), `NoIPv4Pods` (skip): what they mean". A name without a status has that of the next one; "(fail or
+# warn)" where it depends.
+_NAMED = re.compile(r"(?:,|and|or|\s)*`(?P<reason>[A-Z]\w*)`(?: \((?P<status>[^)]*)\))?")
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,7 @@ class Documentation:
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """The reasons in the order in which they are told; one that has two statuses is told twice."""
-        return tuple(
-            Reason(named["reason"], status, text)
-            for head, text in map(_split, _items(self.sections.get(REASONS, "")))
-            for named in _NAMED.finditer(head)
-            for status in Status
-            if re.search(rf"\b{status}\b", named["status"])
-        )
+        return tuple(each for item in _items(self.sections.get(REASONS, "")) for each in _reasons(item))
 
     def document(self, source: str, reason: str | None = None) -> dict[str, Any]:
         """The documentation as JSON holds it; with a reason, no other reason."""
@@ -92,12 +87,14 @@ def _items(section: str) -> Iterator[str]:
         yield " ".join(item.split())
 
 
-def _split(item: str) -> tuple[str, str]:
-    """The names of an item, and what it says about them: what follows the last name's status."""
-    named = list(_NAMED.finditer(item))
-    head = 0
-    for each in named:  # a name inside the sentence is no head: heads are parted by commas alone
-        if item[head : each.start()].strip(" ,") not in ("", "and"):
-            break
-        head = each.end()
-    return item[:head], item[head:].lstrip(":. ").strip()
+def _reasons(item: str) -> Iterator[Reason]:
+    """The reasons that an item begins with. What follows them is said of each."""
+    names: list[tuple[str, str]] = []
+    end = 0
+    while named := _NAMED.match(item, end):
+        names.append((named["reason"], named["status"] or ""))
+        end = named.end()
+    text = item[end:].lstrip(":. ").strip()
+    for position, (name, _) in enumerate(names):
+        told = next((status for _, status in names[position:] if status), "")
+        yield from (Reason(name, status, text) for status in Status if re.search(rf"\b{status}\b", told))
