@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import ssl
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from k8sdoctor.host.base import HostError
 
@@ -45,7 +46,31 @@ class ClientCertificateUnreadableError(OSError):
     """A client certificate or its key cannot be read, or they do not belong together."""
 
 
+# A trust store takes 40 ms of CPU to load, and one attempt at a registry is four exchanges.
+_made: WeakKeyDictionary[Files, dict[object, ssl.SSLContext]] = WeakKeyDictionary()
+
+
 def context(
+    files: Files, *, ca_files: Sequence[str], client_certificate: tuple[str, str] | None, verify: bool
+) -> ssl.SSLContext:
+    """What `fresh_context` makes, made once as long as none of the files changes."""
+    watched = (*FILES, *FOLDERS, *ca_files, *(client_certificate or ()))
+    key = (tuple(ca_files), client_certificate, verify, tuple(_state(files, path) for path in watched))
+    kept = _made.setdefault(files, {})
+    if key not in kept:
+        kept[key] = fresh_context(files, ca_files=ca_files, client_certificate=client_certificate, verify=verify)
+    return kept[key]
+
+
+def _state(files: Files, path: str) -> tuple[int, float] | None:
+    try:
+        found = files.stat(path)
+    except (HostError, ValueError):
+        return None
+    return found["inode"], found["mtime"]
+
+
+def fresh_context(
     files: Files, *, ca_files: Sequence[str], client_certificate: tuple[str, str] | None, verify: bool
 ) -> ssl.SSLContext:
     """A context that accepts what Go's crypto/tls on that machine accepts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -399,6 +400,18 @@ def test_the_trust_store_of_another_root_counts(authority: Authority, tmp_path: 
         made = trust.context(Files(str(root)), ca_files=(), client_certificate=None, verify=True)
 
         assert [item["subject"] for item in made.get_ca_certs()] == [((("commonName", "lab CA"),),)], path
+
+
+def test_a_trust_store_is_loaded_once_and_anew_when_it_changed(authority: Authority, tmp_path: Path) -> None:
+    files = Files("/")
+    first = trust.context(files, ca_files=[str(authority.file)], client_certificate=None, verify=True)
+    again = trust.context(files, ca_files=[str(authority.file)], client_certificate=None, verify=True)
+    other = Authority(tmp_path)  # a file of the same name
+    os.utime(other.file, (1, 1))
+    changed = trust.context(files, ca_files=[str(authority.file)], client_certificate=None, verify=True)
+
+    assert first is again
+    assert changed is not first
 
 
 @pytest.mark.parametrize(
