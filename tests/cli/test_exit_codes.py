@@ -75,7 +75,12 @@ def test_ctrl_c_prints_what_is_known_and_ends_with_130(tmp_path: Path) -> None:
     endless = tmp_path / "checks" / "endless.py"
     endless.write_text(endless.read_text().replace("import time;", f"open({str(mark)!r}, 'w').close(); import time;"))
     process = subprocess.Popen(
-        command(*arguments, "-o", "json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        # A shell starts its background jobs with Ctrl-C ignored, and CI may be one; env undoes what is inherited.
+        ["env", "--default-signal=INT", *command(*arguments, "-o", "json")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
     wait_for(mark)
 
