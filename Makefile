@@ -9,6 +9,8 @@ VENV := .venv
 IN := $(VENV)/bin/python -m
 ARGS ?=
 TESTS ?=
+# Tests at once: most lab tests wait for a peer's silence, so more than there are processors.
+JOBS ?= 4
 
 # The first Python that is new enough; PYTHON=… chooses another.
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
@@ -41,7 +43,7 @@ run: $(VENV)/.installed ## examine this machine (more arguments: make run ARGS="
 
 .PHONY: test
 test: $(VENV)/.tools lab-packages ## run the tests (some of them: make test TESTS=tests/checks)
-	@$(IN) pytest $(TESTS)
+	@$(IN) pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
 .PHONY: check
 check: test lint types contracts docs-check ## all that CI asks: test, lint, types, contracts, docs

@@ -90,7 +90,7 @@ def _processes(host: LiveHost) -> list[Process]:
             pid=info["pid"],
             ppid=info["ppid"] or 0,
             name=info["name"] or "",
-            cmdline=[host.vault.hide(word) for word in info["cmdline"] or []],
+            cmdline=host.vault.hide_words(info["cmdline"] or []),
         )
         for info in infos
     ]

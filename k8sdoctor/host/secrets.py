@@ -17,6 +17,8 @@ _KEYS = (
     r"secret[-_]?key|secret[-_]?access[-_]?key|api[-_]?key|client[-_]key[-_]data|certificate[-_]?key|encryption[-_]?key|"
     r"private[-_]?key|id[-_]token|refresh[-_]token|access[-_]token|client[-_]secret"
 )
+# A flag whose value is secret; `--token-auth-file` names a file, and `--discovery-token-ca-cert-hash` a public key.
+_FLAG = r"--(?:[a-z0-9-]*-)?(?:token|password|passphrase|secret|api-?key)"
 _PATTERNS = (
     # PEM private keys of every kind, also where newlines are written as \n.
     re.compile(r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)", re.DOTALL),
@@ -27,6 +29,7 @@ _PATTERNS = (
     ),
     re.compile(r"(?i)\b(?:bearer|basic)[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})"),
     re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
+    re.compile(rf"""{_FLAG}(?:=|[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
     re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])"),  # a bootstrap token
     re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"),  # a JSON Web Token
 )
@@ -48,6 +51,14 @@ class Vault:
         for pattern in _PATTERNS:
             text = pattern.sub(self._replace, text)
         return text
+
+    def hide_words(self, words: list[str]) -> list[str]:
+        """The words of a command line with every secret replaced, also one that stands behind its flag."""
+        hidden = [self.hide(word) for word in words]
+        for position, word in enumerate(words[:-1]):
+            if re.fullmatch(_FLAG, word):
+                hidden[position + 1] = self.hide_value(words[position + 1])
+        return hidden
 
     def hide_value(self, secret: str) -> str:
         """The placeholder of a text that is known to be a secret."""

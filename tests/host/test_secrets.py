@@ -28,6 +28,9 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nc4n4ry\n-----END RSA P
         f"AWS_SECRET_ACCESS_KEY={SECRET}",
         f"http_proxy: http://u:{SECRET}@p",
         f"certificateKey: {SECRET}",
+        f"kubeadm join --token {SECRET} 192.0.2.1:6443",
+        f"k3s agent --token={SECRET} --server https://192.0.2.1:6443",
+        f"client --client-secret '{SECRET}'",
     ],
 )
 def test_no_secret_leaves_a_host(text: str) -> None:
@@ -39,6 +42,7 @@ def test_no_secret_leaves_a_host(text: str) -> None:
     [
         "--service-account-key-file=/etc/kubernetes/pki/sa.pub",
         "--token-auth-file=/etc/tokens.csv",
+        "--discovery-token-ca-cert-hash sha256:0123",
         "tokenTTL: 24h0m0s",
         "authentication:\n  anonymous:\n    enabled: false",
         "authorization:\n  mode: Webhook",
@@ -105,3 +109,9 @@ def test_a_live_host_hides_secrets_of_files_and_of_what_was_given(tmp_path: obje
     assert given is not None
     assert SECRET not in given["text"]
     assert SECRET not in host.read(str(path))
+
+
+def test_a_secret_that_stands_behind_its_flag_is_hidden_in_a_command_line() -> None:
+    words = ["k3s", "agent", "--token", SECRET, "--server", "https://192.0.2.1:6443", "--password"]
+
+    assert Vault().hide_words(words) == [*words[:3], "REDACTED-1", *words[4:]]
