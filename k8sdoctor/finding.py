@@ -122,91 +122,55 @@ class Unobserved:
     message: str
 
 
-def _finding(  # noqa: PLR0913 -- the one place where a finding's parts come together
-    status: Status,
-    reason: str,
-    message: str,
-    *,
-    subject: str | None,
-    evidence: Iterable[Evidence],
-    fix: Fix | None,
-    explains: Iterable[Link],
-    traits: Iterable[str],
-) -> Finding:
-    return Finding(status, reason, message, subject, tuple(evidence), fix, tuple(explains), frozenset(traits))
+@dataclass(frozen=True, slots=True)
+class _Harmless:
+    """Makes findings of a status that needs no mending: they carry no fix and cause nothing."""
+
+    status: Status
+
+    def __call__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        subject: str | None = None,
+        evidence: Iterable[Evidence] = (),
+        traits: Iterable[str] = (),
+    ) -> Finding:
+        return Finding(self.status, reason, message, subject, tuple(evidence), traits=frozenset(traits))
 
 
-def passed(
-    reason: str,
-    message: str,
-    *,
-    subject: str | None = None,
-    evidence: Iterable[Evidence] = (),
-    traits: Iterable[str] = (),
-) -> Finding:
-    """Looked at, and good."""
-    return _finding(
-        Status.PASS, reason, message, subject=subject, evidence=evidence, fix=None, explains=(), traits=traits
-    )
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Makes findings of a status that a person should do something about."""
+
+    status: Status
+
+    def __call__(  # noqa: PLR0913 -- the parts of a finding
+        self,
+        reason: str,
+        message: str,
+        *,
+        subject: str | None = None,
+        evidence: Iterable[Evidence] = (),
+        fix: Fix | None = None,
+        explains: Iterable[Link] = (),
+        traits: Iterable[str] = (),
+    ) -> Finding:
+        return Finding(self.status, reason, message, subject, tuple(evidence), fix, tuple(explains), frozenset(traits))
 
 
-def skip(
-    reason: str,
-    message: str,
-    *,
-    subject: str | None = None,
-    evidence: Iterable[Evidence] = (),
-    traits: Iterable[str] = (),
-) -> Finding:
-    """Does not apply here, or was not asked for; the message says why."""
-    return _finding(
-        Status.SKIP, reason, message, subject=subject, evidence=evidence, fix=None, explains=(), traits=traits
-    )
+passed = _Harmless(Status.PASS)
+"""Looked at, and good."""
 
+skip = _Harmless(Status.SKIP)
+"""Does not apply here, or was not asked for; the message says why."""
 
-def unknown(  # noqa: PLR0913 -- the parts of a finding
-    reason: str,
-    message: str,
-    *,
-    subject: str | None = None,
-    evidence: Iterable[Evidence] = (),
-    fix: Fix | None = None,
-    explains: Iterable[Link] = (),
-    traits: Iterable[str] = (),
-) -> Finding:
-    """Could not look; the message says what would let us look."""
-    return _finding(
-        Status.UNKNOWN, reason, message, subject=subject, evidence=evidence, fix=fix, explains=explains, traits=traits
-    )
+unknown = _Trouble(Status.UNKNOWN)
+"""Could not look; the message says what would let us look."""
 
+warn = _Trouble(Status.WARN)
+"""Works now, and will not always."""
 
-def warn(  # noqa: PLR0913 -- the parts of a finding
-    reason: str,
-    message: str,
-    *,
-    subject: str | None = None,
-    evidence: Iterable[Evidence] = (),
-    fix: Fix | None = None,
-    explains: Iterable[Link] = (),
-    traits: Iterable[str] = (),
-) -> Finding:
-    """Works now, and will not always."""
-    return _finding(
-        Status.WARN, reason, message, subject=subject, evidence=evidence, fix=fix, explains=explains, traits=traits
-    )
-
-
-def fail(  # noqa: PLR0913 -- the parts of a finding
-    reason: str,
-    message: str,
-    *,
-    subject: str | None = None,
-    evidence: Iterable[Evidence] = (),
-    fix: Fix | None = None,
-    explains: Iterable[Link] = (),
-    traits: Iterable[str] = (),
-) -> Finding:
-    """Looked at, and broken."""
-    return _finding(
-        Status.FAIL, reason, message, subject=subject, evidence=evidence, fix=fix, explains=explains, traits=traits
-    )
+fail = _Trouble(Status.FAIL)
+"""Looked at, and broken."""
