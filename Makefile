@@ -80,7 +80,8 @@ bench: $(VENV)/.tools lab-packages ## measure CPU, time and memory on a lab node
 .PHONY: dist
 dist: $(VENV)/.tools ## build wheel and sdist into dist/
 	rm -rf dist build
-	$(IN) build --no-isolation --outdir dist .
+	@$(IN) build --no-isolation --outdir dist . >/dev/null
+	@ls dist/*
 
 .PHONY: clean
 clean: ## remove all that these commands made

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
+import k8sdoctor
 from k8sdoctor.host import cri_pb2
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(k8sdoctor.__file__).parents[1]  # the file ships with the package
 NAME = "k8sdoctor/host/cri.proto"
 
 
@@ -27,4 +28,4 @@ def test_the_generated_messages_are_those_of_the_proto_file(tmp_path: Path) -> N
     found = descriptor_pb2.FileDescriptorProto()
     cri_pb2.DESCRIPTOR.CopyToProto(found)
 
-    assert found == wanted, "make cri_pb2.py again, by the command in cri.proto"
+    assert found == wanted, "make cri_pb2.py again, by `make proto`"
