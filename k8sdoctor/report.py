@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -138,10 +138,7 @@ def make_report(  # noqa: PLR0913 -- the parts of a report
     """Put a run's results in order and link causes with symptoms."""
     from k8sdoctor import __version__
 
-    ordered = tuple(sorted(results, key=lambda result: result.check))
-    flat = [(result.check, finding) for result in ordered for finding in result.findings]
-    links = Links(flat)
-    positions = iter(range(len(flat)))
+    ordered, diagnoses, explains = _linked(results)
     return Report(
         version=__version__,
         node=identity["hostname"],
@@ -152,12 +149,61 @@ def make_report(  # noqa: PLR0913 -- the parts of a report
         profile=str(profile),
         stage=stage,
         results=ordered,
-        diagnoses=links.diagnoses(),
-        explains=tuple(tuple(links.explained_by(next(positions)) for _ in result.findings) for result in ordered),
+        diagnoses=diagnoses,
+        explains=explains,
         contacted=tuple(host.contacted),
-        broken=tuple(sorted(broken, key=lambda entry: entry.what)),
+        broken=_in_order(broken),
         interrupted=interrupted,
     )
+
+
+def merged(old: Report, new: Report) -> Report:
+    """A report in which the results of a later run of some checks stand for those of an earlier run of more.
+
+    Causes and symptoms are linked anew, and what broke then in the checks that were run again is forgotten. Time, duration and
+    stage are those of the later run, the profile is the earlier one's.
+    """
+    results = {result.check: result for result in (*old.results, *new.results)}
+    replaced = {result.check for result in new.results}
+    kept = _broke(result for result in old.results if result.check not in replaced)
+    gone = _broke(result for result in old.results if result.check in replaced)
+    broken = {
+        (entry.what, entry.error): entry
+        for entry in (*old.broken, *new.broken)
+        if entry in new.broken or not any(entry.what in message for message in gone - kept)
+    }
+    ordered, diagnoses, explains = _linked(results.values())
+    return replace(
+        new,
+        profile=old.profile,
+        results=ordered,
+        diagnoses=diagnoses,
+        explains=explains,
+        contacted=tuple(sorted({*old.contacted, *new.contacted})),
+        broken=_in_order(broken.values()),
+        interrupted=old.interrupted or new.interrupted,
+    )
+
+
+def _linked(
+    results: Iterable[Result],
+) -> tuple[tuple[Result, ...], tuple[Diagnosis, ...], tuple[tuple[tuple[Reference, ...], ...], ...]]:
+    """Results in order, the diagnoses, and what each finding explains."""
+    ordered = tuple(sorted(results, key=lambda result: result.check))
+    flat = [(result.check, finding) for result in ordered for finding in result.findings]
+    links = Links(flat)
+    positions = iter(range(len(flat)))
+    explains = tuple(tuple(links.explained_by(next(positions)) for _ in result.findings) for result in ordered)
+    return ordered, links.diagnoses(), explains
+
+
+def _in_order(broken: Iterable[Broken]) -> tuple[Broken, ...]:
+    return tuple(sorted(broken, key=lambda entry: entry.what))
+
+
+def _broke(results: Iterable[Result]) -> set[str]:
+    """What the results say of parts that broke: each names the entry that tells more."""
+    return {finding.message for result in results for finding in result.findings if finding.reason == "CheckBroke"}
 
 
 def schema() -> dict[str, Any]:

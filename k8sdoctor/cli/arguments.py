@@ -58,9 +58,15 @@ class SavedReport:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, each held against what is right. Raises WrongUsageError, and SystemExit after `--help`."""
     words = list(argv)
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+    alone = not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"))
+    if alone:
         words.insert(0, "check")  # `k8sdoctor --offline` is `k8sdoctor check --offline`
-    return parser().parse_args(words)
+    arguments = parser().parse_args(words)
+    # On a terminal the app opens then, unless a report was asked for by its format or file.
+    arguments.app = (
+        (alone or arguments.command == "demo") and not arguments.output and not getattr(arguments, "report", ())
+    )
+    return arguments
 
 
 class _Parser(argparse.ArgumentParser):
@@ -151,9 +157,7 @@ def _check_options(check: argparse.ArgumentParser) -> None:
 
 def _output(command: argparse.ArgumentParser) -> None:
     names = ", ".join(FORMATS)
-    command.add_argument(
-        "-o", "--output", type=_format, default="text", metavar="FORMAT", help=f"{names} (default: text)"
-    )
+    command.add_argument("-o", "--output", type=_format, metavar="FORMAT", help=f"{names} (default: text)")
 
 
 def _folders(command: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from k8sdoctor import engine, registry, render
+from k8sdoctor import engine, registry, render, tui
 from k8sdoctor.cli import terminal
 from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
 from k8sdoctor.host.base import Given
@@ -38,15 +38,26 @@ def check(arguments: argparse.Namespace) -> int:
         kubeconfig=kubeconfig(arguments.kubeconfig, arguments.root) if arguments.kubeconfig is not None else None,
         endpoints=arguments.endpoint,
     )
+    ids = [*arguments.checks, *skipped]
+
+    def host() -> Host:
+        return LiveHost(arguments.root, given=given, offline=arguments.offline)
+
+    def load() -> registry.Registry:
+        return _load(ids, arguments.checks_dir, narrow=bool(arguments.checks))
+
+    request = engine.Request(
+        profile=arguments.profile,
+        named=tuple(arguments.checks),
+        skipped=frozenset(skipped),
+        deadline=arguments.deadline or engine.DEADLINE,
+    )
     with terminal.quiet_stdout():
-        known = _load([*arguments.checks, *skipped], arguments.checks_dir, narrow=bool(arguments.checks))
-        request = engine.Request(
-            profile=arguments.profile,
-            named=tuple(arguments.checks),
-            skipped=frozenset(skipped),
-            deadline=arguments.deadline or engine.DEADLINE,
-        )
-        report = _examine(LiveHost(arguments.root, given=given, offline=arguments.offline), known, request)
+        if arguments.app and tui.fits():
+            if ids:
+                load()  # a wrong id is told before the app opens; without ids, it loads while the first screen is painted
+            return _open(host, load, request, arguments)
+        report = _examine(host(), load(), request)
     return _deliver(report, arguments, arguments.report, strict=arguments.strict)
 
 
@@ -57,6 +68,8 @@ def demo(arguments: argparse.Namespace) -> int:
     from k8sdoctor.host.recording import Recording
 
     text = (resources.files("k8sdoctor") / "data" / "demo.json").read_text("utf-8")
+    if arguments.app and tui.fits():
+        return _open(lambda: Recording(text), lambda: registry.load(plug_ins=False), engine.Request(), arguments)
     known = registry.load(plug_ins=False)
     return _deliver(_examine(Recording(text), known, engine.Request()), arguments)
 
@@ -169,12 +182,27 @@ def _examine(host: Host, known: registry.Registry, request: engine.Request) -> R
         progress.erase()
 
 
+def _open(
+    host: Callable[[], Host],
+    load: Callable[[], registry.Registry],
+    request: engine.Request,
+    arguments: argparse.Namespace,
+) -> int:
+    """Show the app until it is left."""
+    from k8sdoctor.tui.session import Case
+
+    case = Case(host, load, request, strict=getattr(arguments, "strict", False))
+    symbols = terminal.style_of(terminal.stdout()).symbols
+    return tui.open_app(case, symbols="ascii" if symbols == "ascii" else "unicode", colour=not arguments.no_color)
+
+
 def _deliver(
     report: Report, arguments: argparse.Namespace, saved: Sequence[SavedReport] = (), *, strict: bool = False
 ) -> int:
     """Print the report, write it where it was wanted, and return the exit code."""
+    output = arguments.output or "text"
     style = terminal.style_of(terminal.stdout(), colour=not arguments.no_color)
-    trouble = terminal.show(render.report(report, arguments.output, style))
+    trouble = terminal.show(render.report(report, output, style))
     failed = [] if trouble is None else [f"the report could not be printed: {trouble}"]
     for each in saved:
         text = render.report(report, each.format)
@@ -182,7 +210,7 @@ def _deliver(
             terminal.write_whole(each.path, text)
         except OSError as error:
             failed.append(f"the report could not be written to {each.path}: {error.strerror or error}")
-            if arguments.output in _PEOPLE_READ and each.format != arguments.output:
+            if output in _PEOPLE_READ and each.format != output:
                 terminal.show(f"\n{text}")  # all that it held; JSON and its like on stdout must stay one document
     for sentence in failed:
         terminal.remark(f"k8sdoctor: {sentence}")

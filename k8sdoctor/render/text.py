@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 EVIDENCE_LINES = 10
 """Lines of one piece of evidence that are shown; `-o json` holds all of it."""
 
-_SAFETY = {
+SAFETY = {
     Safety.SAFE: "safe to run",
     Safety.DISRUPTIVE: "disruptive: restarts or interrupts something",
     Safety.MANUAL: "manual: needs your decision",
 }
+"""What each word of a fix means to the one who pastes it."""
 
 _ROOM = 20  # columns below which a message beside the id says nothing; it goes below then
 
@@ -72,7 +73,7 @@ def _name(reference: Reference) -> str:
 
 
 def _fix(fix: Fix, style: Style) -> Iterator[str]:
-    yield from block("Fix:       ", f"{fix.title.rstrip('.')} ({_SAFETY[fix.safety]}).", style.width, "  ")
+    yield from block("Fix:       ", f"{fix.title.rstrip('.')} ({SAFETY[fix.safety]}).", style.width, "  ")
     for label, commands in (
         ("Run:", fix.commands),
         ("Make it last over a boot:", fix.persist),
