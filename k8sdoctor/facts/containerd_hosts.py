@@ -17,7 +17,7 @@ from k8sdoctor.facts.containerd import CERTS_D, ContainerdConfig
 from k8sdoctor.facts.containerd_files import leaves
 from k8sdoctor.facts.hosts_toml import HostConfig
 from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
-from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHosts, SkippedHost, Stopper
+from k8sdoctor.facts.registry_chain import Credentials, RegistryChain, RegistryHost, SkippedHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
 from k8sdoctor.host import HostError
 
@@ -42,7 +42,7 @@ class _Chain:
     """Whether http hosts with TLS settings are tried by https first."""
 
 
-def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> RegistryHosts:
+def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> RegistryChain:
     """Whom this containerd asks for the image, and with what. Raises NotPermitted."""
     found = _Chain(sources=list(config.files))
     roots = config.certs_folders
@@ -66,7 +66,7 @@ def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> Regist
         why = f"no host of {image.registry} may be asked: containerd says «no resolve hosts»"
         source = found.hosts[-1].source if found.hosts else config.path
         stoppers.append(Stopper("no-host", source.rpartition(":")[0] or source, source, why))
-    return RegistryHosts(
+    return RegistryChain(
         image=image,
         hosts=tuple(hosts),
         skipped=tuple(skipped),

@@ -16,7 +16,7 @@ from k8sdoctor.facts import toml as toml_text
 from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference, is_address
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.registries_conf import Endpoint, RegistriesConf, Registry
-from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts, SkippedHost, Stopper
+from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost, SkippedHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
 from k8sdoctor.host import HostError
 
@@ -33,7 +33,7 @@ POLICIES = (f"{_HOME}/policy.json", "/etc/containers/policy.json")
 _AUTH_FILES = ("/run/containers/0/auth.json", f"{_HOME}/auth.json", "/root/.docker/config.json")
 
 
-def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryHosts:
+def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryChain:
     """Whom this CRI-O asks for the image, and with what. Raises NotPermitted."""
     conf = RegistriesConf.read(
         host, path=flag(config.flags, "--registries-conf"), folder=flag(config.flags, "--registries-conf-dir")
@@ -53,7 +53,7 @@ def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryHost
         stoppers.append(
             Stopper("blocked" if registry.blocked else "no-host", _path(registry.source), registry.source, why)
         )
-    return RegistryHosts(
+    return RegistryChain(
         image=image,
         hosts=tuple(found.hosts),
         skipped=tuple(found.skipped),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from k8sdoctor.facts.registry_hosts import Credentials
+from k8sdoctor.facts.registry_chain import Credentials
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:

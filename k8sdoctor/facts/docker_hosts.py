@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.facts import docker_auth, hosts_toml
 from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
-from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts, Stopper
+from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class _Chain:
     stoppers: list[Stopper] = field(default_factory=list)
 
 
-def chain(host: Host, config: DockerConfig, image: ImageReference) -> RegistryHosts:
+def chain(host: Host, config: DockerConfig, image: ImageReference) -> RegistryChain:
     """Whom this dockerd asks for the image, and with what. Raises NotPermitted."""
     found = _Chain()
     ignored: list[IgnoredSetting] = []
@@ -47,7 +47,7 @@ def chain(host: Host, config: DockerConfig, image: ImageReference) -> RegistryHo
     for mirror in () if hub else config.mirrors:
         why = f"dockerd asks registry-mirrors for images of docker.io alone, and this one is of {image.registry}"
         ignored.append(IgnoredSetting("without-effect", "registry-mirrors", mirror, config.path, why))
-    return RegistryHosts(
+    return RegistryChain(
         image=image,
         hosts=tuple(found.hosts),
         ignored=tuple(ignored),

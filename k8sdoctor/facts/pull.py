@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from k8sdoctor.facts import manifest
-from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHosts
+from k8sdoctor.facts.registry_chain import Credentials, RegistryHost
+from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.side_by_side import side_by_side

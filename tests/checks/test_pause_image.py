@@ -12,7 +12,8 @@ from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
 from k8sdoctor.facts.pull import Attempt, Exchange, PullAttempts
-from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts, SkippedHost, Stopper
+from k8sdoctor.facts.registry_chain import RegistryHost, SkippedHost, Stopper
+from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage, Wish
 from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting

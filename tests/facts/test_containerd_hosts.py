@@ -11,7 +11,7 @@ from k8sdoctor.facts.versions import parse
 from k8sdoctor.host.fake import FakeHost
 
 if TYPE_CHECKING:
-    from k8sdoctor.facts.registry_hosts import RegistryHost, RegistryHosts
+    from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost
 
 PAUSE = "registry.k8s.io/pause:3.8"
 FOLDER = "/etc/containerd/certs.d/registry.k8s.io"
@@ -24,14 +24,14 @@ CONFIG_PATH = f'version = 2\n[{V2}]\nconfig_path = "/etc/containerd/certs.d"\n'
 
 def chain(
     files: dict[str, str], *, version: str = "1.7.34", config: str = CONFIG_PATH, image: str = PAUSE
-) -> RegistryHosts:
+) -> RegistryChain:
     host = FakeHost({CONFIG: config, **files})
     release = parse(version)
     assert release is not None
     return containerd_hosts.chain(host, ContainerdConfig.read(host, release), ImageReference.parse(image))
 
 
-def urls(found: RegistryHosts) -> list[str]:
+def urls(found: RegistryChain) -> list[str]:
     return [host.base_url for host in found.hosts]
 
 

@@ -14,7 +14,7 @@ from k8sdoctor.host import HostError
 from k8sdoctor.host.fake import FakeHost
 
 if TYPE_CHECKING:
-    from k8sdoctor.facts.registry_hosts import RegistryHosts
+    from k8sdoctor.facts.registry_chain import RegistryChain
 
 ACCEPT = json.dumps({"default": [{"type": "insecureAcceptAnything"}]})
 POLICY = "/etc/containers/policy.json"
@@ -116,13 +116,13 @@ def test_a_file_that_we_may_not_read_is_no_default() -> None:
 # -- which hosts ---------------------------------------------------------------------------------------------------------------
 
 
-def chain(files: dict[str, str], image: str = PAUSE, *cmdline: str) -> RegistryHosts:
+def chain(files: dict[str, str], image: str = PAUSE, *cmdline: str) -> RegistryChain:
     host = FakeHost({POLICY: ACCEPT, **files})
     config = CrioConfig.read(host, (1, 36, 3), cmdline=("crio", *cmdline))
     return crio_hosts.chain(host, config, ImageReference.parse(image))
 
 
-def urls(found: RegistryHosts) -> list[str]:
+def urls(found: RegistryChain) -> list[str]:
     return [host.url(host.manifest) for host in found.hosts]
 
 

@@ -11,7 +11,8 @@ import pytest
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
 from k8sdoctor.facts.pull import Attempt, PullAttempts
-from k8sdoctor.facts.registry_hosts import Credentials, RegistryHost, RegistryHosts, Stopper
+from k8sdoctor.facts.registry_chain import Credentials, RegistryHost, Stopper
+from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.finding import Unobserved

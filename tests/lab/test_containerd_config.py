@@ -25,7 +25,7 @@ from tests.lab.node import LabNode, wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from k8sdoctor.facts.registry_hosts import RegistryHost
+    from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost
     from tests.lab.node import Daemon
 
 pytestmark = [pytest.mark.lab, pytest.mark.needs("containerd")]
@@ -132,7 +132,7 @@ def as_seen(host: RegistryHost) -> str:
     return f"{port} HEAD {path.replace('192.0.2.1:5000', '192.0.2.1%3A5000')}"
 
 
-def foretold(node: LabNode, image: ImageReference = IMAGE) -> RegistryHosts:
+def foretold(node: LabNode, image: ImageReference = IMAGE) -> RegistryChain:
     host = LiveHost(str(node.root))
     return containerd_hosts.chain(host, ContainerdConfig.read(host, version_of(node)), image)
 
