@@ -16,20 +16,10 @@ from k8sdoctor.check import Profile
 from k8sdoctor.host.base import READ_LIMIT, GivenText, HostError
 from k8sdoctor.host.files import Files
 from k8sdoctor.render import FORMATS
+from k8sdoctor.render.files import SUFFIXES, UnfitPathError, writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-SUFFIXES = {
-    ".json": "json",
-    ".yaml": "yaml",
-    ".yml": "yaml",
-    ".md": "markdown",
-    ".xml": "junit",
-    ".html": "html",
-    ".txt": "text",
-}
-"""The format of a `--report` file by its suffix; any other suffix means JSON."""
 
 _COMMANDS = ("check", "list", "explain", "schema", "demo", "completion")
 
@@ -312,14 +302,10 @@ def kubeconfig(path: str, root: str) -> str:
 
 def _report(path: str) -> SavedReport:
     """A file to be written: its folder must be there, and it must not be anything but a regular file."""
-    target = Path(os.path.realpath(path))  # a link stays a link: what it leads to is replaced
-    parent = target.parent
-    if not path or path.endswith("/") or target.is_dir():
-        raise _wrong(f"{path or repr('')} is a folder; give a file in it")
-    if not parent.is_dir():
-        raise _wrong(f"the folder {parent} is not there")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise _wrong(f"the folder {parent} may not be written to")
-    if os.path.lexists(target) and not stat.S_ISREG(target.stat().st_mode):
-        raise _wrong(f"{path} is not a regular file")
+    try:
+        target = writable(path)
+    except UnfitPathError as error:
+        raise _wrong(str(error)) from None
+    except OSError as error:
+        raise _wrong(f"{path}: {_reason(error)}") from None
     return SavedReport(str(target), SUFFIXES.get(Path(path).suffix.lower(), "json"))

@@ -10,6 +10,7 @@ from k8sdoctor import engine, registry, render, tui
 from k8sdoctor.cli import terminal
 from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
 from k8sdoctor.host.base import Given
+from k8sdoctor.render.files import write_whole
 
 if TYPE_CHECKING:
     import argparse
@@ -207,7 +208,7 @@ def _deliver(
     for each in saved:
         text = render.report(report, each.format)
         try:
-            terminal.write_whole(each.path, text)
+            write_whole(each.path, text)
         except OSError as error:
             failed.append(f"the report could not be written to {each.path}: {error.strerror or error}")
             if output in _PEOPLE_READ and each.format != output:

@@ -1,11 +1,10 @@
-"""Where output goes: what the terminal can show, progress on stderr, a report to stdout or into a file, whole or not at all."""
+"""Where output goes: what the terminal can show, progress on stderr, a report to stdout."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from k8sdoctor.render.style import Style
@@ -95,23 +94,6 @@ def _forget_stdout() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
-
-
-def write_whole(path: str, text: str) -> None:
-    """Replace a file in one step, so that nobody ever reads half a report. Raises OSError."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 class Progress:
