@@ -17,7 +17,7 @@ import yaml
 from tests.certificates import Issued, cluster_ca, issue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CONTROL_PLANE = Path(__file__).parent / "data" / "control-plane-v1.36"
 
@@ -33,7 +33,7 @@ _RESOURCES = {
 }
 
 
-def recorded(path: str) -> dict[str, Any] | None:
+def recorded(path: str, folder: Path = CONTROL_PLANE / "api") -> dict[str, Any] | None:
     """What the recorded API server answers at a path; None when it holds no such thing."""
     words = path.partition("?")[0].strip("/").split("/")
     words = words[2:] if words[0] == "api" else words[3:]
@@ -42,7 +42,7 @@ def recorded(path: str) -> dict[str, Any] | None:
         namespace, words = words[1], words[2:]
     if not words or words[0] not in _RESOURCES:
         return None
-    listing: dict[str, Any] = json.loads((CONTROL_PLANE / "api" / f"{_RESOURCES[words[0]]}.json").read_text())
+    listing: dict[str, Any] = json.loads((folder / f"{_RESOURCES[words[0]]}.json").read_text())
     items = [item for item in listing["items"] if namespace in (None, item["metadata"].get("namespace"))]
     if len(words) == 1:
         return {**listing, "items": items}
@@ -89,9 +89,19 @@ def _base64(text: str) -> str:
 
 @contextlib.contextmanager
 def api_server(
-    folder: Path, *, leaf: Issued | None = None, ca: Issued | None = None, address: str = "127.0.0.1"
+    folder: Path,
+    *,
+    leaf: Issued | None = None,
+    ca: Issued | None = None,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    answers: Path = CONTROL_PLANE / "api",
+    forbidden: Sequence[str] = ("/api/v1/forbidden",),
 ) -> Iterator[ApiServer]:
-    """Serve the recording on a free port. Whoever shows neither a certificate of the CA nor the token `good` gets 401."""
+    """Serve a recording, by default on a free port. Whoever shows neither a certificate of the CA nor the token `good` gets 401.
+
+    Paths that begin with one of `forbidden` get 403.
+    """
     ca = ca or cluster_ca()
     leaf = leaf or issue("kube-apiserver", ca, dns=["kubernetes"], ips=["127.0.0.1"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -110,9 +120,10 @@ def api_server(
             server.asked.append((self.path, user))
             if user is None:
                 self.reply(401, {"kind": "Status", "message": "Unauthorized", "code": 401})
-            elif self.path.startswith("/api/v1/forbidden"):
-                self.reply(403, {"kind": "Status", "message": f'{user} cannot get resource "forbidden"', "code": 403})
-            elif (body := recorded(self.path)) is None:
+            elif self.path.startswith(tuple(forbidden)):
+                what = self.path.partition("?")[0].rpartition("/")[2]
+                self.reply(403, {"kind": "Status", "message": f'{user} cannot get resource "{what}"', "code": 403})
+            elif (body := recorded(self.path, answers)) is None:
                 self.reply(404, {"kind": "Status", "message": "the server could not find the requested resource"})
             else:
                 self.reply(200, body)
@@ -136,7 +147,7 @@ def api_server(
         def handle_error(self, *_: object) -> None:  # a client that distrusts us goes away in mid handshake
             pass
 
-    with Server((address, 0), Handler) as listener:
+    with Server((address, port), Handler) as listener:
         server = ApiServer(listener.server_port, leaf, ca)
         threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:

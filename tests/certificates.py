@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ipaddress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -32,6 +33,13 @@ class Issued:
     @property
     def pem(self) -> str:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    @classmethod
+    def load(cls, pem: str, key_pem: str) -> Self:
+        """One that was written down."""
+        key = serialization.load_pem_private_key(key_pem.encode(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(x509.load_pem_x509_certificate(pem.encode()), key)
 
     @property
     def key_pem(self) -> str:
@@ -77,3 +85,8 @@ def issue(
 def cluster_ca(name: str = "kubernetes") -> Issued:
     """The authority of a test's cluster; another name is another authority."""
     return issue(name, authority=True, start=NOW - 400 * DAY, days=3650)
+
+
+def base64_pem(issued: Issued, *, key: bool = False) -> str:
+    """A certificate, or its key, as kubeconfigs hold them."""
+    return base64.b64encode((issued.key_pem if key else issued.pem).encode()).decode()

@@ -99,12 +99,16 @@ class LabSandbox:
 
 @dataclass
 class Containerd:
-    """containerd of Debian on a lab node. `toml` is appended to its configuration, `env` is its environment."""
+    """containerd of Debian on a lab node. See the module.
+
+    `toml` is appended to its configuration, `env` is its environment, `pod_dns` is the `dns_config` of its pods.
+    """
 
     node: LabNode
     sandbox_image: str | None = None
     toml: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    pod_dns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Write its configuration and give it folders that its snapshots can live in."""
@@ -198,6 +202,7 @@ class Containerd:
                     "metadata": {"name": name, "uid": f"{namespace}-{name}", "namespace": namespace},
                     "hostname": name,
                     "log_directory": f"/var/log/pods/{namespace}_{name}",
+                    "dns_config": dict(self.pod_dns),
                     "labels": {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace, **labels},
                     "linux": {"security_context": {"namespace_options": {"pid": "CONTAINER"}}},
                 }

@@ -1,0 +1,271 @@
+"""A whole node of a cluster in the lab: runtime, pods on a bridge, DNS in one of them, and an API server, all healthy.
+
+    with LabNode("worker-1") as lab:
+        node = WholeNode(lab)
+        node.start()
+
+What is real: the kernel's bridge, switches and rules, containerd with its plugins and sandboxes, the DNS server, TLS and HTTPS with certificates of the
+node's own. The API server answers what a real one answered (tests/data), with this node's addresses. The kubelet is a process with a
+kubelet's name and command line.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tests.api_server import CONTROL_PLANE, kubeconfig
+from tests.certificates import DAY, Issued, base64_pem, issue
+from tests.lab.containerd import Containerd
+from tests.lab.node import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tests.lab.containerd import LabSandbox
+    from tests.lab.node import Daemon, LabNode, Outcome
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NODE = "192.0.2.10"
+FAR = "192.0.2.1"
+PAUSE = "registry.k8s.io/pause:3.10.2"
+"""What kubeadm of the recorded version wants; kubeadm's documentation has the runtime use the same."""
+
+DNS_SERVICE = "10.96.0.10"
+API_SERVICE = "10.96.0.1"
+DOMAIN = "cluster.local"
+POD_DNS = {
+    "servers": [DNS_SERVICE],
+    "searches": [f"default.svc.{DOMAIN}", f"svc.{DOMAIN}", DOMAIN],
+    "options": ["ndots:5"],
+}
+"""What the kubelet hands to the runtime for a pod with the policy ClusterFirst."""
+
+_KEPT = ("/etc/sysctl.d", "/etc/modules-load.d", "/etc/containerd", "/etc/kubernetes", "/var/lib/kubelet")
+
+SYSCTLS = """\
+net.bridge.bridge-nf-call-iptables  = 1
+net.bridge.bridge-nf-call-ip6tables = 1
+net.ipv4.ip_forward                 = 1
+"""
+"""The file that Kubernetes' documentation of container runtimes had people write."""
+
+_PROGRAM = """\
+#!/bin/sh
+case "$*" in
+--version) echo Kubernetes v1.36.2 ;;
+"version -o short") echo v1.36.2 ;;
+*) exit 1 ;;
+esac
+"""
+
+# A process with this name and these arguments, for as long as the node lives.
+_KUBELET = (
+    "exec -a /usr/local/bin/kubelet python3 -c 'import time; time.sleep(10**6)'"
+    " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+    " --config=/var/lib/kubelet/config.yaml"
+)
+
+_SERVE = """
+import sys, threading
+from pathlib import Path
+repository, address, folder, *forbidden = sys.argv[1:]
+sys.path.insert(0, repository)
+from tests.api_server import api_server
+from tests.certificates import Issued
+folder = Path(folder)
+leaf, ca = (Issued.load((folder / f"{name}.pem").read_text(), (folder / f"{name}.key").read_text()) for name in ("leaf", "ca"))
+with api_server(folder, leaf=leaf, ca=ca, address=address, port=6443, answers=folder / "api", forbidden=forbidden or ["/none"]):
+    threading.Event().wait()
+"""
+
+
+@dataclass
+class WholeNode:
+    """See the module. `network` is the pods' CNI configuration, `forbidden` are paths that the API server refuses to everybody."""
+
+    lab: LabNode
+    role: Literal["worker", "control-plane"] = "worker"
+    network: Mapping[str, Any] | None = None
+    forbidden: Sequence[str] = ()
+    endpoint: str | None = None
+    containerd: Containerd = field(init=False)
+    dns: Daemon = field(init=False)
+    api: Daemon = field(init=False)
+    server: LabSandbox = field(init=False)
+    client: LabSandbox = field(init=False)
+
+    @property
+    def api_address(self) -> str:
+        """Where the API server serves: here on a control plane, else on the far side."""
+        return NODE if self.role == "control-plane" else FAR
+
+    @cached_property
+    def ca(self) -> Issued:
+        """The cluster's authority; the lab's clock is the machine's."""
+        return issue("kubernetes", authority=True, start=time.time() - DAY, days=3650)
+
+    def leaf(self, *more: str, ca: Issued | None = None, start: float | None = None) -> Issued:
+        """An API server's certificate as kubeadm makes it, with more names."""
+        dns = ["cp1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{DOMAIN}"]
+        ips = [API_SERVICE, self.api_address, *(name for name in more if name[0].isdigit())]
+        dns += [name for name in more if not name[0].isdigit()]
+        begin = time.time() - DAY if start is None else start
+        return issue("kube-apiserver", ca or self.ca, dns=dns, ips=ips, start=begin)
+
+    # -- making it ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make all of it."""
+        lab = self.lab
+        lab.write("/etc/os-release", (Path(__file__).parent / "data" / "os-release").read_text())
+        for name in ("kubelet", "kubeadm"):
+            lab.write(f"/usr/local/bin/{name}", _PROGRAM, mode=0o755)
+        lab.write("/etc/modules-load.d/k8s.conf", "overlay\nbr_netfilter\n")
+        lab.write("/etc/sysctl.d/k8s.conf", SYSCTLS)
+        lab.shell("sysctl -qp /etc/sysctl.d/k8s.conf")
+        self._start_pods()
+        self._join()
+        self.serve_api(self.leaf())
+        lab.popen(["bash", "-c", _KUBELET])
+        self._translate()
+        self.keep()
+
+    def _start_pods(self) -> None:
+        containerd = self.containerd = Containerd(self.lab, sandbox_image=PAUSE, pod_dns=POD_DNS)
+        containerd.link_plugins()
+        if self.network is None:
+            containerd.write_bridge_network()
+        else:
+            containerd.write_network("10-pods.conflist", self.network)
+        containerd.start()
+        containerd.import_image(PAUSE)
+        self.client = containerd.run_pod("web-0")
+        containerd.run_pod("web-1")
+        self.server = containerd.run_pod("coredns-0", "kube-system", **{"k8s-app": "kube-dns"})
+        self.serve_dns()
+
+    def serve_dns(self, *options: str) -> None:
+        """Run a DNS server in its pod."""
+        inside = ["nsenter", f"--net={self.server.netns}"]
+        self.dns = self.lab.popen(
+            [
+                *(*inside, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"),
+                *("--user=root", "--pid-file="),
+                *(options or (f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}",)),
+            ]
+        )
+        wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
+
+    def _join(self) -> None:
+        lab, where = self.lab, self.endpoint or f"https://{self.api_address}:6443"
+        cluster = {"server": where, "certificate-authority-data": base64_pem(self.ca)}
+        mine = issue(f"system:node:{lab.name}", self.ca, start=time.time() - DAY, usages=[])
+        client = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+        lab.write(client, mine.pem + mine.key_pem, mode=0o600)
+        lab.write(
+            "/etc/kubernetes/kubelet.conf",
+            kubeconfig(cluster, {"client-certificate": client, "client-key": client}),
+            mode=0o600,
+        )
+        lab.write("/etc/kubernetes/pki/ca.crt", self.ca.pem)
+        lab.run(["mkdir", "-p", "/etc/kubernetes/manifests"])
+        lab.write("/var/lib/kubelet/config.yaml", (CONTROL_PLANE / "var-lib-kubelet/config.yaml").read_text())
+        lab.write("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS=""\n')
+        if self.role == "control-plane":
+            self._rule(cluster)
+
+    def _rule(self, cluster: Mapping[str, str]) -> None:
+        """What a control plane has beyond a worker."""
+        lab = self.lab
+        admin = issue("kubernetes-admin", self.ca, start=time.time() - DAY, usages=[])
+        user = {"client-certificate-data": base64_pem(admin), "client-key-data": base64_pem(admin, key=True)}
+        for name in ("admin", "super-admin", "controller-manager", "scheduler"):
+            lab.write(f"/etc/kubernetes/{name}.conf", kubeconfig(cluster, user), mode=0o600)
+        for path in sorted((CONTROL_PLANE / "etc-kubernetes/manifests").iterdir()):
+            lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(path.read_text()), mode=0o600)
+
+    def _ours(self, text: str) -> str:
+        """Recorded text with this node's names and addresses."""
+        for old, new in (
+            ("10.27.53.32", self.api_address),
+            ("10.244.0.2", self.server.ip),
+            ("10.244.0.3", self.server.ip),
+            ("cp1", self.lab.name),
+        ):
+            text = text.replace(old, new)
+        return text
+
+    def serve_api(self, leaf: Issued) -> None:
+        """Serve the API with this certificate, instead of what served before."""
+        lab, folder = self.lab, "/etc/lab-api"
+        if hasattr(self, "api"):
+            self.api.stop()
+        for name, one in (("leaf", leaf), ("ca", self.ca)):
+            lab.write(f"{folder}/{name}.pem", one.pem)
+            lab.write(f"{folder}/{name}.key", one.key_pem, mode=0o600)
+        for path in sorted((CONTROL_PLANE / "api").iterdir()):
+            lab.write(f"{folder}/api/{path.name}", self._ours(path.read_text()))
+        if self.role == "control-plane":
+            lab.write("/etc/kubernetes/pki/apiserver.crt", leaf.pem)
+        far = self.role == "worker"
+        self.api = lab.popen(
+            [sys.executable, "-c", _SERVE, str(REPOSITORY), self.api_address, folder, *self.forbidden], far=far
+        )
+        run = lab.far_run if far else lab.run
+
+        def serves() -> bool:
+            assert self.api.running, self.api.log
+            return f"{self.api_address}:6443" in run(["ss", "-Hltn"]).stdout
+
+        wait_for(serves, "the API server")
+
+    def _translate(self) -> None:
+        """The rules that kube-proxy would write for the two services."""
+        rules = [("udp", DNS_SERVICE, 53, f"{self.server.ip}:53"), ("tcp", DNS_SERVICE, 53, f"{self.server.ip}:53")]
+        rules.append(("tcp", API_SERVICE, 443, f"{self.api_address}:6443"))
+        for protocol, service, port, target in rules:
+            for chain in ("PREROUTING", "OUTPUT"):
+                self.lab.shell(
+                    f"iptables -w -t nat -A {chain} -d {service} -p {protocol} --dport {port} "
+                    f"-j DNAT --to-destination {target}"
+                )
+
+    # -- breaking and mending it -------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Remember the node's files, for `restore`."""
+        self.lab.shell("rm -rf /run/kept; mkdir /run/kept; cp -a --parents " + " ".join(_KEPT) + " /run/kept")
+
+    def restore(self) -> None:
+        """Bring the node's files back, and nothing else."""
+        self.lab.shell(
+            "\n".join(f"find {folder} -mindepth 1 -delete; cp -a /run/kept{folder}/. {folder}/" for folder in _KEPT)
+        )
+
+    def paste(self, fix: Mapping[str, Any]) -> None:
+        """Run a fix as root pastes it: commands, then what makes it last, in one shell."""
+        lines = [*fix["commands"], *fix["persist"]]
+        done = self.lab.shell("\n".join(lines), check=False)
+        assert done.returncode == 0, f"{lines}\n{done.stdout}{done.stderr}"
+
+    def check(self, *arguments: str) -> Outcome:
+        """`k8sdoctor check -o json` on the node, of which nothing may be broken."""
+        outcome = self.lab.check(*arguments)
+        assert outcome.out, outcome.err
+        assert outcome.report["broken"] == [], outcome.report["broken"][0]["traceback"]
+        return outcome
+
+
+def alarms(outcome: Outcome) -> set[str]:
+    """All that is no pass and no skip, as `check/Reason (status)`."""
+    return {
+        f"{result['check']}/{finding['reason']} ({finding['status']})"
+        for result in outcome.report["results"]
+        for finding in result["findings"]
+        if finding["status"] not in ("pass", "skip")
+    }
