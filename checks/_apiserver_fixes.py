@@ -335,6 +335,16 @@ def look_at(path: str) -> Fix:
     )
 
 
+def rewrite_manifest(path: str) -> Fix:
+    """A static pod's manifest that is none."""
+    return Fix(
+        title="Correct the manifest, or move it aside and have kubeadm write it anew from the configuration that the cluster was made of",
+        commands=(f"${{EDITOR:-vi}} {path}",),
+        verify=f"python3 -c 'import sys, yaml; yaml.safe_load(open(sys.argv[1]))' {path}; crictl ps --name kube-apiserver",
+        safety=Safety.MANUAL,
+    )
+
+
 def _dial(site: Site) -> str:
     address = site.advertise_address or "127.0.0.1"
     return f"[{address}]:{site.port}" if ":" in address else f"{address}:{site.port}"

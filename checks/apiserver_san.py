@@ -31,6 +31,7 @@ should be; certificates that lie there already are judged all the same.
 - `PlainHttpEndpoint` (fail): the peer speaks HTTP without TLS
 - `KubeconfigInvalid` (fail): a kubeconfig, or a certificate that it needs, is malformed
 - `CertificateInvalid` (fail): a file of certificates holds none that can be used
+- `ManifestInvalid` (fail): the API server's manifest is malformed, so the kubelet starts none from it
 - `ExpiresSoon` (warn): less than 30 days, or less than a fifth of its time, are left
 - `FileNotServed` (warn): the API server serves another certificate than the file that it was told to serve
 
@@ -185,7 +186,7 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
         clients_asked=any(hello.asks_clients for one in looks for hello in one.hellos),
     )
     cases = Cases()
-    found = [*_unread(kubeconfigs, disk, endpoints), *_planned_badly(planned)]
+    found = [*_unread(kubeconfigs, disk, endpoints), *_planned_badly(planned), *_unread_manifest(server)]
     found += _not_asked(served, told_served)
     found += _at_endpoints(scene, cases)
     found += _plain_by_configuration(every)
@@ -667,6 +668,21 @@ def _not_asked(*parts: object) -> Iterator[Finding]:
 def _planned_badly(planned: KubeadmConfig | Unobserved) -> Iterator[Finding]:
     if isinstance(planned, KubeadmConfig) and planned.problem:
         yield unknown("Unreadable", _sentence(planned.problem), subject=planned.source)
+
+
+def _unread_manifest(server: ApiServer) -> Iterator[Finding]:
+    if server.problem is None:
+        return
+    if not server.malformed:
+        yield unknown(server.problem.reason, _sentence(server.problem.message), subject=server.source)
+        return
+    yield fail(
+        "ManifestInvalid",
+        f"The kubelet can make no API server of {_sentence(server.problem.message)}",
+        subject=server.source,
+        evidence=[Evidence(server.source or "", server.problem.message)],
+        fix=fixes.rewrite_manifest(server.source or ""),
+    )
 
 
 def _by_reason(found: Iterable[Unobserved]) -> dict[str, list[str]]:

@@ -62,7 +62,7 @@ from k8sdoctor.check import check
 from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
 from k8sdoctor.facts.cni_network import SPECIFICATIONS, Requirement
 from k8sdoctor.facts.distribution import Distribution
-from k8sdoctor.facts.pod_subnets import PodSubnets
+from k8sdoctor.facts.pod_subnets import CONTROLLER_MANAGER, PodSubnets
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import (
@@ -73,6 +73,7 @@ from k8sdoctor.finding import (
     Link,
     Safety,
     Status,
+    Unobserved,
     fail,
     passed,
     skip,
@@ -145,9 +146,15 @@ _PACKAGED = frozenset(
 
 @check("cni-config", title="The container runtime has a pod network to give", area="pod network")
 def cni_config(
-    folder: CniFolder, runtime: Runtime, stage: Stage, distribution: Distribution, subnets: PodSubnets
+    folder: CniFolder, runtime: Runtime, stage: Stage, distribution: Distribution | Unobserved, subnets: PodSubnets
 ) -> Iterator[Finding]:
     """Judge the folder, and each folder that a runtime handler has for itself."""
+    if isinstance(distribution, Unobserved):  # which decides about fixes alone
+        yield unknown(distribution.reason, f"Which distribution this is could not be told: {distribution.message}.")
+        distribution = Distribution("", (), "an unknown Linux", "other")
+    if subnets.problem:
+        message = f"Whether the pods' subnet fits the cluster's could not be told: {subnets.problem.message}."
+        yield unknown(subnets.problem.reason, message, subject=CONTROLLER_MANAGER)
     if not folder.settings.enabled:
         yield skip("NotCni", f"{runtime.label} was told to use no CNI (--network-plugin).")
         return
@@ -741,7 +748,8 @@ def _is_packaged(path: str) -> bool:
 
 
 def _unseen(what: str, error: HostError) -> Finding:
-    return unknown(error.reason, f"{what} could not be looked at: {error.message}.", subject=what)
+    told = error.message.replace(f"{what} ", "it ")
+    return unknown(error.reason, f"{what} could not be looked at: {told}.", subject=what)
 
 
 def _told(folder: CniFolder, runtime: Runtime) -> list[Evidence]:

@@ -36,6 +36,7 @@ that name, it is a warning of its own.
 - `NoPodNamespace` (unknown on a node of a cluster, skip before): nothing to ask from
 - `NoDnsAddress` (unknown on a node of a cluster, skip before): nobody said which address pods ask
 - `NotAsked` (unknown): the queries could not be sent
+- `Unreadable` (unknown): the kubelet's configuration, which names the addresses that pods ask, is malformed or could not be read
 - `Offline` (skip): `--offline` was given
 
 ## What it sends
@@ -67,6 +68,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import check
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.dns_replies import DnsReplies, View
+from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.pod_namespaces import PodNamespaces
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Evidence, Finding, Fix, Safety, Unobserved, fail, passed, skip, unknown, warn
@@ -87,9 +89,18 @@ _NOT_SENT = frozenset({"unsupported", "not-an-address", "not-a-name", "failed"})
 
 @check("dns-reply-source", title="Cluster DNS answers pods from the address that they asked", area="DNS")
 def dns_reply_source(
-    stage: Stage | Unobserved, pods: PodNamespaces, dns: ClusterDns, replies: DnsReplies | Unobserved
+    stage: Stage | Unobserved,
+    kubelet: Kubelet | Unobserved,
+    pods: PodNamespaces,
+    dns: ClusterDns,
+    replies: DnsReplies | Unobserved,
 ) -> Iterator[Finding]:
     """Judge who answered."""
+    fresh = isinstance(stage, Stage) and stage.fresh
+    if isinstance(kubelet, Kubelet) and not fresh:
+        for problem in kubelet.problems:
+            message = f"What the kubelet tells pods of DNS could not be read: {problem.message}."
+            yield unknown(problem.reason, message, subject=kubelet.config_path)
     if isinstance(replies, Unobserved):
         make = skip if replies.reason == "Offline" else unknown
         yield make(replies.reason, f"Cluster DNS was not asked: {replies.message}.")
@@ -100,7 +111,6 @@ def dns_reply_source(
         for one in dns.addresses
         if view.to(one.address, "udp") or view.to(one.address, "tcp")
     ]
-    fresh = isinstance(stage, Stage) and stage.fresh
     if not exchanges:
         if dns.complete and not dns.backends and dns.service:
             yield _no_backends(dns, ())
@@ -442,12 +452,13 @@ _ERROR_WORDS = {
 
 def _errors(outcomes: Iterable[DnsOutcome]) -> str:
     """Why, where the socket said so: ` (refused by 10.244.0.1)`."""
-    words = dict.fromkeys(
-        _ERROR_WORDS.get(one["error"], one["error"]) + (f" by {one['offender']}" if one["offender"] else "")
-        for one in outcomes
-        if one["error"]
-    )
-    return f" ({', '.join(words)})" if words else ""
+    words: dict[str, list[str]] = {}
+    for one in outcomes:
+        if one["error"]:
+            by = words.setdefault(_ERROR_WORDS.get(one["error"], one["error"]), [])
+            by += [one["offender"]] if one["offender"] and one["offender"] not in by else []
+    told = [word + (f" by {' and '.join(by)}" if by else "") for word, by in words.items()]
+    return f" ({', '.join(told)})" if told else ""
 
 
 # -- evidence ------------------------------------------------------------------------------------------------------------

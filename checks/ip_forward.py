@@ -176,7 +176,7 @@ def _off(family: Family, forwarding: Forwarding, boot: SysctlBoot, pods: PodFami
             Link(
                 "dns-reply-source",
                 "NoReply",
-                f"{key} was seen 0: what a pod sends to a DNS server on another node is dropped",
+                f"{key} was seen 0: what a pod sends to a service or to another node is dropped",
             )
         ],
     )
@@ -226,7 +226,7 @@ def _interfaces_off(closed: list[InterfaceForwarding], forwarding: Forwarding, b
             Link(
                 "dns-reply-source",
                 "NoReply",
-                f"forwarding is off for {subject}: what a pod sends to a DNS server on another node is dropped",
+                f"forwarding is off for {subject}: what pods send to a service or to another node is dropped there",
             )
         ],
     )

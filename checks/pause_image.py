@@ -179,7 +179,7 @@ class _Case:
         # An image that nobody could look for may be here, and on a node that ran pods it most likely is.
         self.status = Status.FAIL if asked or not stage.joined else Status.WARN
         self.opening = (
-            f"{image.image} is not on this node" if asked else f"If {image.image} is not on this node already"
+            f"{image.image} is not on this node, and" if asked else f"If {image.image} is not on this node already,"
         )
 
     def finding(self, reason: str, message: str, evidence: list[Evidence], fix: Fix | None) -> Finding:
@@ -211,7 +211,7 @@ def _way(case: _Case) -> Iterator[Finding]:
     if untried and all(attempt.reason == "Offline" for attempt in untried):
         yield skip(
             "Offline",
-            f"{case.opening}, and no registry was asked whether it can be pulled (--offline).",
+            f"{case.opening} no registry was asked whether it can be pulled (--offline).",
             subject=case.image.image,
             evidence=case.evidence,
         )
@@ -222,14 +222,14 @@ def _way(case: _Case) -> Iterator[Finding]:
     if untried:
         yield unknown(
             untried[0].reason,
-            f"{case.opening}, and {untried[0].netloc} could not be asked for it: {untried[0].words}.",
+            f"{case.opening} {untried[0].netloc} could not be asked for it: {untried[0].words}.",
             subject=case.image.image,
             evidence=case.evidence,
         )
         return
     failing = [attempt for attempt in pull.reached if attempt.outcome != "serves"]
     if not failing:
-        message = f"{case.opening}, and {case.runtime.label} has no host to resolve it at."
+        message = f"{case.opening} {case.runtime.label} has no host to resolve it at."
         yield case.finding("NoRegistryHost", message, case.evidence, _by_hand(case))
         return
     # What ends the chain is the cause, whatever the others did; else the first host, for it is the one that was chosen.
@@ -238,7 +238,7 @@ def _way(case: _Case) -> Iterator[Finding]:
     others = dict.fromkeys(_said(attempt, case) for attempt in failing)
     # containerd pulls an image for other machines that has no index; its processes then end with an exec format error.
     cannot = "would get none that runs here" if first.outcome == "no-platform" else "cannot pull it"
-    message = f"{case.opening}, and {case.runtime.label} {cannot}: {told}"
+    message = f"{case.opening} {case.runtime.label} {cannot}: {told}"
     message += "".join(f"; {other}" for other in others if other != told)
     unasked = [
         attempt for attempt in pull.attempts[len(pull.reached) :] if attempt.host.base_url != first.host.base_url
@@ -276,7 +276,7 @@ def _pullable(case: _Case, serving: Attempt) -> Iterator[Finding]:
 
 def _stopped(case: _Case, stopper: Stopper) -> Finding:
     reason = _BY_STOPPER[stopper.kind]
-    message = f"{case.opening}, and {case.runtime.label} cannot pull it: {stopper.why} ({stopper.path}, named in {stopper.source})."
+    message = f"{case.opening} {case.runtime.label} cannot pull it: {stopper.why} ({stopper.path}, named in {stopper.source})."
     fix = _by_hand(case)
     if stopper.kind == "ca-unreadable":
         concerned = next((host.base_url for host in case.hosts.hosts if stopper.path in host.ca_files), None)
@@ -405,9 +405,10 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
     for problem in image.problems:
         where = f"{problem.path}:{problem.line}" if problem.line else problem.path
         build = warn if runtime.reachable else fail
+        told = problem.message.replace(f"{problem.path} ", "it ")
         yield build(
             "RuntimeConfigInvalid",
-            f"{image.runtime} {image.runtime_version} cannot take {where}: {problem.message}.",
+            f"{image.runtime} {image.runtime_version} cannot take {where}: {told}.",
             subject=problem.path,
             evidence=[Evidence(where, problem.message)],
             fix=Fix(

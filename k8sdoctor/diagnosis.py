@@ -125,7 +125,8 @@ class Links:
         if links:
             why = " ".join(dict.fromkeys(f"{link.why.rstrip('.')}." for link in links))
         else:
-            sources = ", ".join(dict.fromkeys(evidence.source for evidence in finding.evidence))
+            # A source's particulars, such as a namespace's path, stand with the evidence itself.
+            sources = ", ".join(dict.fromkeys(evidence.source.partition(" (")[0] for evidence in finding.evidence))
             why = f"Seen directly: {sources}." if sources else "Seen directly."
         sure = all(link.certainty is Certainty.PROVEN for link in links)
         return Diagnosis(

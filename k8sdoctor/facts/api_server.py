@@ -24,13 +24,14 @@ PORT = 6443  # kube-apiserver's default for --secure-port
 class ApiServer:
     """The API server that runs (or shall run) on this node.
 
-    `source` is the manifest, or the process; None where there is no API server. `problem` is a sentence when the manifest could not be
-    read or parsed.
+    `source` is the manifest, or the process; None where there is no API server. `problem` is why nothing is known of a manifest that is there:
+    it could not be read, or it is `malformed`.
     """
 
     source: str | None = None
     words: tuple[str, ...] = ()
-    problem: str | None = None
+    problem: Unobserved | None = None
+    malformed: bool = False
 
     def flag(self, name: str) -> str | None:
         """The value of a flag of its command line."""
@@ -65,12 +66,13 @@ class ApiServer:
         try:
             text = host.read_optional(path)
         except HostError as error:
-            return cls(path, problem=error.message)
+            return cls(path, problem=Unobserved(error.reason, error.message))
         if text is not None:
             try:
-                return cls(path, _command(yaml.mapping(text, path)))
+                words, problem = _command(yaml.mapping(text, path)), f"{path}: names no container with a command"
             except yaml.YamlError as error:
-                return cls(path, problem=str(error))
+                words, problem = (), str(error)
+            return cls(path, words) if words else cls(path, problem=Unobserved("Unreadable", problem), malformed=True)
         running = processes.named("kube-apiserver") if isinstance(processes, Processes) else ()
         if not running:
             return cls()

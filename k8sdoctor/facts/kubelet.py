@@ -29,7 +29,7 @@ class Kubelet:
 
     `version` is None when none is installed or it will not say. `pid` is None when it does not run. `flags` are those of the running process,
     else those of the environment files; `flag_sources` names the file or process of each. `config` is its configuration file, empty
-    when there is none; `problems` are files that could not be read, a sentence each.
+    when there is none; `problems` are files that could not be read or parsed.
     """
 
     version: versions.Version | None
@@ -38,7 +38,7 @@ class Kubelet:
     flag_sources: Mapping[str, str]
     config_path: str
     config: Mapping[str, Json]
-    problems: tuple[str, ...]
+    problems: tuple[Unobserved, ...]
 
     @property
     def cluster_dns(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class Kubelet:
         running = processes.named("kubelet") if isinstance(processes, Processes) else ()
         flags: dict[str, str] = {}
         sources: dict[str, str] = {}
-        problems: list[str] = []
+        problems: list[Unobserved] = []
         if running:
             words = running[0]["cmdline"]
             source = f"command line of kubelet, pid {running[0]['pid']}"
@@ -93,7 +93,7 @@ class Kubelet:
             try:
                 config = yaml.mapping(text, config_path)
             except yaml.YamlError as error:
-                problems.append(str(error))
+                problems.append(Unobserved("Unreadable", str(error)))
         return cls(
             _version(host, running[0]["cmdline"][0] if running and running[0]["cmdline"] else "kubelet"),
             running[0]["pid"] if running else None,
@@ -105,11 +105,11 @@ class Kubelet:
         )
 
 
-def _read(host: Host, path: str, problems: list[str]) -> str | None:
+def _read(host: Host, path: str, problems: list[Unobserved]) -> str | None:
     try:
         return host.read_optional(path)
     except HostError as error:
-        problems.append(error.message)
+        problems.append(Unobserved(error.reason, error.message))
         return None
 
 

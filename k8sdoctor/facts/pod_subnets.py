@@ -21,20 +21,27 @@ CONTROLLER_MANAGER = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
 
 @dataclass(frozen=True)
 class PodSubnets:
-    """Each pod subnet with where it is written; none when nobody says."""
+    """Each pod subnet with where it is written; none when nobody says. `problem` is why the controller manager's manifest told nothing."""
 
     subnets: tuple[tuple[Subnet, str], ...] = ()
+    problem: Unobserved | None = None
 
     @classmethod
     def observe(cls, host: Host, kubeadm: KubeadmConfig | Unobserved) -> Self:
-        """Read what there is. Never raises: what cannot be read says nothing about subnets."""
+        """Read what there is. Never raises: what cannot be read is a problem."""
         found: dict[Subnet, str] = {}
         if isinstance(kubeadm, KubeadmConfig):
             for text in kubeadm.pod_subnets:
                 _add(found, text, f"podSubnet in {kubeadm.source}")
-        for text in _cluster_cidr(host).split(","):
-            _add(found, text, f"--cluster-cidr in {CONTROLLER_MANAGER}")
-        return cls(tuple(found.items()))
+        problem: Unobserved | None = None
+        try:
+            for text in _cluster_cidr(host).split(","):
+                _add(found, text, f"--cluster-cidr in {CONTROLLER_MANAGER}")
+        except HostError as error:
+            problem = Unobserved(error.reason, error.message)
+        except yaml.YamlError as error:
+            problem = Unobserved("Unreadable", str(error))
+        return cls(tuple(found.items()), problem)
 
 
 def _add(found: dict[Subnet, str], text: str, source: str) -> None:
@@ -45,11 +52,7 @@ def _add(found: dict[Subnet, str], text: str, source: str) -> None:
 
 
 def _cluster_cidr(host: Host) -> str:
-    try:
-        text = host.read_optional(CONTROLLER_MANAGER)
-        manifest = yaml.mapping(text or "", CONTROLLER_MANAGER)
-    except (HostError, yaml.YamlError):
-        return ""
+    manifest = yaml.mapping(host.read_optional(CONTROLLER_MANAGER) or "", CONTROLLER_MANAGER)
     spec = manifest.get("spec")
     containers = spec.get("containers") if isinstance(spec, dict) else None
     for container in containers if isinstance(containers, list) else []:

@@ -706,3 +706,17 @@ def certificate(issued: Issued) -> Any:
 def fingerprint(issued: Issued) -> str:
     text: str = certificate(issued).fingerprint
     return text
+
+
+@pytest.mark.parametrize("text", ["kind: Pod\n spec: [", "", "- a\n", "kind: Pod\n"])
+def test_a_manifest_of_which_the_kubelet_can_make_no_api_server_fails(text: str) -> None:
+    found = only(Node(files={MANIFEST: text}).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "ManifestInvalid", MANIFEST)
+    assert MANIFEST in found.message
+
+
+def test_a_manifest_that_could_not_be_read_is_unknown() -> None:
+    found = only(Node(files={MANIFEST: HostError("Unreadable", f"{MANIFEST} is a fifo")}).findings())
+
+    assert (found.status, found.reason, found.subject) == (Status.UNKNOWN, "Unreadable", MANIFEST)

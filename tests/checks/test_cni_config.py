@@ -79,7 +79,7 @@ def judge(  # the facts of one node
     *,
     stage: Stage = WORKER,
     settings: CniSettings | None = None,
-    family: Family = "debian",
+    family: Family | Unobserved = "debian",
     subnets: PodSubnets | None = None,
     modes: Mapping[str, int] | None = None,
     plugins: Mapping[str, str] = PLUGINS,
@@ -88,7 +88,7 @@ def judge(  # the facts of one node
     runtime = runtime or containerd()
     settings = settings or CniSettings(needs_loopback=runtime.kind != "cri-o")
     folder = CniFolder.observe(FakeHost({**plugins, **files}, modes=modes, **verbs), runtime, settings)
-    distribution = Distribution(family, (), family, family)
+    distribution = Distribution(family, (), family, family) if isinstance(family, str) else family
     return list(cni_config(folder, runtime, stage, distribution, subnets or PodSubnets()))
 
 
@@ -582,3 +582,21 @@ def test_a_bridge_without_a_hardware_address_is_a_leftover() -> None:
 
     assert [finding.reason for finding in findings] == ["BridgeLeftover", "Loaded"]
     assert commands(findings[0]) == ("ip link delete cni0",)
+
+
+def test_an_unknown_distribution_is_told_and_the_folder_is_judged_all_the_same() -> None:
+    missing = Unobserved("Unreadable", "/etc/os-release is a fifo, not a regular file")
+
+    told, judged = judge({}, family=missing)
+
+    assert (told.status, judged.reason) == (Status.UNKNOWN, "NoConfig")
+    assert missing.message in told.message
+
+
+def test_a_manifest_that_could_not_be_read_is_told_and_the_folder_is_judged_all_the_same() -> None:
+    problem = Unobserved("Unreadable", "/etc/kubernetes/manifests/kube-controller-manager.yaml is a fifo")
+
+    told, judged = judge({}, subnets=PodSubnets((), problem))
+
+    assert (told.status, judged.reason) == (Status.UNKNOWN, "NoConfig")
+    assert problem.message in told.message

@@ -10,6 +10,7 @@ import pytest
 from k8sdoctor.checks.dns_reply_source import dns_reply_source
 from k8sdoctor.facts.cluster_dns import Backend, ClusterDns, DnsAddress
 from k8sdoctor.facts.dns_replies import DnsReplies, View
+from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Safety, Status, Unobserved
@@ -26,6 +27,7 @@ NAME = "kubernetes.default.svc.example.test."
 
 JOINED = Stage("worker", "")
 FRESH = Stage("prepared", "")
+KUBELET = Kubelet((1, 36, 2), 9, {}, {}, "/var/lib/kubelet/config.yaml", {"clusterDNS": [SERVICE]}, ())
 
 
 def pod(name: str, *addresses: str, bridge: str | None = "cni0") -> PodNamespace:
@@ -134,8 +136,9 @@ def judge(
     dns: ClusterDns = DNS,
     pods: PodNamespaces = PODS,
     stage: Stage | Unobserved = JOINED,
+    kubelet: Kubelet | Unobserved = KUBELET,
 ) -> list[Finding]:
-    return list(dns_reply_source(stage, pods, dns, DnsReplies(NAME, views, NODE_VIEW if views else None)))
+    return list(dns_reply_source(stage, kubelet, pods, dns, DnsReplies(NAME, views, NODE_VIEW if views else None)))
 
 
 def test_answers_from_the_asked_address_pass_and_show_what_was_seen() -> None:
@@ -486,13 +489,34 @@ def test_queries_that_could_not_be_sent_are_unknown() -> None:
 
 
 def test_offline_is_a_skip() -> None:
-    [finding] = dns_reply_source(JOINED, PODS, DNS, Unobserved("Offline", "--offline forbids to ask by dns"))
+    [finding] = dns_reply_source(JOINED, KUBELET, PODS, DNS, Unobserved("Offline", "--offline forbids to ask by dns"))
 
     assert (finding.status, finding.reason) == (Status.SKIP, "Offline")
 
 
+def test_a_kubelet_s_configuration_that_is_malformed_is_told_beside_what_was_seen() -> None:
+    why = Unobserved("Unreadable", "/var/lib/kubelet/config.yaml, line 2, column 1: not YAML")
+    kubelet = Kubelet((1, 36, 2), 9, {}, {}, "/var/lib/kubelet/config.yaml", {}, (why,))
+
+    told, seen = judge(HEALTHY, kubelet=kubelet)
+
+    assert (told.status, told.reason, told.subject) == (Status.UNKNOWN, "Unreadable", kubelet.config_path)
+    assert why.message in told.message
+    assert seen.reason == "RepliesMatch"
+    # kubeadm writes it anew.
+    assert {one.reason for one in judge(HEALTHY, kubelet=kubelet, stage=FRESH)} == {"RepliesMatch"}
+
+
+def test_refusals_of_one_kind_are_told_once() -> None:
+    udp, tcp = asked([SILENT] * 4, [], error="refused"), asked([], [SILENT] * 3, error="refused")
+
+    [finding] = judge(View(CLIENT, ({**udp[0], "offender": SERVICE}, *udp[1:], *tcp)))
+
+    assert f"(refused by {SERVICE})" in finding.message
+
+
 def test_a_namespace_that_we_may_not_enter_is_unknown() -> None:
-    [finding] = dns_reply_source(JOINED, PODS, DNS, Unobserved("NotPermitted", "entering needs root"))
+    [finding] = dns_reply_source(JOINED, KUBELET, PODS, DNS, Unobserved("NotPermitted", "entering needs root"))
 
     assert (finding.status, finding.reason) == (Status.UNKNOWN, "NotPermitted")
 

@@ -75,15 +75,15 @@ def test_a_configuration_that_is_no_yaml_is_a_problem_with_line_and_column() -> 
     found = kubelet({"/var/lib/kubelet/config.yaml": "a: b\n c: [\n"})
 
     [problem] = found.problems
-    assert problem.startswith("/var/lib/kubelet/config.yaml, line 2")
+    assert problem.message.startswith("/var/lib/kubelet/config.yaml, line 2")
     assert found.config == {}
 
 
 def test_a_configuration_that_is_a_list_is_a_problem() -> None:
-    assert "a list where a mapping is wanted" in kubelet({"/var/lib/kubelet/config.yaml": "- a\n"}).problems[0]
+    assert "a list where a mapping is wanted" in kubelet({"/var/lib/kubelet/config.yaml": "- a\n"}).problems[0].message
 
 
 def test_a_file_we_may_not_read_is_a_problem_and_no_absence() -> None:
     host = FakeHost(denied={"/var/lib/kubelet/config.yaml"})
 
-    assert "Permission denied" in Kubelet.observe(host, Unobserved("Unreadable", "no /proc")).problems[0]
+    assert "Permission denied" in Kubelet.observe(host, Unobserved("Unreadable", "no /proc")).problems[0].message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from k8sdoctor.facts.flannel import SubnetFile
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.pod_subnets import CONTROLLER_MANAGER, PodSubnets
@@ -31,9 +33,15 @@ def test_subnets_come_from_kubeadm_and_from_the_controller_managers_flag() -> No
     ]
 
 
-def test_a_manifest_that_cannot_be_read_says_nothing() -> None:
-    for content in ("[", "a: b", "", HostError("NotPermitted", "run as root")):
-        assert PodSubnets.observe(FakeHost({CONTROLLER_MANAGER: content}), Unobserved("NotFound", "")).subnets == ()
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("[", "Unreadable"), ("a: b", None), ("", None), (HostError("NotPermitted", "run as root"), "NotPermitted")],
+)
+def test_a_manifest_that_cannot_be_read_says_why(content: str | HostError, reason: str | None) -> None:
+    found = PodSubnets.observe(FakeHost({CONTROLLER_MANAGER: content}), Unobserved("NotFound", ""))
+
+    assert found.subnets == ()
+    assert (found.problem.reason if found.problem else None) == reason
 
 
 def test_a_dual_stack_subnet_file_tells_subnets_and_networks() -> None:
