@@ -20,7 +20,7 @@ configuration is chosen yet, a fault is only a warning, for the plugin may need 
 each pod are not judged.
 
 At boot the switches are on as soon as the module is there, unless a file turns them off; so a missing line in `sysctl.d` is no fault,
-and a missing module is. Programs that set all this again when they start (k3s, rke2, k0s) are taken into account.
+and a missing module is. Programs that set all this again when they start (k3s, rke2, k0s, kube-router) are taken into account.
 
 ## Reasons
 - `Filtered` (pass): bridged packets pass iptables by the namespace's switch

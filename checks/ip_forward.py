@@ -13,7 +13,7 @@ pods of other nodes nor anything outside. kubeadm refuses to start without the I
 The IPv4 switch is judged unless pods have IPv6 only, the IPv6 switch where pods have it. `net.ipv4.conf.all.forwarding` is
 another name of `net.ipv4.ip_forward`, so the one that a file sets last decides at boot. For IPv4 the kernel asks the switch of the
 interface by which a packet comes in, too; for IPv6 only the one for all. No line at boot is a warning, unless a program that
-sets it when it starts runs here (dockerd, k3s, rke2, k0s, systemd-networkd with `IPForward=` or `IPv4Forwarding=`).
+sets it when it starts runs here (k3s, rke2, k0s; dockerd and systemd-networkd as far as their files make them).
 
 ## Reasons
 - `ForwardingOn` (pass): packets of the families that pods have are forwarded

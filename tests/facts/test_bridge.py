@@ -274,8 +274,11 @@ def test_a_switch_that_is_not_there_is_not_observed() -> None:
     [
         (["/usr/local/bin/k3s", "server"], "k3s", "k3s"),
         (["/usr/local/bin/rke2", "agent"], "rke2", "rke2"),
+        (["/usr/local/bin/kube-router", "--run-router=true"], "kube-router", None),
+        (["/usr/local/bin/kube-router", "--run-router=false"], None, None),
         (["/usr/bin/dockerd", "-H", "fd://"], None, "dockerd"),
         (["/usr/bin/dockerd", "--ip-forward=false"], None, None),
+        (["/usr/bin/dockerd", "--firewall-backend=nftables"], None, None),
         (["/usr/bin/kubelet"], None, None),
     ],
 )
@@ -290,20 +293,86 @@ def test_programs_that_set_switches_again_are_known_by_name(
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "keeps"),
+    ("daemon", "version", "keeps"),
     [
-        ("/etc/systemd/network/10-eth0.network", "[Network]\nDHCP=yes\nIPForward=ipv4\n", True),
-        ("/usr/lib/systemd/networkd.conf.d/50.conf", "[Network]\nIPv4Forwarding = yes\n", True),
-        ("/etc/systemd/network/10-eth0.network", "[Network]\n#IPForward=yes\nIPForward=ipv6\n", False),
-        ("/etc/systemd/network/10-eth0.link", "IPForward=yes\n", False),
+        ("", "Docker version 24.0.7, build 311b9ff", True),
+        ("{}", "", True),
+        ('{"ip-forward": false}', "", False),
+        ('{"firewall-backend": "nftables"}', "Docker version 29.0.0, build 1", False),
+        ('{"bridge": "none"}', "Docker version 27.5.1, build 1", True),
+        ('{"bridge": "none"}', "Docker version 28.0.0, build 1", False),
+        ('{"bridge": "none"}', "", False),
+        ("{", "", False),
     ],
 )
-def test_networkd_keeps_forwarding_on_where_a_file_of_its_own_asks_for_it(path: str, text: str, *, keeps: bool) -> None:
+def test_dockerd_keeps_forwarding_on_unless_its_file_says_otherwise(daemon: str, version: str, *, keeps: bool) -> None:
+    processes = Processes(({"pid": 7, "ppid": 1, "name": "dockerd", "cmdline": ["/usr/bin/dockerd"]},))
+    host = FakeHost({"/etc/docker/daemon.json": daemon}, run={"code": 0, "out": version, "err": ""})
+
+    assert (SwitchKeepers.observe(host, processes).forwarding is not None) is keeps
+
+
+NETWORK = "/etc/systemd/network/10-eth0.network"
+CONTAINERS = "/usr/lib/systemd/network/80-container-ve.network"
+NETWORKD_D = "/usr/lib/systemd/networkd.conf.d"
+
+
+def _networkd(files: dict[str, str], release: str) -> str | None:
     processes = Processes(
         ({"pid": 7, "ppid": 1, "name": "systemd-network", "cmdline": ["/lib/systemd/systemd-networkd"]},)
     )
+    links = {
+        "/run/systemd/netif/links/2": f"ADMIN_STATE=configured\nNETWORK_FILE={NETWORK}\nNETWORK_FILE_DROPINS=/x.conf\n"
+    }
+    host = FakeHost(links | files, run={"code": 0, "out": f"systemd {release} ({release}.4-1)\n+PAM", "err": ""})
+    return SwitchKeepers.observe(host, processes).forwarding
 
-    assert (SwitchKeepers.observe(FakeHost({path: text}), processes).forwarding is not None) is keeps
+
+@pytest.mark.parametrize(
+    ("path", "text", "keeps"),
+    [
+        (NETWORK, "[Network]\nDHCP=yes\nIPForward=ipv4\n", True),
+        (NETWORK, "[Network]\nIPMasquerade=both\n", True),
+        ("/x.conf", "[Network]\nIPForward=yes\n", True),
+        (NETWORK, "[Network]\n#IPForward=yes\nIPForward=ipv6\n", False),
+        (NETWORK, "[Network]\nIPv4Forwarding=yes\n", False),  # not known yet
+        (CONTAINERS, "[Network]\nIPMasquerade=both\n", False),  # no link has it
+        (f"{NETWORKD_D}/50.conf", "[Network]\nIPv4Forwarding=yes\n", False),
+    ],
+)
+def test_networkd_until_255_keeps_forwarding_on_where_the_file_of_a_link_asks_for_it(
+    path: str, text: str, *, keeps: bool
+) -> None:
+    assert (_networkd({path: text}, "252") is not None) is keeps
+
+
+@pytest.mark.parametrize(
+    ("files", "keeps"),
+    [
+        ({f"{NETWORKD_D}/50.conf": "[Network]\nIPv4Forwarding = yes\n"}, True),
+        ({"/etc/systemd/networkd.conf": "[Network]\nIPv4Forwarding=true\n"}, True),
+        ({NETWORK: "[Network]\nIPForward=yes\n"}, False),
+        ({NETWORK: "[Network]\nIPv4Forwarding=yes\nIPMasquerade=both\n"}, False),  # of that link alone
+        (
+            {
+                "/etc/systemd/networkd.conf": "[Network]\nIPv4Forwarding=yes\n",
+                f"{NETWORKD_D}/50.conf": "[Network]\nIPv4Forwarding=no\n",
+            },
+            False,
+        ),
+        (
+            {
+                f"{NETWORKD_D}/50.conf": "[Network]\nIPv4Forwarding=yes\n",
+                "/etc/systemd/networkd.conf.d/50.conf": "[Network]\n# takes its place\n",
+            },
+            False,
+        ),
+    ],
+)
+def test_networkd_since_256_keeps_forwarding_on_where_networkd_conf_asks_for_it(
+    files: dict[str, str], *, keeps: bool
+) -> None:
+    assert (_networkd(files, "257") is not None) is keeps
 
 
 def test_no_files_at_boot_are_no_files() -> None:
