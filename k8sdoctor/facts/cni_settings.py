@@ -114,6 +114,7 @@ class CniSettings:
     def _crio(cls, host: Host, runtime: Runtime) -> Self:
         folder, source = FOLDER, "the default"
         plugins: tuple[str, ...] = (PLUGIN_FOLDER,)
+        older: str | None = None
         name: str | None = None
         for path, tree in _crio_files(host, runtime):
             network = toml.table(tree, "crio", "network")
@@ -121,11 +122,14 @@ class CniSettings:
                 folder, source = found, path
             several = toml.texts_of(toml.setting(network, "plugin_dirs"))
             plugins = several or plugins
+            older = toml.text_of(toml.setting(network, "plugin_dir")) or older
             name = toml.text_of(toml.setting(network, "cni_default_network")) or name
         if found := flag(runtime.cmdline, "--cni-config-dir"):
             folder, source = found, "crio's command line"
         if found := flag(runtime.cmdline, "--cni-plugin-dir"):
             plugins = tuple(found.split(","))
+        if older:  # deprecated, and looked into after the others (`pkg/config/config.go` NetworkConfig.Validate)
+            plugins = (*plugins, older)
         name = flag(runtime.cmdline, "--cni-default-network") or name
         return cls(
             folder=folder.rstrip("/") or "/",

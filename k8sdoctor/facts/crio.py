@@ -26,14 +26,14 @@ CONFIG = "/etc/crio/crio.conf"
 DROP_INS = "/etc/crio/crio.conf.d"
 KEY = "crio.image.pause_image"
 
-# By minor release, from the newest (`DefaultPauseImage` in pkg/config/config.go).
-_DEFAULTS = (
-    (34, "registry.k8s.io/pause:3.10.1"),
-    (31, "registry.k8s.io/pause:3.10"),
-    (28, "registry.k8s.io/pause:3.9"),
-    (24, "registry.k8s.io/pause:3.6"),
-    (23, "k8s.gcr.io/pause:3.6"),
-    (21, "k8s.gcr.io/pause:3.5"),
+# By release, from the newest (`DefaultPauseImage` in pkg/config/config_linux.go, before 1.28 config_unix.go; all tags since 1.18).
+_DEFAULTS: tuple[tuple[Version, str], ...] = (
+    ((1, 34, 0), "registry.k8s.io/pause:3.10.1"),
+    ((1, 31, 0), "registry.k8s.io/pause:3.10"),
+    ((1, 27, 1), "registry.k8s.io/pause:3.9"),
+    ((1, 24, 0), "registry.k8s.io/pause:3.6"),
+    ((1, 23, 0), "k8s.gcr.io/pause:3.6"),
+    ((1, 21, 0), "k8s.gcr.io/pause:3.5"),
 )
 
 
@@ -43,7 +43,7 @@ def default_pause_image(version: Version) -> str:
     >>> default_pause_image((1, 29, 4))
     'registry.k8s.io/pause:3.9'
     """
-    return next((image for minor, image in _DEFAULTS if version >= (1, minor, 0)), "k8s.gcr.io/pause:3.2")
+    return next((image for first, image in _DEFAULTS if version >= first), "k8s.gcr.io/pause:3.2")
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,10 @@ class CrioConfig:
     def cni_bin_dirs(self) -> tuple[str, ...]:
         """The folders of CNI plugins."""
         given = flag(self.flags, "--cni-plugin-dir")
-        written = toml.texts_of(toml.setting(self.network, "plugin_dirs"))
-        return tuple(given.split(",")) if given else written or ("/opt/cni/bin",)
+        written = toml.texts_of(toml.setting(self.network, "plugin_dirs")) or ("/opt/cni/bin",)
+        found = tuple(given.split(",")) if given else written
+        older = toml.text_of(toml.setting(self.network, "plugin_dir"))  # deprecated, and looked into after the others
+        return (*found, older) if older else found
 
     @classmethod
     def observe(cls, host: Host, runtime: Runtime) -> Self:
