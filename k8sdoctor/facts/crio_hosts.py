@@ -1,7 +1,8 @@
 """The chain of registry hosts that CRI-O asks for its pause image.
 
-Read in containers/image 5.36: `docker/docker_image_src.go` (mirrors in order, then the location), `docker/docker_client.go` (certificates, https
-first and http only where `insecure`), `pkg/tlsclientconfig`, `signature/policy_config.go`, `pkg/docker/config`.
+Read in containers/image 5.36 (go.podman.io/image 5.38, which CRI-O 1.35 and 1.36 have, does the same): `docker/docker_image_src.go` (mirrors in
+order, then the location), `docker/docker_client.go` (certificates, https first and http only where `insecure`), `pkg/tlsclientconfig`,
+`signature/policy_config.go`, `pkg/docker/config`, `pkg/sysregistriesv2` (PullSourcesFromReference).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.facts import docker_auth, hosts_toml, registries_conf
 from k8sdoctor.facts import toml as toml_text
-from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference, is_address
+from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.registries_conf import Endpoint, RegistriesConf, Registry
 from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost, SkippedHost, Stopper
@@ -90,18 +91,23 @@ def _add(  # noqa: PLR0913, PLR0917 -- all that a host depends on
     domain, _, repository = name.partition("/")
     upstream = endpoint is registry.endpoint
     base = f"https://{'registry-1.docker.io' if domain == DOCKER_HUB else domain}/v2"
-    if not is_address(domain):
-        bad = f"{name!r} is no name of an image, and CRI-O pulls nothing because of it"
+    if (why := _why_not_for(registry, endpoint, image)) is not None:
+        found.skipped.append(SkippedHost(base, registry.source, why))
+        return
+    if not _is_full_name(name):
+        bad = f"{name!r} is no full name of an image (its first part needs a dot or a port), and CRI-O pulls nothing because of it"
         found.stoppers.append(Stopper("config-invalid", _path(registry.source), registry.source, bad))
         return
-    if (why := _why_skipped(conf, registry, endpoint, name, image)) is not None:
-        found.skipped.append(SkippedHost(base, registry.source, why))
+    own = conf.find(name)
+    if own is not None and own.blocked:
+        found.skipped.append(SkippedHost(base, registry.source, f"{own.source} blocks {own.prefix}"))
         return
     certs = next(
         (path for path in (posixpath.join(root, domain) for root in CERTS) if registries_conf.there(host, path)), None
     )
     tls = hosts_toml.certificates(host, certs) if certs else hosts_toml.HostConfig("")
-    found.stoppers += _unloadable(host, tls, certs, base)
+    # What makes `SetupCertificates` fail, fails one host, and the next is asked.
+    found.stoppers += hosts_toml.unloadable_pairs(host, tls, certs, base) if certs else ()
     found.hosts.append(
         RegistryHost(
             base_url=base,
@@ -118,34 +124,22 @@ def _add(  # noqa: PLR0913, PLR0917 -- all that a host depends on
     )
 
 
-def _why_skipped(
-    conf: RegistriesConf, registry: Registry, endpoint: Endpoint, name: str, image: ImageReference
-) -> str | None:
-    if endpoint is not registry.endpoint:
-        if image.digest is None and (registry.mirror_by_digest_only or endpoint.pull_from_mirror == "digest-only"):
-            return "it is asked for digests only, and the image has a tag"
-        if image.digest is not None and endpoint.pull_from_mirror == "tag-only":
-            return "it is asked for tags only, and the image has a digest"
-    own = conf.find(name)
-    if own is not None and own.blocked:
-        return f"{own.source} blocks {own.prefix}"
+def _why_not_for(registry: Registry, endpoint: Endpoint, image: ImageReference) -> str | None:
+    if endpoint is registry.endpoint:
+        return None
+    if image.digest is None and (registry.mirror_by_digest_only or endpoint.pull_from_mirror == "digest-only"):
+        return "it is asked for digests only, and the image has a tag"
+    if image.digest is not None and endpoint.pull_from_mirror == "tag-only":
+        return "it is asked for tags only, and the image has a digest"
     return None
 
 
-def _unloadable(host: Host, tls: hosts_toml.HostConfig, folder: str | None, base: str) -> Iterator[Stopper]:
-    """What makes `SetupCertificates` fail for one host; the next is asked. A .crt without any certificate does no harm."""
-    for certificate, key in tls.client_pairs:
-        why = hosts_toml.why_unloadable(host, certificate)
-        if why is None and key == certificate:
-            why = f"there is no {certificate.removesuffix('.cert')}.key beside it (a CA's name ends with .crt)"
-        if why is not None:
-            yield Stopper("client-certificate-unreadable", certificate, folder or certificate, why, base)
-    names = {entry["name"] for entry in host.listdir_optional(folder)} if folder else set()
-    for name in sorted(names):
-        if name.endswith(".key") and f"{name.removesuffix('.key')}.cert" not in names:
-            path = posixpath.join(folder or "", name)
-            why = f"there is no {name.removesuffix('.key')}.cert beside it"
-            yield Stopper("client-certificate-unreadable", path, folder or path, why, base)
+def _is_full_name(name: str) -> bool:
+    """Whether a name is what it would be made into (distribution/reference `ParseNamed`): `mirror/pause` is docker.io/mirror/pause."""
+    try:
+        return ImageReference.parse(name).name == name
+    except ValueError:
+        return False
 
 
 def _credentials(host: Host, config: CrioConfig, name: str) -> Any:

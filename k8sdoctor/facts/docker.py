@@ -1,7 +1,6 @@
 """Docker behind cri-dockerd (or behind kubelet's own Docker support, until 1.23): the sandbox image, and how dockerd pulls.
 
-Read in cri-dockerd `cmd/cri/options/options.go` (tags 0.2.0 to 0.4.3), and in moby's documentation of dockerd: registry-mirrors are for Docker Hub
-alone, 127.0.0.0/8 and ::1 are always insecure, an insecure registry is asked by https without verification, then by http.
+Read in cri-dockerd `cmd/cri/options/options.go` (tags 0.2.0 to 0.4.3) and moby `daemon/pkg/registry` (see docker_hosts).
 """
 
 from __future__ import annotations
@@ -63,6 +62,8 @@ class DockerConfig:
     """`proxies` of daemon.json, which counts more than the environment (Docker 23.0)."""
     pid: int | None = None
     """dockerd's process: it is the one that pulls."""
+    version: Version | None = None
+    """Docker's own, not cri-dockerd's."""
     problems: tuple[ConfigProblem, ...] = ()
 
     @classmethod
@@ -102,6 +103,7 @@ class DockerConfig:
             insecure=(*_strings(daemon, "insecure-registries"), *_all_flags(cmdline, "--insecure-registry")),
             proxies=ProxyEnvironment.of(told, f"{path} (proxies)") if any(told.values()) else None,
             pid=running[0]["pid"] if running else None,
+            version=runtime.version,
             problems=tuple(problems),
         )
 

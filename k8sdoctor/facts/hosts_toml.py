@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from k8sdoctor.facts import toml, versions
+from k8sdoctor.facts.registry_hosts import Stopper
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
@@ -237,6 +238,21 @@ def certificates(host: Host, folder: str) -> HostConfig:
             pairs.append((posixpath.join(folder, name), posixpath.join(folder, key if key in names else name)))
     config.client_pairs = tuple(pairs)
     return config
+
+
+def unloadable_pairs(host: Host, tls: HostConfig, folder: str, base_url: str | None = None) -> Iterator[Stopper]:
+    """Client certificates that CRI-O and Docker cannot load: `c.cert` and `c.key` must lie side by side. A .crt without any certificate does no harm."""
+    for certificate, key in tls.client_pairs:
+        why = why_unloadable(host, certificate)
+        if why is None and key == certificate:
+            why = f"there is no {certificate.removesuffix('.cert')}.key beside it (a CA's name ends with .crt)"
+        if why is not None:
+            yield Stopper("client-certificate-unreadable", certificate, folder, why, base_url)
+    names = {entry["name"] for entry in host.listdir_optional(folder)}
+    for name in sorted(names):
+        if name.endswith(".key") and f"{name.removesuffix('.key')}.cert" not in names:
+            why = f"there is no {name.removesuffix('.key')}.cert beside it"
+            yield Stopper("client-certificate-unreadable", posixpath.join(folder, name), folder, why, base_url)
 
 
 def why_unloadable(host: Host, path: str, *, key: bool = False) -> str | None:

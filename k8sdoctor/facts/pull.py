@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LIMIT = 5.0
 """Seconds that one exchange with a registry may take. A constant, so that a recording holds the same question."""
 
+RuntimeKind: TypeAlias = Literal["containerd", "cri-o", "cri-dockerd"]
+
 REDIRECTS = 10
 """As many as Go's client follows (containerd `core/remotes/docker/resolver.go`, net/http `client.go`)."""
 
@@ -121,7 +123,7 @@ class PullAttempts:
     """In the runtime's order, as many as there are hosts; it would stop earlier."""
     platform: str = "linux/amd64"
     first_error_ends: bool = False
-    runtime: Literal["containerd", "cri-o", "cri-dockerd"] = "containerd"
+    runtime: RuntimeKind = "containerd"
     stopped: bool = False
     """Whether the runtime's configuration ends each pull before anybody is asked."""
 
@@ -139,8 +141,9 @@ class PullAttempts:
         """Whether this runtime asks nobody else after such a failure.
 
         containerd holds on to the digest that the first 2xx names, and only looks elsewhere for its content (`resolver.go` Resolve,
-        `fetcher.go`). CRI-O stays with the first source that gave a manifest (containers/image `docker_image_src.go`
-        newImageSource). Docker goes on after nearly any error (moby `distribution/errors.go` continueOnError).
+        `fetcher.go`). CRI-O goes on after any error until a source answered the manifest's request with 200, whatever came with it,
+        and stays with that one (containers/image `docker/docker_image_src.go` newImageSource). Docker goes on after nearly any
+        error of a mirror (moby `daemon/internal/distribution/errors.go` continueOnError, formerly `distribution/errors.go`).
         """
         if attempt.outcome in ("serves", "untried"):
             return False
@@ -165,15 +168,13 @@ class PullAttempts:
         if any(stopper.base_url is None for stopper in hosts.stoppers):
             return cls(image.image, None, problem, stopped=True)
         platform = manifest.Platform.of_node(host.identity()["machine"])
-        # CRI-O and Docker get a manifest where containerd first asks for its head.
-        method: Literal["GET", "HEAD"] = "HEAD" if image.runtime == "containerd" else "GET"
         # A hosts.toml that names its mirror as `server` as well makes containerd ask it twice; once is enough to know.
         distinct: list[RegistryHost] = []
         for registry in map(_question, hosts.hosts):
             if registry not in distinct:
                 distinct.append(registry)
         asked = side_by_side(
-            [partial(_attempt, host, registry, hosts.proxy, method, platform) for registry in distinct]
+            [partial(_attempt, host, registry, hosts.proxy, image.runtime, platform) for registry in distinct]
         )
         attempts = [replace(asked[distinct.index(_question(registry))], host=registry) for registry in hosts.hosts]
         return cls(
@@ -207,14 +208,14 @@ def _attempt(
     host: Host,
     registry: RegistryHost,
     proxy: ProxyEnvironment,
-    method: Literal["GET", "HEAD"],
+    runtime: RuntimeKind,
     platform: manifest.Platform,
 ) -> Attempt:
-    first = _Visit(host, registry, proxy, method, platform).run()
-    # containerd's NewHTTPFallback (`core/remotes/docker/resolver.go`), CRI-O's insecure registries.
-    if registry.http_fallback and first.failure in ("tls-plain", "refused"):
+    visit = _Visit(host, registry, proxy, runtime, platform)
+    first = visit.run()
+    if registry.http_fallback and visit.falls_back(first):
         plain = replace(registry, base_url=registry.http_fallback, http_fallback=None)
-        second = _Visit(host, plain, proxy, method, platform).run()
+        second = _Visit(host, plain, proxy, runtime, platform).run()
         return replace(second, exchanges=first.exchanges + second.exchanges)
     return first
 
@@ -244,14 +245,17 @@ class _Visit:
         host: Host,
         registry: RegistryHost,
         proxy: ProxyEnvironment,
-        method: Literal["GET", "HEAD"],
+        runtime: RuntimeKind,
         platform: manifest.Platform,
     ) -> None:
         self._host = host
         self._registry = registry
         self._proxy = proxy
-        self._method = method
+        self._runtime = runtime
+        # CRI-O and Docker get a manifest where containerd first asks for its head.
+        self._method: Literal["GET", "HEAD"] = "HEAD" if runtime == "containerd" else "GET"
         self._platform = platform
+        self._greeted = False
         self._exchanges: list[Exchange] = []
         self._authorization: dict[str, str] = {}  # by host[:port], as containerd's authorizer keeps it
         self._users: dict[str, str] = {}
@@ -274,6 +278,21 @@ class _Visit:
         except HostError as error:
             return self._made("untried", where, words=error.message, reason=error.reason)
         return self._made("serves", where, status=200)
+
+    def falls_back(self, attempt: Attempt) -> bool:
+        """Whether the runtime now tries the same host in plain HTTP, where its configuration lets it.
+
+        containerd does so when the peer answers TLS in plain HTTP, and without a port in the URL also when nobody answers
+        (NewHTTPFallback of `core/remotes/docker/resolver.go`). CRI-O does so unless the version check went well (containers/image
+        `docker/docker_client.go` detectPropertiesHelper), Docker unless it was answered at all (moby
+        `daemon/internal/distribution/pull.go` pullEndpoints).
+        """
+        if self._runtime == "cri-o":
+            return not self._greeted and attempt.outcome != "untried"
+        if self._runtime == "cri-dockerd":
+            return not self._greeted and attempt.failure is not None
+        silent = ("refused", "timeout") if urlsplit(self._registry.base_url).port is None else ("refused",)
+        return attempt.failure == "tls-plain" or attempt.failure in silent
 
     def _made(  # noqa: PLR0913 -- the parts of an attempt
         self,
@@ -304,6 +323,8 @@ class _Visit:
 
     def _image(self) -> None:
         """Resolve the name, then follow it to a manifest for this platform and to the image's configuration."""
+        if self._runtime != "containerd":
+            self._greet()
         path = self._registry.manifest
         got = self._ask(self._method, self._registry.url(path), manifest.ACCEPT)
         self._resolved = True
@@ -353,10 +374,27 @@ class _Visit:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
+    def _greet(self) -> None:
+        """Ask for `/v2/`, as CRI-O and Docker do before anything else, to learn how to log in.
+
+        To CRI-O any answer but 200 and 401 is the end of this host (containers/image `docker/docker_client.go`
+        detectPropertiesHelper); Docker wants no more than an answer (moby `daemon/pkg/registry/auth.go` PingV2Registry).
+        """
+        got = self._follow("GET", self._registry.url(""), "*/*")
+        status = got.answer["status"]
+        if self._runtime == "cri-o" and status not in (200, 401):
+            said = manifest.words(got.answer["body"])
+            outcome: Outcome = "forbidden" if status == 403 else "no-registry" if status == 404 else "error"  # noqa: PLR2004
+            raise _EndError(outcome, got.exchange, said)
+        self._greeted = True
+        if status == 401:  # noqa: PLR2004 -- Unauthorized
+            self._log_in(got)
+
     def _ask(self, method: Literal["GET", "HEAD"], url: str, accept: str) -> _Got:
         """The answer of 2xx, after redirects and login. Raises _EndError for any other."""
         got = self._follow(method, url, accept)
-        if got.answer["status"] == 401:  # noqa: PLR2004 -- Unauthorized
+        # CRI-O and Docker know the challenge of `/v2/` alone.
+        if got.answer["status"] == 401 and self._runtime == "containerd":  # noqa: PLR2004 -- Unauthorized
             self._log_in(got)
             got = self._follow(method, url, accept)
         status = got.answer["status"]
@@ -479,7 +517,8 @@ class _Visit:
 
     def _log_in(self, got: _Got) -> None:
         """Do what a 401's challenge asks for: fetch a token, or name user and password. Raises _EndError where that fails."""
-        netloc = urlsplit(got.exchange.url).netloc
+        # CRI-O sends its token to the registry that it asked, the others to whoever wanted one.
+        netloc = urlsplit(self._registry.base_url if self._runtime == "cri-o" else got.exchange.url).netloc
         challenges = _challenges(got.answer["headers"].get("www-authenticate", ""))
         credentials = self._registry.credentials
         if "bearer" in challenges:

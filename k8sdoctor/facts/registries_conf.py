@@ -1,11 +1,12 @@
 """registries.conf as containers/image reads it: which registries there are, and by which mirrors they are asked.
 
-Read in containers/image `pkg/sysregistriesv2/system_registries_v2.go` (5.36).
+Read in containers/image `pkg/sysregistriesv2/system_registries_v2.go` (5.36; go.podman.io/image 5.39 does the same).
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -83,7 +84,7 @@ class RegistriesConf:
 
     def find(self, name: str) -> Registry | None:
         """The registry with the longest prefix that covers an image's name."""
-        found = [registry for registry in self.registries.values() if registry.matches(name)]
+        found = [registry for _, registry in sorted(self.registries.items()) if registry.matches(name)]
         return max(found, key=lambda registry: len(registry.prefix), default=None)
 
     @classmethod
@@ -177,8 +178,9 @@ def _parse(text: str, path: str, *, drop_in: bool) -> list[Registry]:
         raise Invalid(path, error.message, error.line) from None
     old = toml.table(tree, "registries")
     found = tree.get("registry")
+    _check_names(tree, old, path)
     if old:
-        if found is not None:
+        if any(key in tree for key in _NEW_FORMAT):
             raise Invalid(path, "it mixes the old format ([registries.…]) with the new one ([[registry]])")
         if drop_in:
             raise Invalid(path, "it has the old format ([registries.…]), which a drop-in may not have")
@@ -192,7 +194,55 @@ def _parse(text: str, path: str, *, drop_in: bool) -> list[Registry]:
     registries = []
     for index, table in enumerate(found.value):
         registries.append(_registry(table, path, lines[index] if exact else None))
+    _check_conflicts(registries, path)
     return registries
+
+
+_NEW_FORMAT = (
+    "registry",
+    "unqualified-search-registries",
+    "credential-helpers",
+    "short-name-mode",
+    "additional-layer-store-auth-helper",
+    "aliases",
+)
+
+# distribution/reference `DomainRegexp`.
+_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+
+
+def _check_names(tree: toml.Tree, old: toml.Tree, path: str) -> None:
+    """Refuse a list of registries for short names, or a mode for them, that makes the whole file invalid."""
+    lists = (toml.setting(tree, "unqualified-search-registries"), toml.setting(old, "search", "registries"))
+    for found in filter(None, lists):
+        names = found.value if isinstance(found.value, list) else [None]
+        for name in names:
+            if not isinstance(name, str) or not _DOMAIN.fullmatch(name.rstrip("/")):
+                raise Invalid(path, f"{found.key} holds {name!r}, which is no host[:port]", found.line)
+    mode = toml.setting(tree, "short-name-mode")
+    if mode is not None and mode.value not in ("", "enforcing", "permissive", "disabled"):
+        raise Invalid(path, f"short-name-mode = {mode.value!r} is not known", mode.line)
+
+
+def _check_conflicts(registries: list[Registry], path: str) -> None:
+    """Refuse two of one location that differ in `insecure` or `blocked` (`postProcessRegistries`)."""
+    first: dict[str, Registry] = {}
+    for registry in registries:
+        place = registry.endpoint.location or registry.prefix
+        other = first.setdefault(place, registry)
+        differ = [
+            key
+            for key, one, two in (
+                ("insecure", registry.endpoint.insecure, other.endpoint.insecure),
+                ("blocked", registry.blocked, other.blocked),
+            )
+            if one != two
+        ]
+        if differ:
+            line = registry.source.rpartition(":")[2]
+            message = f"two [[registry]] of the location {place} differ in `{differ[0]}` ({other.source} is the other)"
+            raise Invalid(path, message, int(line) if line.isdigit() else None)
 
 
 def _old_format(old: Any, path: str) -> list[Registry]:

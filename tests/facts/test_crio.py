@@ -70,6 +70,12 @@ def test_the_command_line_names_the_files() -> None:
     assert (config.cni_conf_dir, config.cni_bin_dirs) == ("/etc/net", ("/opt/cni/bin",))
 
 
+def test_the_old_folder_of_plugins_is_looked_into_after_the_others() -> None:
+    config = read({CONFIG: '[crio.network]\nplugin_dir = "/usr/lib/cni"\n'})
+
+    assert config.cni_bin_dirs == ("/opt/cni/bin", "/usr/lib/cni")
+
+
 @pytest.mark.parametrize(
     ("version", "image"),
     [
@@ -77,6 +83,8 @@ def test_the_command_line_names_the_files() -> None:
         ((1, 22, 0), "k8s.gcr.io/pause:3.5"),
         ((1, 23, 5), "k8s.gcr.io/pause:3.6"),
         ((1, 24, 0), "registry.k8s.io/pause:3.6"),
+        ((1, 27, 0), "registry.k8s.io/pause:3.6"),
+        ((1, 27, 1), "registry.k8s.io/pause:3.9"),
         ((1, 30, 1), "registry.k8s.io/pause:3.9"),
         ((1, 33, 0), "registry.k8s.io/pause:3.10"),
         ((1, 36, 3), "registry.k8s.io/pause:3.10.1"),
@@ -145,13 +153,13 @@ location = "registry.k8s.io"
 location = "m:5000/k8s"
 insecure = true
 [[registry.mirror]]
-location = "n"
+location = "n.lab"
 """
     found = chain({REGISTRIES: text})
 
     assert urls(found) == [
         "https://m:5000/v2/k8s/pause/manifests/3.10",
-        "https://n/v2/pause/manifests/3.10",
+        "https://n.lab/v2/pause/manifests/3.10",
         UPSTREAM_MANIFEST,
     ]
     assert [host.verify for host in found.hosts] == [False, True, True]
@@ -163,13 +171,13 @@ location = "n"
 @pytest.mark.parametrize(
     ("prefix", "location", "url"),
     [
-        ("registry.k8s.io", "m/x", "https://m/v2/x/pause/manifests/3.10"),
-        ("registry.k8s.io/pause", "m/p", "https://m/v2/p/manifests/3.10"),
-        ("*.k8s.io", "m", "https://m/v2/pause/manifests/3.10"),
+        ("registry.k8s.io", "m.lab/x", "https://m.lab/v2/x/pause/manifests/3.10"),
+        ("registry.k8s.io/pause", "m.lab/p", "https://m.lab/v2/p/manifests/3.10"),
+        ("*.k8s.io", "m.lab", "https://m.lab/v2/pause/manifests/3.10"),
         ("*.k8s.io", "", UPSTREAM_MANIFEST),
-        ("registry.k8s", "m", UPSTREAM_MANIFEST),
-        ("*.io", "m", "https://m/v2/pause/manifests/3.10"),
-        ("k8s.io", "m", UPSTREAM_MANIFEST),
+        ("registry.k8s", "m.lab", UPSTREAM_MANIFEST),
+        ("*.io", "m.lab", "https://m.lab/v2/pause/manifests/3.10"),
+        ("k8s.io", "m.lab", UPSTREAM_MANIFEST),
     ],
 )
 def test_a_location_takes_the_prefixs_place(prefix: str, location: str, url: str) -> None:
@@ -179,9 +187,9 @@ def test_a_location_takes_the_prefixs_place(prefix: str, location: str, url: str
 
 
 def test_the_longest_prefix_counts() -> None:
-    text = '[[registry]]\nlocation = "registry.k8s.io"\nblocked = true\n[[registry]]\nprefix = "registry.k8s.io/pause"\nlocation = "m/p"\n'
+    text = '[[registry]]\nlocation = "registry.k8s.io"\nblocked = true\n[[registry]]\nprefix = "registry.k8s.io/pause"\nlocation = "m.lab/p"\n'
 
-    assert urls(chain({REGISTRIES: text})) == ["https://m/v2/p/manifests/3.10"]
+    assert urls(chain({REGISTRIES: text})) == ["https://m.lab/v2/p/manifests/3.10"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +202,7 @@ def test_the_longest_prefix_counts() -> None:
     ],
 )
 def test_mirrors_may_be_for_tags_or_digests_alone(setting: str, image: str, asked: int) -> None:
-    text = f'[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "m"\n{setting}\n'
+    text = f'[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "m.lab"\n{setting}\n'
     found = chain({REGISTRIES: text}, image)
 
     assert len(found.hosts) == asked
@@ -202,7 +210,7 @@ def test_mirrors_may_be_for_tags_or_digests_alone(setting: str, image: str, aske
 
 
 def test_mirrors_by_digest_only_are_skipped_for_a_tag() -> None:
-    text = '[[registry]]\nlocation = "registry.k8s.io"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "m"\n'
+    text = '[[registry]]\nlocation = "registry.k8s.io"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "m.lab"\n'
     found = chain({REGISTRIES: text})
 
     assert urls(found) == [UPSTREAM_MANIFEST]
@@ -210,10 +218,10 @@ def test_mirrors_by_digest_only_are_skipped_for_a_tag() -> None:
 
 
 def test_a_blocked_registry_is_still_pulled_from_its_mirror() -> None:
-    text = '[[registry]]\nlocation = "registry.k8s.io"\nblocked = true\n[[registry.mirror]]\nlocation = "m"\n'
+    text = '[[registry]]\nlocation = "registry.k8s.io"\nblocked = true\n[[registry.mirror]]\nlocation = "m.lab"\n'
     found = chain({REGISTRIES: text})
 
-    assert urls(found) == ["https://m/v2/pause/manifests/3.10"]
+    assert urls(found) == ["https://m.lab/v2/pause/manifests/3.10"]
     assert "blocks" in found.skipped[0].why
     assert found.stoppers == ()
 
@@ -226,24 +234,24 @@ def test_a_blocked_registry_without_mirrors_stops_the_pull() -> None:
 
 
 def test_a_drop_in_takes_a_registrys_place_with_all_its_mirrors() -> None:
-    main = '[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "m"\n'
+    main = '[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "m.lab"\n'
     found = chain({REGISTRIES: main, f"{REGISTRIES_D}/9.conf": '[[registry]]\nlocation = "registry.k8s.io"\n'})
 
     assert urls(found) == [UPSTREAM_MANIFEST]
     [ignored] = found.ignored
-    assert (ignored.kind, ignored.value, ignored.source) == ("shadowed", "m", f"{REGISTRIES}:1")
+    assert (ignored.kind, ignored.value, ignored.source) == ("shadowed", "m.lab", f"{REGISTRIES}:1")
 
 
 def test_of_two_registries_with_one_prefix_in_a_file_the_first_counts() -> None:
     one = '[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "{}"\n'
-    found = chain({REGISTRIES: one.format("a") + one.format("b")})
+    found = chain({REGISTRIES: one.format("a.lab") + one.format("b.lab")})
 
-    assert urls(found)[0] == "https://a/v2/pause/manifests/3.10"
-    assert found.ignored[0].value == "b"
+    assert urls(found)[0] == "https://a.lab/v2/pause/manifests/3.10"
+    assert found.ignored[0].value == "b.lab"
 
 
 def test_a_drop_in_of_another_name_is_told() -> None:
-    text = '[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "m"\n'
+    text = '[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "m.lab"\n'
     found = chain({f"{REGISTRIES_D}/mirror.toml": text, f"{REGISTRIES_D}/old.conf.bak": text})
 
     assert urls(found) == [UPSTREAM_MANIFEST]
@@ -265,6 +273,13 @@ def test_a_drop_in_of_another_name_is_told() -> None:
         ('[[registry]]\nlocation = "a"\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "never"\n', "'never'"),
         ('[[registry]]\nlocation = "a"\n[registries.search]\nregistries = ["b"]\n', "mixes"),
         ('[[registry]]\nprefix = "*.a/b"\nlocation = "a"\n', "wildcard"),
+        ('[[registry]]\nlocation = "a"\n[[registry]]\nprefix = "b"\nlocation = "a"\nblocked = true\n', "`blocked`"),
+        ('[[registry]]\nlocation = "a"\ninsecure = true\n[[registry]]\nlocation = "a"\n', "`insecure`"),
+        ('unqualified-search-registries = ["https://quay.io"]\n', "host[:port]"),
+        ('unqualified-search-registries = "quay.io"\n', "host[:port]"),
+        ('[registries.search]\nregistries = ["quay.io/x"]\n', "host[:port]"),
+        ('short-name-mode = "prompt"\n', "short-name-mode"),
+        ('short-name-mode = "disabled"\n[registries.block]\nregistries = ["a"]\n', "mixes"),
     ],
 )  # fmt: skip
 def test_a_broken_registries_conf_fails_every_pull(text: str, why: str) -> None:
@@ -275,10 +290,46 @@ def test_a_broken_registries_conf_fails_every_pull(text: str, why: str) -> None:
     assert why in stopper.why
 
 
-def test_a_location_that_is_no_address_fails_every_pull() -> None:
-    [stopper] = chain({REGISTRIES: '[[registry]]\nprefix = "registry.k8s.io"\nlocation = "m:port/x"\n'}).stoppers
+@pytest.mark.parametrize("location", ["m:port/x", "mirror", "mirror/k8s", "docker.io", "index.docker.io/x"])
+def test_a_location_that_makes_no_full_name_of_the_image_fails_every_pull(location: str) -> None:
+    """`mirror/pause` would be docker.io/mirror/pause, and `docker.io/pause` docker.io/library/pause."""
+    upstream, mirror = f'location = "{location}"\n', f'[[registry.mirror]]\nlocation = "{location}"\n'
+    own = 'location = "registry.k8s.io"\n'
+    for text in (upstream, own + mirror):
+        [stopper] = chain({REGISTRIES: f'[[registry]]\nprefix = "registry.k8s.io"\n{text}'}).stoppers
 
-    assert stopper.kind == "config-invalid"
+        assert (stopper.kind, stopper.base_url) == ("config-invalid", None)
+
+
+@pytest.mark.parametrize("location", ["localhost/k8s", "mirror:5000", "MIRROR/k8s", "docker.io/rancher", "[::1]:5000"])
+def test_a_location_that_makes_a_full_name_is_asked(location: str) -> None:
+    found = chain({REGISTRIES: f'[[registry]]\nprefix = "registry.k8s.io"\nlocation = "{location}"\n'})
+
+    assert (len(found.hosts), found.stoppers) == (1, ())
+
+
+def test_a_mirror_for_digests_may_have_any_name_as_long_as_tags_are_pulled() -> None:
+    mirror = '[[registry.mirror]]\nlocation = "mirror"\npull-from-mirror = "digest-only"\n'
+    found = chain({REGISTRIES: f'[[registry]]\nlocation = "registry.k8s.io"\n{mirror}'})
+
+    assert (urls(found), found.stoppers) == ([UPSTREAM_MANIFEST], ())
+
+
+def test_two_of_one_location_may_stand_in_different_files_or_agree() -> None:
+    one = '[[registry]]\nlocation = "registry.k8s.io"\n'
+    other = '[[registry]]\nprefix = "old.lab"\nlocation = "registry.k8s.io"\n'
+    blocked = f"{other}blocked = true\n"
+
+    assert chain({REGISTRIES: one + other}).stoppers == ()
+    assert chain({REGISTRIES: one, f"{REGISTRIES_D}/1.conf": blocked}).stoppers == ()
+
+
+def test_a_wildcard_precedes_a_name_of_its_length() -> None:
+    text = (
+        '[[registry]]\nprefix = "a.k8s.io"\nlocation = "m.lab"\n[[registry]]\nprefix = "*.k8s.io"\nlocation = "n.lab"\n'
+    )
+
+    assert urls(chain({REGISTRIES: text}, "a.k8s.io/pause:1")) == ["https://n.lab/v2/pause/manifests/1"]
 
 
 def test_the_old_format_still_says_insecure_and_blocked() -> None:
@@ -292,10 +343,14 @@ def test_roots_own_registries_conf_takes_the_systems_place() -> None:
     mirror = '[[registry]]\nlocation = "registry.k8s.io"\n[[registry.mirror]]\nlocation = "{}"\n'
     own = "/root/.config/containers/registries.conf"
     found = chain(
-        {REGISTRIES: mirror.format("a"), f"{REGISTRIES_D}/1.conf": mirror.format("b"), own: mirror.format("c")}
+        {
+            REGISTRIES: mirror.format("a.lab"),
+            f"{REGISTRIES_D}/1.conf": mirror.format("b.lab"),
+            own: mirror.format("c.lab"),
+        }
     )
 
-    assert urls(found)[0] == "https://c/v2/pause/manifests/3.10"
+    assert urls(found)[0] == "https://c.lab/v2/pause/manifests/3.10"
 
 
 def test_short_names_go_to_docker_hub() -> None:

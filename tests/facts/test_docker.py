@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -75,10 +76,60 @@ def test_mirrors_are_for_docker_hub_alone() -> None:
     assert (ignored.kind, ignored.value) == ("without-effect", "https://m")
 
 
-def test_a_mirror_that_is_no_url_is_told() -> None:
-    host, config = read({"registry-mirrors": ["https://[::1"]})
+@pytest.mark.parametrize(
+    ("mirror", "why"),
+    [
+        ("https://[::1", "no URL"),
+        ("m.lab:5000", "http://"),
+        ("ftp://m", "http://"),
+        ("https://m/?x=1", "query"),
+        ("https://m/hub", "path"),
+    ],
+)
+def test_a_mirror_with_which_dockerd_does_not_start_is_told(mirror: str, why: str) -> None:
+    host, config = read({"registry-mirrors": [mirror]})
+    found = docker_hosts.chain(host, config, ImageReference.parse(HUB))
 
-    assert docker_hosts.chain(host, config, ImageReference.parse(HUB)).ignored[0].kind == "malformed"
+    assert found.ignored[0].kind == "malformed"
+    assert why in found.ignored[0].why
+    assert [one.base_url for one in found.hosts] == ["https://registry-1.docker.io/v2"]
+
+
+def test_since_25_a_mirror_may_have_a_path() -> None:
+    host, config = read({"registry-mirrors": ["https://m/hub/"]})
+    found = docker_hosts.chain(host, replace(config, version=(28, 5, 2)), ImageReference.parse(HUB))
+
+    assert [one.base_url for one in found.hosts] == ["https://m/hub/v2", "https://registry-1.docker.io/v2"]
+
+
+def test_an_insecure_mirror_is_not_asked_in_plain_http() -> None:
+    host, config = read({"registry-mirrors": ["https://m:5000"], "insecure-registries": ["m:5000"]})
+    mirror = docker_hosts.chain(host, config, ImageReference.parse(HUB)).hosts[0]
+
+    assert (mirror.verify, mirror.http_fallback) == (False, None)
+
+
+CERTS = "/etc/docker/certs.d/registry.k8s.io"
+
+
+@pytest.mark.parametrize("name", ["c.cert", "c.key"])
+def test_half_a_client_certificate_fails_the_pull_before_anybody_is_asked(name: str) -> None:
+    _, config = read()
+    files = FakeHost({f"{CERTS}/{name}": ""})
+
+    [stopper] = docker_hosts.chain(files, config, ImageReference.parse(PAUSE)).stoppers
+
+    assert (stopper.kind, stopper.base_url) == ("client-certificate-unreadable", None)
+    insecure = replace(config, insecure=("registry.k8s.io",))
+    assert docker_hosts.chain(files, insecure, ImageReference.parse(PAUSE)).stoppers == ()  # certs.d is not looked into
+
+
+def test_docker_hub_is_neither_insecure_nor_in_certs_d() -> None:
+    _, config = read({"insecure-registries": ["docker.io"]})
+    files = FakeHost({"/etc/docker/certs.d/docker.io/ca.crt": ""})
+    [hub] = docker_hosts.chain(files, config, ImageReference.parse(HUB)).hosts
+
+    assert (hub.verify, hub.http_fallback, hub.ca_files) == (True, None, ())
 
 
 def test_dockerds_flags_count_beside_its_file() -> None:
@@ -90,6 +141,10 @@ def test_dockerds_flags_count_beside_its_file() -> None:
     [
         ("m:5000", True),
         ("10.1.2.3", True),
+        ("172.16.5.5:5000", True),
+        ("192.0.2.1", True),
+        ("192.0.2.1:5000", False),
+        ("n:5000", True),
         ("localhost:5000", True),
         ("127.0.0.1", True),
         ("11.1.2.3", False),
@@ -99,7 +154,9 @@ def test_dockerds_flags_count_beside_its_file() -> None:
 def test_an_insecure_registry_is_asked_without_verification_and_then_in_plain_http(
     registry: str, *, insecure: bool
 ) -> None:
-    host, config = read({"insecure-registries": ["m:5000", "10.0.0.0/8"]})
+    host, config = read(
+        {"insecure-registries": ["m:5000", "10.0.0.0/8", "172.16.1.1/12", "192.0.2.1", "http://n:5000"]}
+    )
     [one] = docker_hosts.chain(host, config, ImageReference.parse(f"{registry}/pause:1")).hosts
 
     assert one.verify is not insecure

@@ -35,6 +35,8 @@ IMAGE = SandboxImage(
     runtime_version="1.6.20",
     config_path=None,
 )
+CRIO = replace(IMAGE, runtime="cri-o")
+DOCKER = replace(IMAGE, runtime="cri-dockerd")
 RUNTIME = Runtime(kind="containerd", endpoint="unix:///run/containerd/containerd.sock", reachable=True)
 INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
@@ -84,6 +86,7 @@ class Web:
 def good(base: str = "https://registry.k8s.io/v2", repository: str = "pause") -> dict[str, Any]:
     """A registry that serves."""
     return {
+        f"{base}/": reply(200, "{}", JSON),
         f"{base}/{repository}/manifests/3.6": reply(200, index("linux/arm64", "linux/amd64"), INDEX_TYPE),
         f"{base}/{repository}/manifests/sha256:m1": reply(200, MANIFEST, MANIFEST_TYPE),
         f"{base}/{repository}/blobs/sha256:c0": reply(200, CONFIG, "application/octet-stream"),
@@ -175,8 +178,67 @@ def test_a_good_registry_is_asked_for_head_index_manifest_and_configuration() ->
 def test_crio_and_docker_get_the_manifest_at_once() -> None:
     web = Web(good())
 
-    assert only(web, image=replace(IMAGE, runtime="cri-o")).outcome == "serves"
-    assert web.lines[0].startswith("GET ")
+    assert only(web, image=CRIO).outcome == "serves"
+    assert web.lines[:2] == [
+        "GET https://registry.k8s.io/v2/",
+        "GET https://registry.k8s.io/v2/pause/manifests/3.6",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, "serves"), (403, "forbidden"), (404, "no-registry"), (500, "error")]
+)
+def test_crio_wants_a_registrys_answer_at_the_version_check(status: int, outcome: str) -> None:
+    answers = good() | {"https://registry.k8s.io/v2/": reply(status, "no")}
+
+    attempt = only(answers, image=CRIO)
+
+    assert (attempt.outcome, attempt.status) == (outcome, status)
+    assert only(answers, image=DOCKER).outcome == "serves"
+    assert only(answers).outcome == "serves"
+
+
+def test_crio_and_docker_log_in_by_the_challenge_of_the_version_check_alone() -> None:
+    """gcr.io names no challenge beside a manifest's 401."""
+    wanting = {"www-authenticate": 'Bearer realm="https://auth.example/token"'}
+
+    def manifests(request: dict[str, Any]) -> dict[str, Any]:
+        known = request["headers"].get("Authorization") == "Bearer t"
+        return good()["https://registry.k8s.io/v2/pause/manifests/3.6"] if known else reply(401)
+
+    answers = good() | {
+        "https://auth.example/token": reply(200, json.dumps({"token": "t"}), JSON),
+        "https://registry.k8s.io/v2/pause/manifests/3.6": manifests,
+    }
+    told = answers | {"https://registry.k8s.io/v2/": reply(401) | {"headers": wanting}}
+
+    assert only(told, image=CRIO).outcome == "serves"
+    assert only(told, image=DOCKER).outcome == "serves"
+    assert only(told).outcome == "auth-required"  # containerd asks no /v2/
+    late = answers | {"https://registry.k8s.io/v2/pause/manifests/3.6": reply(401) | {"headers": wanting}}
+    assert only(late, image=CRIO).outcome == "auth-required"
+    assert only(late, image=DOCKER).outcome == "auth-required"
+
+
+def test_crios_token_is_for_the_registry_and_not_for_where_that_redirects_to() -> None:
+    """registry.k8s.io redirects its version check and its manifests to another host; Go drops the token on the way there."""
+    far = "https://far.example/v2"
+    wanting = {"www-authenticate": 'Bearer realm="https://auth.example/token"'}
+    web = Web(
+        good()
+        | {
+            "https://registry.k8s.io/v2/": reply(307, location=f"{far}/"),
+            f"{far}/": reply(401) | {"headers": wanting},
+            "https://auth.example/token": reply(200, json.dumps({"token": "t"}), JSON),
+            "https://registry.k8s.io/v2/pause/manifests/3.6": reply(307, location=f"{far}/m"),
+            f"{far}/m": good()["https://registry.k8s.io/v2/pause/manifests/3.6"],
+        }
+    )
+
+    assert only(web, image=CRIO).outcome == "serves"
+    with_token = [one["url"] for one in web.asked if "Authorization" in one["headers"]]
+    assert with_token[0] == "https://registry.k8s.io/v2/pause/manifests/3.6"
+    assert not [url for url in with_token if url.startswith(far)]
 
 
 def test_a_mirror_is_asked_with_all_that_is_configured_for_it() -> None:
@@ -285,6 +347,37 @@ def test_a_host_that_speaks_plain_http_is_asked_again_where_the_runtime_does_so(
     assert attempt.outcome == "serves"
     assert [exchange.failure for exchange in attempt.exchanges][:2] == ["tls-plain", None]
     assert only(answers, MIRROR).failure == "tls-plain"
+
+
+HTTPS = "https://mirror/v2"
+PLAIN = replace(MIRROR, base_url=HTTPS, http_fallback="http://mirror/v2", mirror_ns=None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "containerd", "crio", "docker"),
+    [
+        (failure("tls-plain"), True, True, True),
+        (failure("timeout"), True, True, True),
+        (failure("tls"), False, True, True),
+        (reply(404, "no"), False, True, False),
+        (reply(401), False, False, False),
+    ],
+)
+def test_which_failure_leads_to_plain_http_differs_by_runtime(
+    answer: dict[str, Any], *, containerd: bool, crio: bool, docker: bool
+) -> None:
+    answers = good("http://mirror/v2") | {f"{HTTPS}/": answer, f"{HTTPS}/pause/manifests/3.6": answer}
+
+    assert (only(answers, PLAIN).outcome == "serves") is containerd
+    assert (only(answers, PLAIN, image=CRIO).outcome == "serves") is crio
+    assert (only(answers, PLAIN, image=DOCKER).outcome == "serves") is docker
+
+
+def test_with_a_port_containerd_does_not_ask_a_silent_host_again_in_plain_http() -> None:
+    host = replace(PLAIN, base_url="https://mirror:5000/v2", http_fallback="http://mirror:5000/v2")
+    answers = good("http://mirror:5000/v2") | {"https://mirror:5000/v2/pause/manifests/3.6": failure("timeout")}
+
+    assert only(answers, host).failure == "timeout"
 
 
 # -- platforms ---------------------------------------------------------------------------------------------------------
@@ -457,11 +550,13 @@ def test_an_error_leads_to_the_next_host() -> None:
 
 
 def test_a_page_ends_the_chain_for_containerd_and_not_for_docker() -> None:
-    answers = good() | {"https://mirror:5000/v2/pause/manifests/3.6": reply(200, "<html>", "text/html")}
+    page = reply(200, "<html>", "text/html")
+    answers = good() | {"https://mirror:5000/v2/": page, "https://mirror:5000/v2/pause/manifests/3.6": page}
 
     assert observe(answers, MIRROR, UPSTREAM).serving is None
     assert len(observe(answers, MIRROR, UPSTREAM).reached) == 1
-    assert observe(answers, MIRROR, UPSTREAM, image=replace(IMAGE, runtime="cri-dockerd")).serving
+    assert observe(answers, MIRROR, UPSTREAM, image=CRIO).serving is None
+    assert observe(answers, MIRROR, UPSTREAM, image=DOCKER).serving
 
 
 def test_an_image_for_other_machines_ends_the_chain_for_containerd() -> None:
