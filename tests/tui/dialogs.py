@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WATCHDOG = 20.0
 SIZES = [(80, 24), (40, 24), (40, 12), (200, 60)]
 
-Result = TypeVar("Result")
+D = TypeVar("D", bound="ModalScreen[Any]")
 
 
 class Desk(App[None]):
@@ -42,13 +42,13 @@ class Desk(App[None]):
         self.copied.append(text)
 
 
-class Opened(Generic[Result]):
+class Opened(Generic[D]):
     """A dialog on the screen, and what it gave back when it was left."""
 
-    def __init__(self, pilot: Pilot[None], dialog: ModalScreen[Result]) -> None:
+    def __init__(self, pilot: Pilot[None], dialog: D) -> None:
         self.pilot = pilot
         self.dialog = dialog
-        self.results: list[Result | None] = []
+        self.results: list[Any] = []
 
     @property
     def desk(self) -> Desk:
@@ -67,7 +67,7 @@ class Opened(Generic[Result]):
                 await self.pilot.pause()
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> Any:
         """What the dialog gave; it must have been left, once."""
         [result] = self.results
         return result
@@ -94,7 +94,7 @@ def _without_spaces(text: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(dialog: ModalScreen[Result], size: tuple[int, int] = (80, 24)) -> AsyncIterator[Opened[Result]]:
+async def opened(dialog: D, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Opened[D]]:
     """The dialog over an app, on a terminal of that size."""
     desk = Desk()
     async with desk.run_test(size=size) as pilot:

@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio
 
 
-def typed(there: Opened[list[Path] | None], name: str) -> None:
+def typed(there: Opened[SaveScreen], name: str) -> None:
     """Replace what stands in the field."""
     there.dialog.query_one(Input).value = name
 
 
-def choose(there: Opened[list[Path] | None], formats: Iterable[str]) -> None:
+def choose(there: Opened[SaveScreen], formats: Iterable[str]) -> None:
     for format_ in formats:
         there.dialog.query_one(Choices).choose(format_)
 
 
-async def saved(there: Opened[list[Path] | None]) -> None:
+async def saved(there: Opened[SaveScreen]) -> None:
     await there.until(lambda: "Saved:" in there.shown())
 
 
-async def refused(there: Opened[list[Path] | None], sentence: str) -> None:
+async def refused(there: Opened[SaveScreen], sentence: str) -> None:
     """The sentence is shown, what was typed is still there, and nothing was given back."""
     before = there.dialog.query_one(Input).value
     await there.until(lambda: there.says(sentence))

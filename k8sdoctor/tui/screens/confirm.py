@@ -49,6 +49,7 @@ class ConfirmScreen(Dialog[bool]):
 
     def on_mount(self) -> None:
         """Mark the answer that Enter takes."""
+        super().on_mount()
         self.query_one("#no" if self.careful else "#yes").focus()
 
     @on(Button.Pressed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -15,7 +15,7 @@ from k8sdoctor.render.layout import harmless
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from textual.app import ComposeResult
+    from textual.app import App, ComposeResult
     from textual.widget import Widget
 
 Result = TypeVar("Result")
@@ -27,6 +27,11 @@ ROOMY = 16
 def plain(text: str) -> Content:
     """Text of the host, or text that names some: never markup, and nothing in it that a terminal would obey."""
     return Content("\n".join(map(harmless, text.split("\n"))))
+
+
+def draws_ascii(app: App[Any]) -> bool:
+    """Whether the app is on a terminal that shows nothing but ASCII."""
+    return any(screen.has_class("-ascii") for screen in app.screen_stack)
 
 
 class Dialog(ModalScreen[Result]):
@@ -85,6 +90,7 @@ class Dialog(ModalScreen[Result]):
             margin-top: 1;
             background: transparent;
         }
+        &.-ascii > .dialog--frame { border: ascii $primary; }
         &.-low {
             .dialog--content, .dialog--buttons, .dialog--note { margin-top: 0; }
             & > .dialog--frame > Footer { display: none; }
@@ -126,6 +132,10 @@ class Dialog(ModalScreen[Result]):
     def on_resize(self) -> None:
         """Fit into the terminal."""
         self._fit()
+
+    def on_mount(self) -> None:
+        """Draw the frame as the app below draws its own."""
+        self.set_class(draws_ascii(self.app), "-ascii")
 
     def _fit(self) -> None:
         self.set_class(self.size.height < ROOMY, "-low")
