@@ -1,8 +1,9 @@
 """What to paste when the API server's certificate is at fault.
 
-kubeadm keeps an existing certificate, so one that lacks a name is moved aside under a name of its own and made anew; `renew` keeps the
-names as they are. The API server reads a changed file within a minute since 1.17 (dynamiccertificates), yet not when the folder itself
-was replaced, so the static pod is restarted as kubernetes.io's "Certificate Management with kubeadm" tells.
+kubeadm keeps an existing certificate, so one that lacks a name is moved aside under a name of its own and made anew (`kubeadm
+init phase certs`, cmd/kubeadm/app/cmd/phases/init/certs.go); `renew` keeps the names as they are. Since 1.17 the API server looks at its
+serving certificate every minute (apiserver `pkg/server/dynamiccertificates/dynamic_serving_content.go`), so it is restarted only where it did
+not take a file by then, as when the folder itself was replaced.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.x509 import Certificate
 
 ADMIN = "/etc/kubernetes/admin.conf"
+DEFAULT_PORT = 6443
+RELOADS = (1, 17, 0)  # the API server's serving certificate
 CERTS_LEFT_ALPHA = (1, 20, 0)  # `kubeadm certs` was `kubeadm alpha certs` before
 
 FOUR_BETA = (1, 31, 0)  # kubeadm.k8s.io/v1beta4
@@ -69,6 +72,11 @@ def restart(site: Site) -> str:
     return f"mv -n {site.manifest} {aside} && sleep 25 && mv -n {aside} {site.manifest}"
 
 
+def take_up(site: Site) -> str:
+    """Have a new serving certificate served: by waiting for the API server to look at it, or by a restart of an old one."""
+    return restart(site) if site.version is not None and site.version < RELOADS else "sleep 70"
+
+
 def restart_only(site: Site) -> Fix:
     """The file on disk is good, and the API server serves another."""
     return Fix(
@@ -88,10 +96,10 @@ def renew(site: Site, leaf: Certificate) -> Fix:
         commands=(
             f"cp -an {site.certificate} {kept} && cp -an {site.key} {kept}.key",
             f"{certs} renew apiserver",
-            restart(site),
+            take_up(site),
         ),
         verify=f"openssl x509 -noout -enddate -in {site.certificate}",
-        safety=Safety.DISRUPTIVE,
+        safety=Safety.SAFE if take_up(site) != restart(site) else Safety.DISRUPTIVE,
     )
 
 
@@ -131,7 +139,7 @@ def add_names(site: Site, names: Sequence[str], leaf: Certificate) -> Fix:
             _local(site, config),
             _aside(site, leaf),
             f"kubeadm init phase certs apiserver --config {config}",
-            restart(site),
+            take_up(site),
         ),
         persist=(f"kubeadm init phase upload-config kubeadm --config {config} --kubeconfig {ADMIN}",),
         verify=f"openssl x509 -noout -ext subjectAltName -in {site.certificate}",
@@ -190,7 +198,7 @@ def make_anew(site: Site, leaf: Certificate) -> Fix:
             _local(site, config),
             _aside(site, leaf),
             f"kubeadm init phase certs apiserver --config {config}",
-            restart(site),
+            take_up(site),
         )
     return Fix(
         title=f"{site.on}Make the API server's certificate anew by the cluster's authority",
@@ -210,6 +218,20 @@ _PHASES = {
 }
 
 
+def _write_kubeconfig(site: Site, phase: str) -> str:
+    """One phase of kubeadm, told what it would otherwise take from defaults: the flags of cmd/kubeadm/app/cmd/phases/init/kubeconfig.go."""
+    words = [f"kubeadm init phase kubeconfig {phase}"]
+    if site.endpoint:
+        words.append(f"--control-plane-endpoint {site.endpoint}")
+    if site.advertise_address:
+        words.append(f"--apiserver-advertise-address {site.advertise_address}")
+    if site.port != DEFAULT_PORT:
+        words.append(f"--apiserver-bind-port {site.port}")
+    if phase == "kubelet":
+        words.append(f"--node-name {site.node_name}")
+    return " ".join(words)
+
+
 def new_kubeconfigs(site: Site, paths: Sequence[str], leaf: Certificate) -> Fix:
     """The kubeconfigs trust an authority that is not the cluster's."""
     suffix = leaf.fingerprint[:8]
@@ -218,9 +240,7 @@ def new_kubeconfigs(site: Site, paths: Sequence[str], leaf: Certificate) -> Fix:
         commands.append(f"mv -n {path} {path}.{suffix}")
         phase = _PHASES.get(path)
         if phase and site.control_plane:
-            endpoint = f" --control-plane-endpoint {site.endpoint}" if site.endpoint else ""
-            endpoint += f" --apiserver-advertise-address {site.advertise_address}" if site.advertise_address else ""
-            commands.append(f"kubeadm init phase kubeconfig {phase}{endpoint}")
+            commands.append(_write_kubeconfig(site, phase))
         elif path.startswith("/root/"):
             commands.append(f"cp -n {ADMIN} {path}")
     joins = not site.control_plane and "/etc/kubernetes/kubelet.conf" in paths
@@ -312,12 +332,12 @@ def speak_tls(endpoint: str, sources: str) -> Fix:
     )
 
 
-def rewrite_kubeconfig(path: str) -> Fix:
+def rewrite_kubeconfig(site: Site, path: str) -> Fix:
     """A malformed kubeconfig."""
-    phase = _PHASES.get(path)
+    phase = _PHASES.get(path) if site.control_plane else None
     return Fix(
         title=f"Mend {path}, or have it written anew",
-        commands=(f"mv -n {path} {path}.broken", f"kubeadm init phase kubeconfig {phase}")
+        commands=(f"mv -n {path} {path}.broken", _write_kubeconfig(site, phase))
         if phase
         else (f"kubectl config view --kubeconfig {path}",),
         verify=f"kubectl config view --kubeconfig {path} --minify",

@@ -186,7 +186,7 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
         clients_asked=any(hello.asks_clients for one in looks for hello in one.hellos),
     )
     cases = Cases()
-    found = [*_unread(kubeconfigs, disk, endpoints), *_planned_badly(planned), *_unread_manifest(server)]
+    found = [*_unread(kubeconfigs, disk, endpoints, scene.site), *_planned_badly(planned), *_unread_manifest(server)]
     found += _not_asked(served, told_served)
     found += _at_endpoints(scene, cases)
     found += _plain_by_configuration(every)
@@ -627,7 +627,9 @@ def _own(scene: Scene, leaf: Certificate) -> bool:
 # -- what could not be read ----------------------------------------------------------------------------------------------
 
 
-def _unread(kubeconfigs: Kubeconfigs | Unobserved, disk: Certificates, endpoints: NodeEndpoints) -> Iterator[Finding]:
+def _unread(
+    kubeconfigs: Kubeconfigs | Unobserved, disk: Certificates, endpoints: NodeEndpoints, site: fixes.Site
+) -> Iterator[Finding]:
     unreadable = [*disk.unreadable]
     problems = [*endpoints.problems]
     if isinstance(kubeconfigs, Unobserved):
@@ -641,7 +643,7 @@ def _unread(kubeconfigs: Kubeconfigs | Unobserved, disk: Certificates, endpoints
     for path, problem in problems:
         # What a component of the node reads must be right; what a person reads may wait.
         tell = warn if path in (ROOT_USER, BOOTSTRAP) else fail
-        fix = fixes.rewrite_kubeconfig(path)
+        fix = fixes.rewrite_kubeconfig(site, path)
         yield tell("KubeconfigInvalid", _sentence(problem), subject=path, evidence=[Evidence(path, problem)], fix=fix)
     for path, problem in disk.malformed:
         message = f"{path} holds no usable certificate: {problem}."
@@ -714,9 +716,7 @@ def _site(  # noqa: PLR0913, PLR0917 -- see above
         else "/etc/kubernetes/manifests/kube-apiserver.yaml",
         version=kubeadm.version if isinstance(kubeadm, KubeadmBinary) else None,
         api_version=told.config.api_version if isinstance(told, ClusterKubeadmConfig) else None,
-        node_name=next(
-            (name for name in (leaf.dns_names if leaf else ()) if name.split(".")[0] != "kubernetes"), "$(hostname)"
-        ),
+        node_name=_node_name(kubelet, leaf),
         cri_socket=kubelet.runtime_endpoint if isinstance(kubelet, Kubelet) else None,
         endpoint=told.config.control_plane_endpoint if isinstance(told, ClusterKubeadmConfig) else None,
         advertise_address=server.address,
@@ -724,6 +724,16 @@ def _site(  # noqa: PLR0913, PLR0917 -- see above
         planned=path,
         tls_server_name="kubernetes" if leaf and "kubernetes" in leaf.dns_names else None,
     )
+
+
+def _node_name(kubelet: Kubelet | Unobserved, leaf: Certificate | None) -> str:
+    """The name that kubeadm gave this node: it tells the kubelet any but the host's own.
+
+    The certificate tells only where it holds no other name, for kubeadm sorts them (`pkiutil.RemoveDuplicateAltNames`).
+    """
+    told = kubelet.flags.get("--hostname-override") if isinstance(kubelet, Kubelet) else None
+    others = [name for name in (leaf.dns_names if leaf else ()) if name.split(".")[0] != "kubernetes"]
+    return told or (others[0] if len(others) == 1 else "$(hostname)")
 
 
 def _sources(uses: Iterable[Use]) -> tuple[str, ...]:

@@ -630,6 +630,23 @@ def test_a_node_name_that_begins_like_the_service_is_kept() -> None:
     assert "nodeRegistration: {name: 'kubernetes-1'}" in found.fix.commands[2]
 
 
+@pytest.mark.parametrize(
+    ("names", "flags", "name"),
+    [
+        (["node1"], "", "node1"),
+        (["api.example", "node1"], "", "$(hostname)"),  # kubeadm sorts them, so nothing tells which is the node's
+        (["api.example", "node1"], "--hostname-override=node1", "node1"),
+    ],
+)
+def test_the_nodes_own_name_is_kept_and_no_other_taken_for_it(names: list[str], flags: str, name: str) -> None:
+    leaf = issue("x", cluster_ca(), dns=[*names, "kubernetes", "kubernetes.default"], ips=[OWN, SERVICE])
+    environment = {"/var/lib/kubelet/kubeadm-flags.env": f'KUBELET_KUBEADM_ARGS="{flags}"\n'} if flags else {}
+    found = only(Node(leaf=leaf, files=environment).findings())
+
+    assert found.fix is not None
+    assert f"nodeRegistration: {{name: '{name}'}}" in found.fix.commands[2]
+
+
 SITE = fixes.Site(
     control_plane=True,
     certificate=CERTIFICATE,
@@ -644,6 +661,39 @@ SITE = fixes.Site(
     planned=None,
     tls_server_name=None,
 )
+
+
+@pytest.mark.parametrize(("version", "restarts"), [(None, False), ((1, 36, 0), False), ((1, 16, 15), True)])
+def test_the_api_server_takes_a_new_certificate_up_by_itself(
+    version: tuple[int, int, int] | None, *, restarts: bool
+) -> None:
+    site = replace(SITE, version=version)
+    for fix in (
+        fixes.renew(site, certificate(good())),
+        fixes.add_names(site, [LB], certificate(good())),
+        fixes.make_anew(site, certificate(good())),
+    ):
+        assert any(MANIFEST in command for command in fix.commands) is restarts
+    assert (fixes.renew(site, certificate(good())).safety is Safety.DISRUPTIVE) is restarts
+    assert MANIFEST in fixes.restart_only(site).commands[0]
+
+
+def test_kubeadm_is_told_what_it_would_take_from_its_defaults() -> None:
+    site = replace(SITE, endpoint=f"{LB}:6443", port=8443)
+    kubelet = "/etc/kubernetes/kubelet.conf"
+
+    told = f"--control-plane-endpoint {LB}:6443 --apiserver-advertise-address {OWN} --apiserver-bind-port 8443"
+    assert fixes.rewrite_kubeconfig(site, ADMIN).commands[-1] == f"kubeadm init phase kubeconfig admin {told}"
+    assert fixes.rewrite_kubeconfig(site, kubelet).commands[-1].endswith(f"kubelet {told} --node-name node1")
+    assert (
+        fixes.new_kubeconfigs(site, [kubelet], certificate(good())).commands[-1].endswith(f"{told} --node-name node1")
+    )
+
+
+def test_a_worker_has_no_authority_to_write_a_kubeconfig_with() -> None:
+    fix = fixes.rewrite_kubeconfig(replace(SITE, control_plane=False), "/etc/kubernetes/kubelet.conf")
+
+    assert not any("init phase" in command for command in fix.commands)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import textwrap
 import time
@@ -323,7 +324,7 @@ def serve(node: LabNode, leaf: Issued) -> Daemon:
 
 
 def restart(node: LabNode, server: Daemon) -> Daemon:
-    """What the kubelet does when the manifest is back."""
+    """What the kubelet does when the manifest is back, and the API server by itself with a new certificate."""
     assert "kube-apiserver" in node.read(MANIFEST)
     server.stop()
     daemon = node.popen(["nginx", "-c", f"/etc/lab/nginx-{OWN}-6443.conf", "-g", "user root;"])
@@ -332,9 +333,9 @@ def restart(node: LabNode, server: Daemon) -> Daemon:
 
 
 def paste(node: LabNode, fix: dict[str, Any]) -> None:
-    """What a person does with a fix, without the kubelet's 20 seconds."""
+    """What a person does with a fix, without the time of the kubelet and of the API server."""
     for line in (*fix["commands"], *fix["persist"]):
-        node.shell(line.replace("sleep 25", "sleep 0"))
+        node.shell(re.sub(r"sleep \d+", "sleep 0", line))
     node.shell(fix["verify"])
 
 
