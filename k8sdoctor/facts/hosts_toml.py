@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from k8sdoctor.facts import toml, versions
-from k8sdoctor.facts.registry_hosts import Stopper
+from k8sdoctor.facts.registry_chain import Stopper
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
