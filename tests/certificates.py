@@ -58,6 +58,8 @@ def issue(
     days: float = 365.0,
     authority: bool = False,
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
+    path_length: int | None = None,
+    more: Sequence[x509.ExtensionType] = (),
 ) -> Issued:
     """A certificate by another (None: by itself)."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -71,13 +73,15 @@ def issue(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
         .not_valid_after(begin + dt.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=path_length), critical=True)
     )
     names = [*map(x509.DNSName, dns), *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips)]
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if not authority and usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    for extension in more:
+        builder = builder.add_extension(extension, critical=True)
     return Issued(builder.sign(by.key if by else key, hashes.SHA256()), key)
 
 

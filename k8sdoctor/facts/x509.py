@@ -1,7 +1,8 @@
 """X.509 as clients written in Go judge it (crypto/x509/verify.go), for that is what every client of an API server does.
 
 Where Go and OpenSSL differ: an address is looked for among the address SANs alone, the common name never counts, a wildcard covers
-one label, and a certificate that a client trusts by itself needs no authority.
+one label, and a certificate that a client trusts by itself needs no authority. Name constraints, path length and extended key usage count all
+along the chain, key usage only where an authority signs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -144,16 +145,19 @@ def verify(chain: Sequence[Certificate], roots: Sequence[Certificate], now: floa
     """Whether a chain as served, leaf first, leads to one of the roots for a server's purpose. The leaf's own dates and names are not looked at."""
     leaf, rest = chain[0], chain[1:]
     expired: Certificate | None = None
+    refused: str | None = None
     for path in _paths((leaf,), rest, roots):
         late = next((each for each in path[1:] if not each.not_before <= now <= each.not_after), None)
-        if not _for_servers(path):
-            continue
-        if late is None:
+        why = _refused(path)
+        if why is not None:
+            refused = refused or why
+        elif late is None:
             return Trust(trusted=True)
-        expired = expired or late
+        else:
+            expired = expired or late
     if expired is not None:
         return Trust(trusted=False, expired=expired)
-    return Trust(trusted=False, why_not=_why_not(leaf, rest, roots))
+    return Trust(trusted=False, why_not=refused or _why_not(leaf, roots))
 
 
 def _paths(
@@ -188,7 +192,8 @@ def signed_by(certificate: Certificate, authority: Certificate) -> bool:
 
     child, parent = _load(certificate.pem), _load(authority.pem)
     try:
-        if child.issuer != parent.subject or not _may_sign(parent):
+        # Go compares the names byte by byte, the kinds of their strings included.
+        if child.issuer.public_bytes() != parent.subject.public_bytes() or not _may_sign(parent):
             return False
         # Go refuses MD5 always and SHA-1 since 1.18, that is Kubernetes 1.24 (go.dev/doc/go1.18#sha1).
         if child.signature_hash_algorithm is not None and child.signature_hash_algorithm.name in ("md5", "sha1"):
@@ -214,25 +219,87 @@ def _may_sign(authority: x509.Certificate) -> bool:
         return True
 
 
-def _for_servers(path: Sequence[Certificate]) -> bool:
-    """Whether no certificate of the chain restricts its use to something else than servers."""
+def _refused(path: Sequence[Certificate]) -> str | None:
+    """Why Go refuses a chain whose signatures are right, leaf first (`isValid`); None where it does not. Dates are not looked at."""
+    if not all(map(_serves, path)):
+        return "its extended key usage does not allow servers"
+    for position, authority in enumerate(path[1:], 1):
+        intermediate = position < len(path) - 1
+        limit, is_authority = _basic_constraints(authority)
+        if intermediate and not is_authority:
+            return f"{authority.subject} is not marked as an authority"
+        if limit is not None and position - 1 > limit:
+            return f"{authority.subject} allows {limit or 'no'} intermediate authorities below it"
+        if (name := _constrained(path[0], authority)) is not None:
+            return f"the name constraints of {authority.subject} do not allow {name}"
+    return None
+
+
+def _serves(certificate: Certificate) -> bool:
+    """Whether a certificate does not restrict its use to something else than servers."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     allowed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    for certificate in path:
-        try:
-            usages = _load(certificate.pem).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except x509.ExtensionNotFound:
-            continue
-        if not allowed & set(usages):
-            return False
-    return True
+    try:
+        usages = _load(certificate.pem).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return bool(allowed & set(usages))
 
 
-def _why_not(leaf: Certificate, rest: Sequence[Certificate], roots: Sequence[Certificate]) -> str:
-    if any(True for _ in _paths((leaf,), rest, roots)):
-        return "its extended key usage does not allow servers"
+def _basic_constraints(certificate: Certificate) -> tuple[int | None, bool]:
+    """How many intermediates may stand below it (None: any number), and whether it is an authority."""
+    from cryptography import x509
+
+    try:
+        found = _load(certificate.pem).extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return None, False
+    return found.path_length, found.ca
+
+
+def _constrained(leaf: Certificate, authority: Certificate) -> str | None:
+    """The first name of a leaf that an authority's name constraints do not allow. All its names count, not only the one asked for."""
+    from cryptography import x509
+
+    try:
+        found = _load(authority.pem).extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
+    permitted, excluded = found.permitted_subtrees or (), found.excluded_subtrees or ()
+    for kind, names, within in (
+        (x509.DNSName, leaf.dns_names, _within_domain),
+        (x509.IPAddress, leaf.addresses, _within_network),
+    ):
+        allowed = [str(each.value) for each in permitted if isinstance(each, kind)]
+        forbidden = [str(each.value) for each in excluded if isinstance(each, kind)]
+        for name in names:
+            if any(within(name, each) for each in forbidden) or (
+                allowed and not any(within(name, each) for each in allowed)
+            ):
+                return name
+    return None
+
+
+def _within_domain(name: str, constraint: str) -> bool:
+    """Whether a name is of a domain (`matchDomainConstraint`); a leading dot asks for one more label at least.
+
+    >>> [_within_domain(name, "lab") for name in ("lab", "a.LAB", "collab")], _within_domain("lab", ".lab")
+    ([True, True, False], False)
+    """
+    domain = constraint.removeprefix(".").lower()
+    if not domain:
+        return True
+    return name.lower().endswith(f".{domain}") or (name.lower() == domain and not constraint.startswith("."))
+
+
+def _within_network(address: str, constraint: str) -> bool:
+    one, network = ip_address(address), ip_network(constraint, strict=False)
+    return one.version == network.version and one in network
+
+
+def _why_not(leaf: Certificate, roots: Sequence[Certificate]) -> str:
     if leaf.issuer == leaf.subject:
         return "it is signed by itself"
     if any(root.subject == leaf.issuer for root in roots):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates, verify
@@ -111,6 +112,51 @@ def test_a_clients_certificate_does_not_serve(usages: list[object], *, trusted: 
     server = issue("kube-apiserver", cluster_ca(), usages=usages)  # type: ignore[arg-type]
 
     assert verify(parsed(server), parsed(cluster_ca()), NOW).trusted is trusted
+
+
+def test_an_authoritys_extended_key_usage_counts_for_what_it_signs() -> None:
+    clients = issue("clients", authority=True, more=[x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])])
+
+    assert "extended key usage" in str(verify(parsed(issue("x", clients)), parsed(clients), NOW).why_not)
+
+
+def test_an_authoritys_path_length_counts_the_intermediates_below_it() -> None:
+    root = issue("root", authority=True, path_length=0)
+    middle = issue("middle", root, authority=True)
+
+    assert verify(parsed(issue("x", root)), parsed(root), NOW).trusted
+    trust = verify(parsed(issue("x", middle), middle), parsed(root), NOW)
+    assert (trust.trusted, trust.why_not) == (False, "CN=root allows no intermediate authorities below it")
+    assert verify(parsed(issue("x", middle), middle), parsed(middle), NOW).trusted  # trusted itself, it is the root
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "dns", "ips", "trusted"),
+    [
+        (["lab"], [], ["a.lab", "lab"], [], True),
+        ([".lab"], [], ["lab"], [], False),
+        (["lab"], [], ["a.lab", "b.example"], [], False),
+        (["lab"], [], ["a.lab"], ["10.0.0.9"], True),  # of another kind
+        (["10.0.0.0/8"], [], [], ["10.0.0.9"], True),
+        (["10.0.0.0/8"], [], [], ["192.0.2.1"], False),
+        (["10.0.0.0/8"], [], [], ["fd00::1"], False),
+        ([], ["lab"], ["a.lab"], [], False),
+        ([], ["10.0.0.0/24"], [], ["10.0.0.9"], False),
+        ([], ["10.0.1.0/24"], [], ["10.0.0.9"], True),
+    ],
+)
+def test_name_constraints_hold_for_every_name(
+    permitted: list[str], excluded: list[str], dns: list[str], ips: list[str], *, trusted: bool
+) -> None:
+    def names(texts: list[str]) -> list[x509.GeneralName] | None:
+        return [x509.IPAddress(ip_network(one)) if "/" in one else x509.DNSName(one) for one in texts] or None
+
+    root = issue("root", authority=True, more=[x509.NameConstraints(names(permitted), names(excluded))])
+
+    trust = verify(parsed(issue("x", root, dns=dns, ips=ips)), parsed(root), NOW)
+
+    assert trust.trusted is trusted
+    assert trusted or "name constraints of CN=root" in str(trust.why_not)
 
 
 @pytest.mark.parametrize(
