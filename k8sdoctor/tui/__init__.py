@@ -42,7 +42,8 @@ def last_words(report: Report | None, trouble: str = "") -> str:
     """One line that says how the node was."""
     if report is None:
         return f"k8sdoctor: {harmless(trouble) or 'left before the node was examined'}"
-    counts = ", ".join(f"{number} {status}" for status in reversed(Status) if (number := report.count(status)))
+    counted = [(report.count(status), str(status)) for status in reversed(Status)] + [(len(report.broken), "broken")]
+    counts = ", ".join(f"{number} {word}" for number, word in counted if number)
     told = f"k8sdoctor: node {harmless(report.node)}: {report.status}"
     if counts:
         told += f" ({counts})"

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Footer
 
 from k8sdoctor import engine
+from k8sdoctor.render.layout import harmless
 from k8sdoctor.report import Report, merged
 from k8sdoctor.tui.rows import Board, Filter, Row, Waiting, find
 from k8sdoctor.tui.session import Broke, Case, Ended, Loaded, News, Session
@@ -27,6 +28,7 @@ from k8sdoctor.tui.widgets.overview import Overview, Progress, Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -68,14 +70,16 @@ class DoctorApp(App[None]):
         Binding("slash", "search", "Search", tooltip="Search as you type, in names and in what was found"),
         Binding("f", "not_fine", "Problems", tooltip="Show only what is not fine, or all"),
         Binding("r", "rerun", "Rerun", tooltip="Run this check again"),
-        Binding("R", "rerun_all", "All again", tooltip="Run all checks again"),
+        Binding("R", "rerun_all", "All", tooltip="Run all checks again"),
         Binding("w", "watch", "Watch", tooltip="Run all checks again every few seconds, or stop that"),
-        Binding("c", "copy", "Copy fix", tooltip="Copy the commands that mend this"),
+        Binding("c", "copy", "Copy", tooltip="Copy the commands that mend this"),
         Binding("S,ctrl+s", "save", "Save", tooltip="Save the report"),
         Binding("question_mark", "help", "Help", tooltip="Show all keys"),
         Binding("q", "leave", "Quit", tooltip="Leave"),
         Binding("a", "area", "Area", tooltip="Show only one area, the next, or all", show=False),
         Binding("s", "skip", "Skip", tooltip="Leave this check out, or take it in again", show=False),
+        Binding("K", "skip_several", "Skip several", tooltip="Choose which checks are left out", show=False),
+        Binding("W", "watch_every", "Watch every …", tooltip="Watch, with another pause between runs", show=False),
         Binding("p", "profile", "Profile", tooltip="Choose which checks run", show=False),
         Binding("d", "documentation", "Documentation", tooltip="Show this check's documentation", show=False),
         Binding("e", "evidence", "Evidence", tooltip="Show all that was seen, full screen", show=False),
@@ -126,11 +130,11 @@ class DoctorApp(App[None]):
                 yield FilterBar()
                 yield CheckList(id="checks", symbols=self._symbols)
             yield Details(id="details", symbols=self._symbols)
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)  # 80 columns are all that our own keys take
 
     def on_mount(self) -> None:
         """Paint first, then look at the node."""
-        self.screen.set_class(self._symbols == "ascii", "-ascii")
+        self.set_class(self._symbols == "ascii", "-ascii")
         self.query_one("#list").border_title = "Checks"
         self.query_one("#details").border_title = "Details"
         self.query_one(CheckList).focus()
@@ -151,6 +155,8 @@ class DoctorApp(App[None]):
         self.post_message(Told(number, news))
 
     def _examine(self, only: str | None = None) -> None:
+        if not self._whole:
+            return
         self._since.clear()
         self.board.waiting.clear()
         self._waiting_for = ()
@@ -161,7 +167,7 @@ class DoctorApp(App[None]):
 
     def on_told(self, message: Told) -> None:
         """A run has said something."""
-        if not self.session.takes(message.number, message.news):
+        if not self.session.takes(message.number, message.news) or not self._whole:
             return
         match message.news:
             case Loaded():
@@ -193,6 +199,7 @@ class DoctorApp(App[None]):
         self.report = merged(self.report, report) if partial and self.report is not None else report
         self.board.history.add(self.report)
         self.board.results = {result.check: result for result in self.report.results}
+        self.board.broken = self.report.broken
         self._over()
         if first and self.report.diagnoses and not self.query_one(CheckList).touched:
             self._paint()
@@ -205,16 +212,25 @@ class DoctorApp(App[None]):
         if self._watching:
             self._next = self._clock() + self.interval
 
+    @property
+    def _whole(self) -> bool:
+        """Whether there is something to paint on: when the app closes, the widgets go before the news stop."""
+        return bool(self.query(Overview)) and bool(self.query(CheckList)) and bool(self.query(Details))
+
     def _tick(self) -> None:
+        if not self._whole:
+            return
         now = self._clock()
         if self._next is not None and now >= self._next:
             self._examine()
         elif not self.session.running and self._next is None:
             self._ticker.pause()
         self._paint_top()
-        self.query_one(CheckList).show_running(
-            {check: now - since for check, since in self._since.items()}, self.session.request.deadline
-        )
+        self._paint_running()
+
+    def _paint_running(self) -> None:
+        seconds = {check: self._clock() - since for check, since in self._since.items()}
+        self.query_one(CheckList).show_running(seconds, self.session.request.deadline)
 
     # -- painting ------------------------------------------------------------------------------------------------------
 
@@ -226,6 +242,8 @@ class DoctorApp(App[None]):
 
     def _paint(self) -> None:
         self._stale = False
+        if not self._whole:
+            return
         self._paint_top()
         if self.report is not None:
             self.query_one(Diagnoses).show_report(self.report)
@@ -233,6 +251,7 @@ class DoctorApp(App[None]):
 
     def _paint_list(self) -> None:
         listed = self.query_one(CheckList)
+        self._paint_running()
         rows = self.board.rows()
         listed.show(rows, find(rows, listed.selected.key if listed.selected is not None else None))
         checks = sum(row.kind == "check" for row in rows)
@@ -283,6 +302,9 @@ class DoctorApp(App[None]):
 
     def _show_row(self, row: Row) -> None:
         details = self.query_one(Details)
+        if row.broken is not None:
+            details.show_broken(row.broken)
+            return
         check = self.session.check(row.check)
         if row.finding is None:
             details.show_waiting(row.check, f"{check.title if check else ''}: being looked at.")
@@ -341,14 +363,14 @@ class DoctorApp(App[None]):
             self.query_one(CheckList).focus()
             self._go_to(message.line.diagnosis.cause)
             return
-        self.screen.add_class("-opened")
+        self.default_screen.add_class("-opened")
         self.query_one(Details).focus()
 
     def action_to_list(self) -> None:
         """From the details to the list; in the list, show all again."""
         listed = self.query_one(CheckList)
-        if self.screen.has_class("-opened") or not listed.has_focus:
-            self.screen.remove_class("-opened")
+        if self.default_screen.has_class("-opened") or not listed.has_focus:
+            self.default_screen.remove_class("-opened")
             listed.focus()
         elif self.board.filter:
             self._filter(Filter())
@@ -363,7 +385,7 @@ class DoctorApp(App[None]):
 
     def action_search(self) -> None:
         """Search as one types."""
-        self.screen.remove_class("-opened")
+        self.default_screen.remove_class("-opened")
         self.query_one(FilterBar).search()
 
     def on_filter_bar_searched(self, message: FilterBar.Searched) -> None:
@@ -373,7 +395,7 @@ class DoctorApp(App[None]):
 
     def on_filter_bar_left(self) -> None:
         """The search is done."""
-        self.screen.set_focus(self.query_one(CheckList))
+        self.default_screen.set_focus(self.query_one(CheckList))
 
     def action_not_fine(self) -> None:
         """Only what is not fine, or all."""
@@ -398,7 +420,7 @@ class DoctorApp(App[None]):
     def action_rerun(self) -> None:
         """Run the check at the cursor again."""
         row = self._row
-        if row is None:
+        if row is None or not row.check:
             return
         if self.session.running:
             self.notify("A run is on. Wait for its end, or start all anew with R.", severity="warning")
@@ -420,7 +442,7 @@ class DoctorApp(App[None]):
     def action_skip(self) -> None:
         """Leave the check at the cursor out, or take it in again."""
         row = self._row
-        if row is None:
+        if row is None or not row.check:
             return
         if self.session.running:
             self.notify("A run is on. Wait for its end.", severity="warning")
@@ -428,6 +450,80 @@ class DoctorApp(App[None]):
         request = self.session.request
         self.session.request = replace(request, skipped=request.skipped ^ {row.check})
         self._examine(row.check)
+
+    def action_skip_several(self) -> None:
+        """Choose which checks are left out of the next runs."""
+        from k8sdoctor.tui.screens.skip import SkipScreen
+
+        def chosen(skipped: frozenset[str] | None) -> None:
+            if skipped is not None and skipped != self.session.request.skipped:
+                self.session.request = replace(self.session.request, skipped=skipped)
+                self._examine()
+
+        checks = self.session.registry.checks if self.session.registry is not None else []
+        self.push_screen(SkipScreen(checks, self.session.request.skipped), chosen)
+
+    def action_profile(self) -> None:
+        """Choose which checks run."""
+        from k8sdoctor.tui.screens.profile import ChosenProfile, ProfileScreen
+
+        def chosen(answer: ChosenProfile | None) -> None:
+            if answer is not None:
+                # Checks that were named run whatever the profile, so the choice would do nothing beside them.
+                self.session.request = replace(self.session.request, profile=answer.profile, named=())
+                self._examine()
+
+        self.push_screen(ProfileScreen(self.session.request.profile), chosen)
+
+    def action_watch_every(self) -> None:
+        """Watch, with another pause between runs."""
+        from k8sdoctor.tui.screens.watch import WatchScreen
+
+        def chosen(seconds: float | None) -> None:
+            if seconds is not None:
+                self.interval = seconds
+                self._watching = False
+                self.action_watch()
+
+        self.push_screen(WatchScreen(self.interval), chosen)
+
+    def action_save(self) -> None:
+        """Save the report of the last run."""
+        from k8sdoctor.tui.screens.save import SaveScreen
+
+        if self.report is None:
+            self.notify("There is no report yet.", severity="warning")
+            return
+
+        def saved(paths: list[Path] | None) -> None:
+            if paths:
+                self.notify("\n".join(harmless(str(path)) for path in paths), title="Saved", markup=False)
+
+        self.push_screen(SaveScreen(self.report), saved)
+
+    def action_documentation(self) -> None:
+        """Show the documentation of the check at the cursor."""
+        from k8sdoctor.tui.screens.docs import DocsScreen
+
+        check = self._known()
+        if check is not None:
+            self.push_screen(DocsScreen(check))
+
+    def action_evidence(self) -> None:
+        """Show all that was seen, full screen."""
+        from k8sdoctor.tui.screens.evidence import EvidenceScreen
+
+        row = self._row
+        if row is None or row.finding is None or not row.finding.evidence:
+            self.notify("Nothing was seen of this but what is told here.", severity="warning")
+            return
+        self.push_screen(EvidenceScreen(row.finding, row.check))
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        from k8sdoctor.tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.default_screen))
 
     def action_leave(self) -> None:
         """Leave now, whatever runs."""
@@ -443,15 +539,19 @@ class DoctorApp(App[None]):
         if fix is None:
             self.notify("There is no fix to copy here.", severity="warning")
             return
-        self.copy_to_clipboard("\n".join((*fix.commands, *fix.persist)))
+        from k8sdoctor.tui.screens.copy import CopyScreen
+
+        text = "\n".join((*fix.commands, *fix.persist))
+        self.copy_to_clipboard(text)
+        self.push_screen(CopyScreen(text, fix.title))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key's action, and Textual's own."""
         for binding in self.BINDINGS:
             if isinstance(binding, Binding) and binding.tooltip:
                 yield SystemCommand(
-                    binding.description,
-                    f"{binding.tooltip} ({self.get_key_display(binding)})",
+                    binding.tooltip,
+                    f"{binding.description}: key {self.get_key_display(binding)}",
                     getattr(self, f"action_{binding.action}"),
                 )
         for command in super().get_system_commands(screen):

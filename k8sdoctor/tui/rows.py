@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from k8sdoctor.finding import Finding, Status
-    from k8sdoctor.report import Result
+    from k8sdoctor.report import Broken, Result
+
+BROKEN = "broken parts"
+"""The heading of what is at fault of ours or of a plug-in."""
 
 Key: TypeAlias = "tuple[str, ...]"
 """What a row is known by from run to run, so that the selection stays on it."""
@@ -23,13 +26,14 @@ class Row:
     """One line. `finding` is what the right side shows; a check that has no result yet has none."""
 
     key: Key
-    kind: Literal["area", "check", "finding"]
+    kind: Literal["area", "check", "finding", "broken"]
     text: str
     check: str = ""
     finding: Finding | None = None
     status: Status | None = None
     change: Change | None = None
     hidden: int = 0  # findings that are folded away
+    broken: Broken | None = None
 
     @property
     def selectable(self) -> bool:
@@ -85,6 +89,7 @@ class Board:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     history: History = field(default_factory=History)
     filter: Filter = field(default_factory=Filter)
+    broken: tuple[Broken, ...] = ()
     toggled: set[str] = field(default_factory=set)  # checks whose findings are folded, or unfolded, by hand
 
     def areas(self) -> list[str]:
@@ -107,7 +112,16 @@ class Board:
                 area = each.area
                 found.append(Row(("area", area), "area", area))
             found.extend(shown)
-        return found
+        return [*found, *self._broken()]
+
+    def _broken(self) -> Iterator[Row]:
+        """What is at fault of ours or of a plug-in."""
+        shown = [each for each in self.broken if self.filter.names(each.what, each.error)]
+        if not shown or self.filter.area is not None:
+            return
+        yield Row(("area", BROKEN), "area", BROKEN)
+        for each in shown:
+            yield Row(("broken", each.what, each.error), "broken", each.what, broken=each)
 
     def _waits(self, each: Waiting) -> Row | None:
         if self.filter.area not in (None, each.area) or not self.filter.names(each.check, each.title, each.area):

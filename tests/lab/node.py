@@ -270,6 +270,10 @@ class LabNode:
 
     # -- running things ----------------------------------------------------------------------------------------------
 
+    def words(self, argv: Sequence[str]) -> list[str]:
+        """The words that run a command on the node, for who wants to start it by other means."""
+        return self._node.enter(argv)
+
     def run(
         self,
         argv: Sequence[str],

@@ -67,6 +67,8 @@ class CheckList(LineList[Row]):
         ]
 
     def _state(self, line: Row, base: Style) -> tuple[str, Style]:
+        if line.kind == "broken":
+            return f"! {'broken':{WIDTH}}", base + self.get_component_rich_style("status--unknown", partial=True)
         if line.status is None:
             seconds = self._seconds.get(line.check, 0.0)
             return f"{spinner(seconds, self._symbols)} {'running':{WIDTH}}", base

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from k8sdoctor.check import Check
     from k8sdoctor.diagnosis import Diagnosis, Reference
     from k8sdoctor.finding import Evidence, Finding, Fix
+    from k8sdoctor.report import Broken
 
 EVIDENCE_LINES = 10
 """Lines of one piece of evidence; the evidence's own screen shows all."""
@@ -75,13 +76,13 @@ class Details(VerticalScroll):
         parts: list[Part] = [*self._head(finding, check), f"{harmless(finding.message)}\n"]
         if cause is not None:
             parts += ["\n", ("Caused by: ", "bold"), f"{_name(cause)}; mend that first.\n"]
-        if explains:
-            parts += ["\n", ("Explains", "bold"), "\n", *(f"  {_name(each)}\n" for each in explains)]
         if fixed:
             parts += ["\n", ("Fixed since the last run", "bold $text-success"), "\n"]
             parts += [f"  {harmless(each)}\n" for each in fixed]
         if finding.fix is not None:
             parts += _fix(finding.fix)
+        if explains:
+            parts += ["\n", ("Explains", "bold"), "\n", *(f"  {_name(each)}\n" for each in explains)]
         if finding.evidence:
             parts += ["\n", ("What was seen, and where", "bold"), "\n"]
             parts += [part for evidence in finding.evidence for part in _evidence(evidence)]
@@ -107,6 +108,16 @@ class Details(VerticalScroll):
         if check is not None:
             parts += _why(check)
         self.show(parts, diagnosis.cause)
+
+    def show_broken(self, broken: Broken) -> None:
+        """Show what is at fault of ours or of a plug-in."""
+        parts: list[Part] = [
+            (f"{harmless(broken.what)}", "bold"),
+            " is at fault, so what it was to tell is not known.\n",
+            f"{harmless(broken.error)}\n\n",
+            *(f"{line}\n" for line in lines(broken.traceback)),
+        ]
+        self.show(parts, broken)
 
     def show_waiting(self, check: str, text: str) -> None:
         """Say what is waited for."""
@@ -134,18 +145,18 @@ def _fix(fix: Fix) -> Iterator[Part]:
         ("Verify", (fix.verify,) if fix.verify else ()),
     ):
         if commands:
-            yield (f"  {label}:\n", "$text-muted")
+            yield (f"  {label}:\n", "$foreground-muted")
             for command in commands:
                 yield (f"{harmless(command)}\n", "$text-primary")
 
 
 def _evidence(evidence: Evidence) -> Iterator[Part]:
-    yield (f"  {harmless(evidence.source)}\n", "$text-muted")
+    yield (f"  {harmless(evidence.source)}\n", "$foreground-muted")
     content = lines(evidence.content)
     for line in content[:EVIDENCE_LINES]:
         yield f"    {line[:WIDEST]}{'...' if len(line) > WIDEST else ''}\n"
     if len(content) > EVIDENCE_LINES:
-        yield (f"    {len(content) - EVIDENCE_LINES} more lines: press e\n", "$text-muted")
+        yield (f"    {len(content) - EVIDENCE_LINES} more lines: press e\n", "$foreground-muted")
 
 
 def _why(check: Check[Any]) -> Iterator[Part]:

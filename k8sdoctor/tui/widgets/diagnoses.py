@@ -51,7 +51,7 @@ class Diagnoses(LineList[Cause]):
         lines = causes(report)
         keys = [line.key for line in lines]
         cursor = keys.index(self.selected.key) if self.selected is not None and self.selected.key in keys else None
-        self.display = bool(lines)
+        self.set_class(bool(lines), "-some")
         self.styles.height = min(len(lines), MOST) + 2  # the border
         self.border_title = "Diagnosis" if len(lines) == 1 else f"{len(lines)} diagnoses"
         self.show(lines, cursor)

@@ -109,6 +109,10 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         if self.selected is not None:
             self.post_message(self.Moved(self.selected))
 
+    def on_resize(self) -> None:
+        """What was in sight may be no longer."""
+        self._reveal()
+
     def on_focus(self) -> None:
         """What the cursor stands on is what is looked at now."""
         self.refresh()

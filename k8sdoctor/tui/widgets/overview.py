@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 BARS = 20
 """Runs whose failures are drawn."""
 
+ROOMY = 90
+"""Columns from which the third line is written in full."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -52,9 +55,15 @@ class Overview(Static):
         """Empty."""
         super().__init__(id=id, markup=False)
         self._symbols = symbols
+        self._vitals = Vitals()
+
+    def on_resize(self) -> None:
+        """There may be room for more words, or less."""
+        self.show(self._vitals)
 
     def show(self, vitals: Vitals) -> None:
         """Paint."""
+        self._vitals = vitals
         lines = [self._who(vitals), self._how(vitals)]
         if vitals.watch is not None or vitals.history.compared:
             lines.append(list(self._changes(vitals)))
@@ -97,17 +106,18 @@ class Overview(Static):
                 yield f", {progress.done} of {progress.all} checks done"
             yield f", {progress.seconds:.0f} s of {progress.deadline:.0f} s"
             if progress.waiting_for:
-                yield (f", waiting for {harmless(', '.join(progress.waiting_for))}", "$text-muted")
+                yield (f", waiting for {harmless(', '.join(progress.waiting_for))}", "$foreground-muted")
         elif vitals.report is not None:
-            yield (f"{gap}{len(vitals.report.results)} checks in {vitals.report.seconds:.1f} s", "$text-muted")
+            yield (f"{gap}{len(vitals.report.results)} checks in {vitals.report.seconds:.1f} s", "$foreground-muted")
 
     def _changes(self, vitals: Vitals) -> Iterator[str | tuple[str, str]]:
         history = vitals.history
         if vitals.watch is not None:
             yield (f"every {vitals.watch:g} s", "bold")
-            yield f", next in {vitals.next_in:.0f} s · " if vitals.next_in is not None else " · "
+            roomy = self.app.size.width >= ROOMY and vitals.next_in is not None
+            yield f", next in {vitals.next_in:.0f} s · " if roomy else " · "
         if history.compared:
-            yield "since the last run: "
+            yield "since the last run: " if self.app.size.width >= ROOMY else ""
             for position, change in enumerate((Change.FIXED, Change.NEW, Change.STILL)):
                 yield " · " if position else ""
                 yield f"{history.count(change)} {change}"

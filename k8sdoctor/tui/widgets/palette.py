@@ -18,9 +18,9 @@ WIDTH = len(Status.UNKNOWN)
 
 COLOURS: Mapping[Status, str] = {
     Status.PASS: "$text-success",
-    Status.SKIP: "$text-muted",
+    Status.SKIP: "$foreground-muted",
     Status.WARN: "$text-warning",
-    Status.UNKNOWN: "$text-accent",
+    Status.UNKNOWN: "$text-secondary",
     Status.FAIL: "bold $text-error",
 }
 """Of the theme, readable on its background whether that is dark or light."""

@@ -1,0 +1,162 @@
+"""The real program on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.doctor import checks, command, environment
+from tests.tui.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEAVE = b"\x1b[?1049l"  # back to the screen before
+HALF_A_SECOND = 0.5
+PATIENCE = 10.0  # seconds in which a busy machine ends the app; a run's deadline is longer
+
+HANGS = '''"""A check whose fact waits for a writer that never comes."""
+from k8sdoctor import check, passed
+
+class Pipe:
+    @classmethod
+    def observe(cls, host):
+        open({path!r}).read()
+        return cls()
+
+@check("hangs", title="The pipe has a writer", area="test")
+def hangs(pipe: Pipe):
+    yield passed("Written", "It has.")
+'''
+
+
+def test_the_demo_opens_the_app_and_leaves_the_terminal_as_it_was() -> None:
+    with Terminal(command("demo")) as terminal:
+        terminal.see("worker-1", "BridgeNfCallOff", "explains 1 more")
+        terminal.press("q")
+        code, _ = terminal.end()
+
+        assert code == 1
+        assert terminal.settings == terminal.settings_before
+    last = terminal.written.rpartition(LEAVE)[2]
+    assert b"\x1b[?25h" in last  # the cursor is back
+    text = re.sub(rb"\x1b\[[?<][0-9;]*[a-z]", b"", last).decode()
+    assert text.count("\n") == 1
+    assert text.startswith("k8sdoctor: node worker-1: fail (2 fail, 4 pass): net.bridge.bridge-nf-call-iptables is 0")
+
+
+@pytest.mark.parametrize("how", ["q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_fact_that_hangs_in_the_kernel_does_not_keep_the_app(tmp_path: Path, how: str | signal.Signals) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    folder = tmp_path / "checks"
+    folder.mkdir()
+    (folder / "hangs.py").write_text(HANGS.format(path=str(pipe)))
+    argv = command("--checks-dir", str(folder), "--deadline", "3600", "--offline", "--root", str(empty(tmp_path)))
+    with Terminal(argv) as terminal:
+        terminal.see("hangs", "running", "waiting for pipe")
+        if isinstance(how, str):
+            terminal.press(how)
+        else:
+            terminal.signal(how)
+        code, seconds = terminal.end()
+
+        assert code == 130
+        assert seconds < PATIENCE
+        assert terminal.settings == terminal.settings_before
+    assert b"left before the node was examined" in terminal.written.rpartition(LEAVE)[2]
+
+
+def empty(folder: Path) -> Path:
+    """A root without anything in it."""
+    root = folder / "root"
+    root.mkdir()
+    return root
+
+
+def test_a_plug_in_that_prints_does_not_spoil_the_screen(tmp_path: Path) -> None:
+    folder = checks(tmp_path / "checks", "printing")
+    with Terminal(command("--checks-dir", folder, "--root", str(empty(tmp_path)), "printing")) as terminal:
+        shown = terminal.see("All is fine.")
+        assert "hello from a plug-in" not in shown
+        terminal.press("q")
+        assert terminal.end()[0] == 0
+
+
+def test_a_wrong_check_is_told_before_the_app_opens(tmp_path: Path) -> None:
+    with Terminal(command("--skip", "no-such-check")) as terminal:
+        assert terminal.end()[0] == 2
+        terminal.see("no check is called 'no-such-check'")
+    assert b"\x1b[?1049h" not in terminal.written
+
+
+@pytest.mark.parametrize("more", [["-o", "text"], ["-o", "json"]])
+def test_who_asks_for_a_format_gets_it(more: list[str]) -> None:
+    with Terminal(command("demo", *more)) as terminal:
+        assert terminal.end()[0] == 1
+    assert b"\x1b[?1049h" not in terminal.written
+    assert b"BridgeNfCallOff" in terminal.written
+
+
+def test_a_dumb_terminal_gets_text() -> None:
+    with Terminal(command("demo"), env={"TERM": "dumb"}) as terminal:
+        assert terminal.end()[0] == 1
+        terminal.see("BridgeNfCallOff")
+    assert b"\x1b" not in terminal.written
+
+
+def test_without_a_terminal_there_is_text() -> None:
+    done = subprocess.run(
+        command("demo"), capture_output=True, text=True, env=environment(), check=False, stdin=subprocess.DEVNULL
+    )
+
+    assert done.returncode == 1
+    assert "DIAGNOSIS: fail" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_check_prints_text_on_a_terminal_too() -> None:
+    with Terminal(command("check", "ip-forward", "--root", "/nonexistent")) as terminal:
+        assert terminal.end()[0] == 2
+    assert b"\x1b[?1049h" not in terminal.written
+
+
+def test_no_color_paints_without_colours() -> None:
+    with Terminal(command("demo", "--no-color")) as terminal:
+        terminal.see("BridgeNfCallOff")
+        terminal.press("q")
+        terminal.end()
+    colours = set(re.findall(rb"38;5;(\d+)m|38;2;([0-9;]+)m", terminal.written))
+    assert all(_grey(*each) for each in colours)
+
+
+def _grey(number: bytes, rgb: bytes) -> bool:
+    if rgb:
+        return len(set(rgb.split(b";")[:3])) == 1
+    # The grey ramp, the corners of the colour cube that are grey, and the terminal's own black, greys and white.
+    return int(number) >= 232 or int(number) in {0, 7, 8, 15, 16, 59, 102, 145, 188, 231}
+
+
+def test_a_terminal_without_unicode_is_painted_in_ascii() -> None:
+    with Terminal(command("demo"), env={"LANG": "C", "PYTHONCOERCECLOCALE": "0"}) as terminal:
+        shown = terminal.see("BridgeNfCallOff")
+        terminal.press("q")
+        terminal.end()
+    assert "x fail" in shown
+    assert not {"✘", "╭", "│"} & set(shown)
+
+
+def test_the_app_needs_no_more_than_a_python_to_start() -> None:
+    """Who only wants text does not pay for the app."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; import k8sdoctor.cli.commands; print('textual' in sys.modules)"],
+        capture_output=True, text=True, check=True, env=environment(),
+    )  # fmt: skip
+
+    assert done.stdout.strip() == "False"
