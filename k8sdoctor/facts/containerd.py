@@ -141,7 +141,7 @@ class ContainerdConfig:
             return written
         if self.version >= (2, 2, 2) and not toml.table(self.registry, "mirrors"):
             return DEFAULT_CONFIG_PATH
-        if (2, 2, 0) <= self.version < (2, 2, 2) and found is None:
+        if _has_built_in_path(self.version, found):
             return DEFAULT_CONFIG_PATH
         return ""
 
@@ -179,10 +179,14 @@ class ContainerdConfig:
 
     @property
     def cni_bin_dirs(self) -> tuple[str, ...]:
-        """The folders of CNI plugins; `bin_dirs` since 2.1, where the older `bin_dir` still counts alone."""
+        """The folders of CNI plugins; `bin_dirs` since 2.1, where the older `bin_dir` still counts alone (`ValidateRuntimeConfig`)."""
         several = toml.texts_of(toml.setting(self.network, "cni", "bin_dirs")) if self.version >= (2, 1, 0) else ()
-        one = toml.text_of(toml.setting(self.network, "cni", "bin_dir"))
-        return several or ((one,) if one else ("/opt/cni/bin",))
+        found = toml.setting(self.network, "cni", "bin_dir")
+        one = toml.text_of(found)
+        # The default gives way, even where it is written; and the migration of the old table puts bin_dir into the place of bin_dirs.
+        if found is not None and one and (several in ((), _BIN_DIRS) or V2 in found.keys):
+            return (one,)
+        return several or _BIN_DIRS
 
     @property
     def cni_max_conf_num(self) -> int:
@@ -227,7 +231,7 @@ class ContainerdConfig:
             sandbox = None
         elif sandbox is not None and not sandbox.value:  # it counts, and is not taken for the default [R]
             problems.append(ConfigProblem(sandbox.path, sandbox.line, f"{sandbox.key} is empty, so no pod can start"))
-        problems += _conflicts(merged.images, version)
+        problems += (*_conflicts(merged.images, version), *_two_bin_dirs(merged.network, version))
         vain = [*ignored(loaded.files, merged, version)]
         if running:
             if (held := _held_image(running)) and sandbox is not None and held != sandbox.value:
@@ -310,13 +314,38 @@ def _disables_cri(found: Setting, version: Version) -> bool:
     return any(name in {V1, V2} or (version >= (2, 0, 0) and name in {V3_IMAGES, V3_RUNTIME}) for name in names)
 
 
+def _has_built_in_path(version: Version, found: Setting | None) -> bool:
+    """Whether 2.2.0 or 2.2.1 puts its own `config_path` in, which later ones do only without mirrors.
+
+    An empty one of the old table gets it as well, by the migration (`plugins/cri/images/plugin.go` migrateConfig).
+    """
+    if not (2, 2, 0) <= version < (2, 2, 2):
+        return False
+    return found is None or (not found.value and V2 in found.keys)
+
+
+_BIN_DIRS = ("/opt/cni/bin",)
+
+
+def _two_bin_dirs(network: Tree, version: Version) -> Iterator[ConfigProblem]:
+    """What `ValidateRuntimeConfig` refuses since 2.1, which keeps the CRI plugin from loading."""
+    one, several = (toml.setting(network, "cni", key) for key in ("bin_dir", "bin_dirs"))
+    if version >= (2, 1, 0) and one and one.value and several and toml.texts_of(several) not in ((), _BIN_DIRS):
+        if V2 in one.keys:  # the migration drops it then
+            return
+        message = (
+            f"{one.key} may not stand beside {several.key} ({several.source}): containerd's CRI plugin does not load"
+        )
+        yield ConfigProblem(one.path, one.line, message)
+
+
 def _conflicts(images: Tree, version: Version) -> Iterator[ConfigProblem]:
     """What `ValidateImageConfig` (1.x: `ValidatePluginConfig`) refuses, which keeps the CRI plugin from loading."""
     registry = toml.table(images, "registry")
     path = toml.setting(registry, "config_path")
     written = path is not None and bool(path.value)
     mirrors = toml.table(registry, "mirrors")
-    built_in = (2, 2, 0) <= version < (2, 2, 2) and path is None
+    built_in = _has_built_in_path(version, path)
     if mirrors and (written or built_in):
         beside = path.key if path is not None else f"the built-in config_path, {DEFAULT_CONFIG_PATH}"
         where = next(leaves(mirrors), path)

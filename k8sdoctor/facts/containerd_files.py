@@ -42,6 +42,8 @@ _MIGRATED = (
     "image_pull_with_sync_fs",
     "stats_collect_period",
 )
+# plugins/cri/runtime/plugin.go: since then what the new table says stays.
+_NEW_TABLE_WINS: Version = (2, 0, 2)
 _MIGRATED_CONTAINERD = ("snapshotter", "disable_snapshot_annotations", "discard_unpacked_layers")
 
 
@@ -204,7 +206,7 @@ def _merge_20(files: Sequence[File], version: Version) -> Merged:
             _deep(merged.plugins, file.plugins)
         _note_disabled(merged, file)
     if merged.schema < SPLIT:
-        _migrate(merged.plugins)
+        _migrate(merged.plugins, version)
     return merged
 
 
@@ -221,7 +223,7 @@ def _merge_23(files: Sequence[File], version: Version) -> Merged:
         plugins: Tree = {}
         _deep(plugins, file.plugins if file.version >= FULL_NAMES else _full_names(file.plugins))
         if file.version < NEWEST:
-            _migrate(plugins)
+            _migrate(plugins, version)
         if file.version >= FULL_NAMES:
             merged.problems += _short_names(file, _disabled_names(file))
         _deep(merged.plugins, plugins)
@@ -262,8 +264,8 @@ def _deep(into: Tree, new: Tree) -> None:
             into[key] = value
 
 
-def _migrate(plugins: Tree) -> None:
-    """Move what the old table says into the new ones; the old one wins (`migrateConfig`)."""
+def _migrate(plugins: Tree, version: Version) -> None:
+    """Move what the old table says into the new ones (`migrateConfig` of both plugins). Of images the old one wins, of the rest the new one."""
     old = toml.table(plugins, V2)
     if not old:
         return
@@ -274,9 +276,12 @@ def _migrate(plugins: Tree) -> None:
     inner = toml.table(old, "containerd")
     images.update({key: inner[key] for key in _MIGRATED_CONTAINERD if key in inner})
     plugins[V3_IMAGES] = images
-    network: Tree = dict(toml.table(plugins, V3_RUNTIME))
-    network.update({key: old[key] for key in ("cni", "containerd") if key in old})
-    plugins[V3_RUNTIME] = network
+    # Before, the old table took the new one's place, whole.
+    new = toml.table(plugins, V3_RUNTIME) if version >= _NEW_TABLE_WINS else {}
+    plugins[V3_RUNTIME] = {
+        **new,
+        **{key: {**toml.table(old, key), **toml.table(new, key)} for key in ("cni", "containerd")},
+    }
 
 
 def _disabled_names(file: File) -> tuple[str, ...]:

@@ -232,6 +232,49 @@ cni_conf_dir = '/etc/kata-net.d'
     assert read("2.0.5", text).cni_bin_dirs == ("/opt/cni/bin",)  # bin_dirs came with 2.1
 
 
+CNI_2 = "[plugins.'io.containerd.grpc.v1.cri'.cni]\n"
+CNI_3 = "[plugins.'io.containerd.cri.v1.runtime'.cni]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "folders", "loads"),
+    [
+        (f"version = 3\n{CNI_3}bin_dir = '/a'\n", ("/a",), True),
+        (f"version = 3\n{CNI_3}bin_dir = '/a'\nbin_dirs = ['/opt/cni/bin']\n", ("/a",), True),
+        (f"version = 3\n{CNI_3}bin_dir = '/a'\nbin_dirs = ['/b']\n", ("/b",), False),
+        (f"version = 2\n{CNI_2}bin_dir = '/a'\nbin_dirs = ['/b']\n", ("/a",), True),
+        (f"version = 2\n{CNI_2}bin_dir = '/a'\n{CNI_3}bin_dirs = ['/b']\n", ("/a",), True),
+    ],
+)
+def test_bin_dir_beside_bin_dirs_keeps_the_cri_plugin_of_2_1_from_loading(
+    text: str, folders: tuple[str, ...], *, loads: bool
+) -> None:
+    config = read("2.1.5", text)
+
+    assert config.cni_bin_dirs == folders
+    assert [problem.line for problem in config.problems] == ([] if loads else [3])
+    assert read("2.0.5", text).problems == ()
+
+
+@pytest.mark.parametrize(("version", "folder"), [("2.0.1", "/etc/cni/net.d"), ("2.0.2", "/new"), ("2.3.4", "/new")])
+def test_what_the_new_table_says_of_cni_stays_beside_a_migrated_one(version: str, folder: str) -> None:
+    text = f"version = 2\n{CNI_2}max_conf_num = 3\n{CNI_3}conf_dir = '/new'\nmax_conf_num = 4\n"
+    config = read(version, text)
+
+    assert config.cni_conf_dir == folder
+    assert config.cni_max_conf_num == (3 if version == "2.0.1" else 4)
+
+
+@pytest.mark.parametrize(("schema", "loads"), [(2, False), (3, True)])
+def test_an_empty_path_of_the_old_table_gets_the_built_in_list_of_2_2_0(schema: int, *, loads: bool) -> None:
+    table = "io.containerd.grpc.v1.cri" if schema == 2 else "io.containerd.cri.v1.images"
+    registry = f"[plugins.'{table}'.registry]\nconfig_path = ''\n"
+    mirrors = f"[plugins.'{table}'.registry.mirrors.'a']\nendpoint = ['http://b']\n"
+
+    assert (read("2.2.0", f"version = {schema}\n{registry}{mirrors}").problems == ()) is loads
+    assert read("2.2.2", f"version = {schema}\n{registry}{mirrors}").problems == ()
+
+
 def test_cni_settings_of_a_version_2_file_are_migrated() -> None:
     text = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\nconf_dir = "/etc/net.d"\nbin_dir = "/a"\n'
 
