@@ -160,8 +160,11 @@ def _local(site: Site, config: str) -> str:
     """This node's own name, address and socket, which the cluster's configuration does not hold and kubeadm would otherwise guess."""
     name = site.node_name if site.control_plane else "$(hostname)"
     socket = f", criSocket: '{site.cri_socket}'" if site.cri_socket and site.control_plane else ""
+    # Whatever kubeadm is there, it reads the version in which it keeps its own configuration.
+    unknown = site.api_version is None and site.version is None
+    api = f"$(sed -n 's/^apiVersion: //p' {config})" if unknown else site.kubeadm_api
     lines = [
-        f"apiVersion: {site.kubeadm_api}",
+        f"apiVersion: {api}",
         "kind: InitConfiguration",
         f"nodeRegistration: {{name: '{name}'{socket}}}",
     ]
@@ -333,13 +336,19 @@ def speak_tls(endpoint: str, sources: str) -> Fix:
 
 
 def rewrite_kubeconfig(site: Site, path: str) -> Fix:
-    """A malformed kubeconfig."""
-    phase = _PHASES.get(path) if site.control_plane else None
+    """A malformed kubeconfig. Only where the authority's key lies can kubeadm write one anew."""
+    phase = _PHASES.get(path)
+    title = f"Mend {path}"
+    commands: tuple[str, ...] = (f"kubectl config view --kubeconfig {path}",)
+    if phase and site.control_plane:
+        title += ", or have it written anew"
+        commands = (f"mv -n {path} {path}.broken", _write_kubeconfig(site, phase))
+    elif phase:
+        title += ", or join this node to the cluster again, by `kubeadm reset` and a new `kubeadm join`"
+        commands = (f"${{EDITOR:-vi}} {path}",)
     return Fix(
-        title=f"Mend {path}, or have it written anew",
-        commands=(f"mv -n {path} {path}.broken", _write_kubeconfig(site, phase))
-        if phase
-        else (f"kubectl config view --kubeconfig {path}",),
+        title=title,
+        commands=commands,
         verify=f"kubectl config view --kubeconfig {path} --minify",
         safety=Safety.MANUAL,
     )

@@ -58,7 +58,7 @@ class Kubeconfig:
             return cls(path, problem=str(error))
         current = yaml.string(document, "current-context")
         if current is None:
-            return cls(path, problem=f"{path}: names no current-context")
+            return cls(path, problem=f"{path} names no current-context")
         context = _named(document, "contexts", "context", current)
         if context is None:
             return cls(path, problem=f"{path}: its current-context {current!r} is not among its contexts")

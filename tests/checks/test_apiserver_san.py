@@ -534,6 +534,18 @@ def test_a_malformed_kubeconfig_is_named(text: str) -> None:
     assert ADMIN in found[0].message
 
 
+def test_a_malformed_kubeconfig_is_written_anew_only_where_the_authority_s_key_lies() -> None:
+    broken = "current-context: x"
+    here = only(Node(files={KUBELET: broken}).findings())
+    worker = only(Node(worker=True, files={KUBELET: broken}).findings(), Status.SKIP)
+
+    assert here.fix is not None
+    assert here.fix.commands[-1].startswith("kubeadm init phase kubeconfig kubelet")
+    assert worker.fix is not None
+    assert worker.fix.commands == (f"${{EDITOR:-vi}} {KUBELET}",)  # nothing is put aside that nobody could replace
+    assert "kubeadm join" in worker.fix.title
+
+
 def test_a_malformed_certificate_is_named() -> None:
     found = only(Node(files={CERTIFICATE: "hello"}).findings())
 
@@ -732,6 +744,18 @@ def test_documents_are_of_the_version_that_kubeadm_knows(version: tuple[int, int
 
 def test_the_cluster_tells_its_own_version_of_the_documents() -> None:
     assert replace(SITE, api_version="kubeadm.k8s.io/v1beta3").kubeadm_api == "kubeadm.k8s.io/v1beta3"
+
+
+def test_documents_for_a_kubeadm_that_nobody_knows_are_of_the_version_in_the_cluster(tmp_path: Path) -> None:
+    fix = fixes.add_names(replace(SITE, version=None), [LB], certificate(good()))
+    [command] = [command for command in fix.commands if "printf" in command]
+    config = command.rpartition(">> ")[2]
+    local = tmp_path / "kubeadm.yaml"
+    local.write_text("apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\n")
+
+    subprocess.run(["bash", "-ec", command.replace(config, str(local))], check=True)
+
+    assert [each["apiVersion"] for each in yaml.safe_load_all(local.read_text())] == ["kubeadm.k8s.io/v1beta3"] * 2
 
 
 def test_no_line_of_the_fix_overwrites_a_file(tmp_path: Path) -> None:
