@@ -196,7 +196,11 @@ def fill_mirror(sandbox: SandboxImage, attempt: Attempt) -> Fix:
 def heed(sandbox: SandboxImage, setting: IgnoredSetting) -> Fix:
     """Make a setting that is written in vain count, or take it away."""
     path, line = _place(setting.source)
-    title = f"{setting.key}: {setting.why}"
+    title = (
+        f"Correct {setting.source}"
+        if setting.kind == "malformed"
+        else f"Take {setting.key} away, or write it where it counts"
+    )
     counts = setting.counts or ""
     if setting.kind == "not-loaded":
         return Fix(

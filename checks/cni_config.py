@@ -59,6 +59,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
+from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
 from k8sdoctor.facts.cni_network import SPECIFICATIONS, Requirement
 from k8sdoctor.facts.distribution import Distribution
@@ -184,6 +185,7 @@ def _loaded(folder: CniFolder, runtime: Runtime) -> Finding:
             reason,
             f"{_start(name)} is good, but whether {runtime.label} has loaded it is not known: {why}.",
             subject=path,
+            fix=see_why_silent(runtime) if reason == "RuntimeUnreachable" else None,
         )
     if folder.held is not None and folder.handler == DEFAULT:
         return passed("Loaded", f"{runtime.label} has loaded {name}.", subject=path, evidence=_told(folder, runtime))
@@ -223,7 +225,7 @@ class _Judge:
             yield from self._running()
         elif self.folder.is_stale and self.runtime.reachable:
             yield self._stale()
-        yield from self._shadowed()
+        yield from self._shadowed(starts_none=any(fault.status is Status.FAIL for fault in faults))
         yield from self._skipped()
         yield from self._subnets()
         yield from self._leftovers()
@@ -235,7 +237,8 @@ class _Judge:
         seen = "does not exist" if not self.folder.exists else "holds no .conf, .conflist or .json file"
         if self.folder.handler != DEFAULT:
             where += f", the folder of the runtime handler {self.folder.handler},"
-        evidence = [Evidence(self.path, seen), *_told(self.folder, self.runtime)]
+        only = self._others()
+        evidence = [Evidence(self.path, f"{seen}{only}"), *_told(self.folder, self.runtime)]
         if self.stage.fresh:
             return passed(
                 "NoConfig",
@@ -266,7 +269,7 @@ class _Judge:
             )
         return fail(
             "NoConfig",
-            f"{where} {seen}, so {who} has no network for pods and the node is not ready.",
+            f"{where} {seen}{only}, so {who} has no network for pods and the node is not ready.",
             subject=self.path,
             evidence=evidence,
             fix=Fix(
@@ -359,21 +362,22 @@ class _Judge:
                 fix=_aside(file.path, "Put the unusable file aside, if the other one is right"),
             )
 
-    def _shadowed(self) -> Iterator[Finding]:
+    def _shadowed(self, *, starts_none: bool) -> Iterator[Finding]:
         used = self.folder.loaded[-1]
         meta = any(plugin.type in _READ_OTHERS for network in self.folder.networks for plugin in network.plugins)
         for file in self.folder.unread:
             if meta or _is_packaged(file.path) or (file.network and file.network.is_loopback):
                 continue  # such a plugin reads the others itself, and a package's file is meant to give way
             packaged = _is_packaged(used.path)
-            loser = used if packaged else file
+            # What starts no pod is hardly the network that is meant.
+            loser, winner = (used, file) if packaged or (starts_none and file.network) else (file, used)
             yield warn(
                 "ConfigShadowed",
                 f"{self.runtime.label} never uses {file.path}, since {used.path} comes first"
                 + (", a file that a package put there." if packaged else "."),
                 subject=file.path,
                 evidence=[Evidence(self.path, _names(self.folder.files))],
-                fix=_aside(loser.path, "Put the file aside that is not meant"),
+                fix=_aside(loser.path, f"Put {_name(loser)} aside, if {_name(winner)} is the one that is meant"),
             )
 
     def _only_packaged(self, faults: list[Finding]) -> Finding:
@@ -384,6 +388,12 @@ class _Judge:
             subject=path,
             evidence=[each for fault in faults for each in fault.evidence],
         )
+
+    def _others(self) -> str:
+        """The files that do not count, such as a copy that somebody kept."""
+        names = [name for name in self.folder.others if not name.startswith(".")]  # a package's .kubernetes-cni-keep
+        shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 -- the first few tell
+        return f" (only {shown})" if shown else ""
 
     # -- what loads and starts no pod --------------------------------------------------------------------------------
 
@@ -459,15 +469,15 @@ class _Judge:
     def _missing(self, needs: str, executables: list[CniExecutable], file: CniFile) -> Finding:
         folders = " or ".join(self.folder.settings.plugin_folders)
         elsewhere = [each.elsewhere for each in executables if each.elsewhere]
-        hint = f"; it lies at {', '.join(elsewhere)}" if elsewhere else ""
-        which = "it is" if len(executables) == 1 else "they are"
+        hint = f" but at {', '.join(elsewhere)}" if elsewhere else ""
+        which = "is" if len(executables) == 1 else "are"
         evidence = [
             Evidence(each.type, f"not in {folders}" + (f", but at {each.elsewhere}" if each.elsewhere else ""))
             for each in executables
         ]
         return fail(
             "PluginMissing",
-            f"{needs}, and {which} not in {folders}{hint}: no pod can start.",
+            f"{needs}, which {which} not in {folders}{hint}: no pod can start.",
             subject=", ".join(each.type for each in executables),
             evidence=[*evidence, _excerpt(file)],
             fix=self._install(list(executables)),
@@ -821,8 +831,12 @@ def _aside(path: str, title: str) -> Fix:
     )
 
 
+def _name(file: CniFile) -> str:
+    return file.path.rpartition("/")[2]
+
+
 def _names(files: Iterable[CniFile]) -> str:
-    return "\n".join(file.path.rpartition("/")[2] for file in files)
+    return "\n".join(_name(file) for file in files)
 
 
 def _number(version: str) -> tuple[int, ...]:

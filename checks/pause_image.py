@@ -70,6 +70,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _pause_image_fixes as fixes
+from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pull import Attempt, PullAttempts
 from k8sdoctor.facts.registry_chain import Stopper
@@ -324,7 +325,7 @@ def _said_nothing(attempt: Attempt, who: str) -> str:
         return f"{who} speaks plain HTTP, and is asked by HTTPS ({attempt.host.source})"
     if attempt.failure == "name-not-resolved":
         return f"the node's resolver has no address for {attempt.words}"
-    return f"{who} cannot be used: {attempt.words}"
+    return f"{who} cannot be used: {attempt.words.removeprefix(f'{attempt.netloc}: ')}"
 
 
 def _content_type(attempt: Attempt) -> str:
@@ -390,6 +391,7 @@ def _cannot_ask(runtime: Runtime, image: SandboxImage, problem: Unobserved) -> F
         f"Whether the sandbox image {image.image} is on this node could not be asked: {problem.message}.",
         subject=image.image,
         evidence=[Evidence(runtime.endpoint or runtime.label, problem.message), _named(image)],
+        fix=see_why_silent(runtime) if reason == "RuntimeUnreachable" else None,
     )
 
 

@@ -104,6 +104,7 @@ class CniFolder:
     handler: str = DEFAULT
     exists: bool = True
     files: tuple[CniFile, ...] = ()
+    others: tuple[str, ...] = ()
     loaded: tuple[CniFile, ...] = ()
     broken: CniFile | None = None
     skipped: tuple[Skipped, ...] = ()
@@ -189,7 +190,7 @@ class CniFolder:
 
     @classmethod
     def _folder(cls, look: _Look, settings: CniSettings, handler: str, handlers: tuple[CniFolder, ...] = ()) -> Self:
-        exists, files = look.files(settings)
+        exists, files, others = look.files(settings)
         outcome = _as_containerd(files, settings) if look.one_fault_fails_all else _as_ocicni(files, settings, look)
         for file in outcome.loaded:
             for requirement in file.network.requirements if file.network else ():
@@ -205,6 +206,7 @@ class CniFolder:
             handler=handler,
             exists=exists,
             files=files,
+            others=others,
             loaded=outcome.loaded,
             broken=outcome.broken,
             skipped=outcome.skipped,
@@ -299,25 +301,23 @@ class _Look:
 
     # -- configuration -----------------------------------------------------------------------------------------------
 
-    def files(self, settings: CniSettings) -> tuple[bool, tuple[CniFile, ...]]:
-        """Whether the folder exists, and the files in it that count, in libcni's order (`ConfFiles`, then bytewise)."""
+    def files(self, settings: CniSettings) -> tuple[bool, tuple[CniFile, ...], tuple[str, ...]]:
+        """Whether the folder exists, the files in it that count, in libcni's order (`ConfFiles`, then bytewise), and other files' names."""
         try:
             entries = self.host.listdir(settings.folder)
         except HostError as error:
             if error.reason == "NotFound":
-                return False, ()
+                return False, (), ()
             raise
-        names = [
-            entry["name"] for entry in entries if entry["kind"] != "dir" and _extension(entry["name"]) in EXTENSIONS
-        ]
+        beside = sorted((entry["name"] for entry in entries if entry["kind"] != "dir"), key=_bytes)
+        names = [name for name in beside if _extension(name) in EXTENSIONS]
         folders = {
             entry["name"]: self._beside(f"{settings.folder}/{entry['name']}")
             for entry in entries
             if entry["kind"] == "dir"
         }
-        return True, tuple(
-            self._file(f"{settings.folder}/{name}", settings, folders) for name in sorted(names, key=_bytes)
-        )
+        files = tuple(self._file(f"{settings.folder}/{name}", settings, folders) for name in names)
+        return True, files, tuple(name for name in beside if name not in names)
 
     def _file(self, path: str, settings: CniSettings, folders: Mapping[str, list[str]]) -> CniFile:
         try:

@@ -134,6 +134,14 @@ def test_multus_reads_the_other_files_itself() -> None:
 # -- nothing there -------------------------------------------------------------------------------------------------------
 
 
+def test_a_copy_that_does_not_count_is_named() -> None:
+    files = {f"{D}/10-x.conflist.bak": BRIDGE, f"{D}/.kubernetes-cni-keep": ""}
+
+    finding = one(judge(files), "NoConfig")
+
+    assert "holds no .conf, .conflist or .json file (only 10-x.conflist.bak), so" in finding.message
+
+
 def test_no_configuration_is_right_before_joining_and_wrong_after() -> None:
     assert "before the node joins" in one(judge({}, stage=PREPARED), "NoConfig", Status.PASS).message
 
@@ -284,7 +292,7 @@ def test_a_program_that_lies_elsewhere_is_linked() -> None:
 
     finding = one(judge({f"{D}/10-x.conflist": BRIDGE}, plugins=plugins), "PluginMissing")
 
-    assert "it lies at /usr/lib/cni/portmap" in finding.message
+    assert "but at /usr/lib/cni/portmap" in finding.message
     assert commands(finding) == ("mkdir -p /opt/cni/bin", "ln -s /usr/lib/cni/portmap /opt/cni/bin/")
 
 
@@ -476,12 +484,18 @@ def test_a_runtime_that_is_not_ready_for_no_reason_on_disk_is_told() -> None:
     assert "PodCIDR" in one(judge({f"{D}/10-x.conflist": BRIDGE}, dockerd), "NotInitialized").message
 
 
+def test_a_silent_runtime_comes_with_the_commands_that_tell_why() -> None:
+    finding = one(judge({f"{D}/10-x.conflist": BRIDGE}, SILENT), "RuntimeUnreachable", Status.UNKNOWN)
+
+    assert commands(finding)[0] == "systemctl status --no-pager containerd"
+
+
 def test_a_silent_runtime_leaves_a_good_folder_unknown_and_a_bad_one_bad() -> None:
     assert (
         "nobody listens"
         in one(judge({f"{D}/10-x.conflist": BRIDGE}, SILENT), "RuntimeUnreachable", Status.UNKNOWN).message
     )
-    one(judge({f"{D}/10-x.conflist": BRIDGE}, NOT_ROOT), "NotPermitted", Status.UNKNOWN)
+    assert one(judge({f"{D}/10-x.conflist": BRIDGE}, NOT_ROOT), "NotPermitted", Status.UNKNOWN).fix is None
     one(judge({f"{D}/10-x.conflist": "{"}, SILENT), "ConfigInvalid")
 
 
@@ -518,6 +532,16 @@ def test_a_second_file_that_is_never_read_is_told_and_one_that_is_alone_is_not()
         (Status.PASS, "Loaded"),
     ]
     assert findings[0].subject == f"{D}/20-calico.conflist"
+
+
+def test_a_first_file_that_starts_no_pod_is_the_one_to_put_aside() -> None:
+    left = json.dumps({"cniVersion": "0.4.0", "name": "old", "type": "gone"})
+    found = judge({f"{D}/05-old.conf": left, f"{D}/10-x.conflist": BRIDGE})
+
+    assert [each.reason for each in found] == ["PluginMissing", "ConfigShadowed"]
+    assert commands(found[1]) == (f"mv -n {D}/05-old.conf {D}/05-old.conf.disabled",)
+    assert found[1].fix is not None
+    assert found[1].fix.title == "Put 05-old.conf aside, if 10-x.conflist is the one that is meant"
 
 
 def test_a_packages_file_that_wins_is_the_one_to_put_aside() -> None:

@@ -240,7 +240,9 @@ def test_a_silent_runtime_is_unknown_and_the_way_is_judged_all_the_same() -> Non
     unknown, failure = judge(pulled(TIMEOUT, presence_problem=SILENT))
     assert reasons([unknown, failure]) == [("unknown", "RuntimeUnreachable"), ("fail", "RegistryUnreachable")]
     assert NAME in unknown.message
-    assert failure.message.startswith("If registry.k8s.io/pause:3.6 is not on this node already")
+    assert unknown.fix is not None
+    assert "systemctl status --no-pager containerd" in unknown.fix.commands
+    assert failure.message.startswith("If registry.k8s.io/pause:3.6 is not on this node already, containerd")
 
 
 def test_on_a_node_that_ran_pods_the_image_may_be_here_so_a_blocked_pull_is_only_a_warning() -> None:
@@ -253,6 +255,7 @@ def test_a_socket_that_we_may_not_open_is_not_permitted() -> None:
     found = judge(pulled(SERVES, presence_problem=Unobserved("NotPermitted", "run as root")))
 
     assert reasons(found)[0] == ("unknown", "NotPermitted")
+    assert found[0].fix is None  # root is what it needs, and the message says so
 
 
 def test_facts_that_could_not_be_observed_are_unknown() -> None:
