@@ -388,6 +388,10 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+_ACRONYMS = frozenset({"api", "cni", "cri", "dns"})
+
+
 def _words(name: str) -> str:
-    """`SandboxImage` as `sandbox image`."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+    """`SandboxImage` as `sandbox image`, `CniFolder` as `CNI folder`."""
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).split()
+    return " ".join(word.upper() if word in _ACRONYMS else word for word in words)

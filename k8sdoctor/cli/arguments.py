@@ -51,12 +51,28 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     alone = not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"))
     if alone:
         words.insert(0, "check")  # `k8sdoctor --offline` is `k8sdoctor check --offline`
-    arguments = parser().parse_args(words)
+    if not words[0].startswith("-") and words[0] not in _COMMANDS:
+        _refuse_command(words[0])
+    arguments, rest = parser().parse_known_args(words)
+    if rest:  # argparse itself would point to the help of all commands, which names no option
+        raise WrongUsageError(f"unrecognized arguments: {' '.join(rest)}; see k8sdoctor {arguments.command} --help")
     # On a terminal the app opens then, unless a report was asked for by its format or file.
     arguments.app = (
         (alone or arguments.command == "demo") and not arguments.output and not getattr(arguments, "report", ())
     )
     return arguments
+
+
+def _refuse_command(word: str) -> None:
+    """Raise WrongUsageError where a word that is no command is nearly one, or is the id of a check; argparse tells the rest."""
+    import difflib
+
+    from k8sdoctor import registry
+
+    known = registry.load(only=frozenset({word})).get(word) is not None
+    near = [f"check {word}"] if known else difflib.get_close_matches(word, _COMMANDS, 1)
+    if near:
+        raise WrongUsageError(f"there is no command {word!r}; do you mean `k8sdoctor {near[0]}`?")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -21,8 +21,14 @@ PROBE_LIMIT = 5.0
 
 NOTHING_GIVEN = Given(config=None, kubeconfig=None, endpoints=[])
 
-_SENDS = frozenset({"resolve", "dns", "tls", "http", "kube"})
-"""The verbs that send something to a peer; `--offline` switches them off."""
+_SENDS = {
+    "resolve": "name lookups",
+    "dns": "DNS queries",
+    "tls": "TLS greetings",
+    "http": "HTTP requests",
+    "kube": "requests to the API server",
+}
+"""The verbs that send something to a peer, and what they send; `--offline` switches them off."""
 
 
 class LiveHost(Host):
@@ -62,7 +68,7 @@ class LiveHost(Host):
     def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
         """Answer a verb by looking."""
         if self.offline and verb in _SENDS:
-            raise HostError("Offline", f"--offline forbids to ask by {verb}")
+            raise HostError("Offline", f"--offline forbids {_SENDS[verb]}")
         own = self._own.get(verb)
         if own is not None:
             return cast("Json", own(**arguments))

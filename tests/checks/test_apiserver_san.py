@@ -585,7 +585,7 @@ def test_an_authority_that_may_not_be_read_is_unknown() -> None:
 
 
 def test_offline_judges_the_file_and_skips_the_rest() -> None:
-    offline = HostError("Offline", "--offline forbids to ask by tls")
+    offline = HostError("Offline", "--offline forbids TLS greetings")
     node = Node(disk=good())
     host = FakeHost(dict(node.host()._files), tls=offline, resolve=offline, kube=offline)
 

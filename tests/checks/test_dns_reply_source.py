@@ -489,7 +489,7 @@ def test_queries_that_could_not_be_sent_are_unknown() -> None:
 
 
 def test_offline_is_a_skip() -> None:
-    [finding] = dns_reply_source(JOINED, KUBELET, PODS, DNS, Unobserved("Offline", "--offline forbids to ask by dns"))
+    [finding] = dns_reply_source(JOINED, KUBELET, PODS, DNS, Unobserved("Offline", "--offline forbids DNS queries"))
 
     assert (finding.status, finding.reason) == (Status.SKIP, "Offline")
 

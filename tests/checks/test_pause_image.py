@@ -98,7 +98,7 @@ def test_a_machine_without_a_runtime_is_not_judged() -> None:
 
 
 def test_offline_it_is_skipped_unless_the_image_is_here() -> None:
-    offline = attempt("untried", reason="Offline", words="--offline forbids to ask by http")
+    offline = attempt("untried", reason="Offline", words="--offline forbids HTTP requests")
 
     assert reasons(judge(pulled(offline))) == [("skip", "Offline")]
     assert reasons(judge(PullAttempts(NAME, present="sha256:1"))) == [("pass", "Present")]

@@ -36,8 +36,10 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     ("words", "told"),
     [
         (["frob"], "'check', 'list', 'explain', 'schema', 'demo', 'completion'"),
+        (["chek"], "do you mean `k8sdoctor check`?"),
+        (["ip-forward"], "do you mean `k8sdoctor check ip-forward`?"),
         (["--frob"], "unrecognized arguments: --frob"),
-        (["check", "--no-such-option"], "see k8sdoctor"),
+        (["check", "--no-such-option"], "see k8sdoctor check --help"),
         (["check", "ip-froward"], "do you mean ip-forward?"),
         (["check", "IP_FORWARD"], "do you mean ip-forward?"),
         (["check", "zzzzzz"], "there are "),

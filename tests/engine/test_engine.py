@@ -83,7 +83,7 @@ class Wrong:
 class Peer:
     @classmethod
     def observe(cls, host: Host) -> Self:
-        raise HostError("Offline", "--offline forbids to ask by dns")
+        raise HostError("Offline", "--offline forbids DNS queries")
 
 
 @dataclass(frozen=True)

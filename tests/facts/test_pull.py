@@ -596,7 +596,7 @@ def test_hosts_that_may_not_be_asked_are_not_tried_and_say_so() -> None:
 
 
 def _offline(_request: dict[str, Any]) -> Any:
-    raise HostError("Offline", "--offline forbids to ask by http")
+    raise HostError("Offline", "--offline forbids HTTP requests")
 
 
 def test_a_host_that_stands_in_the_chain_twice_is_asked_once() -> None:
