@@ -378,7 +378,7 @@ def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
         subject=endpoint.authority,
         evidence=[
             *(_shown(endpoint.authority, leaf) for leaf in leaves),
-            Evidence("used by", _list(_sources(endpoint.uses))),
+            Evidence(endpoint.authority, f"used by {_list(_sources(endpoint.uses))}"),
         ],
     )
 
@@ -562,7 +562,7 @@ def _told(case: Case, scene: Scene) -> Finding:
     where = _list(case.places)
     sources = _list(case.sources) if case.sources else where
     evidence = [_shown(where, each) for each in case.certificates[:3]]
-    evidence += [Evidence("used by", sources)] if case.sources else []
+    evidence += [Evidence(where, f"used by {sources}")] if case.sources else []
     only_served = scene.disk.path not in case.places and scene.disk.chain and _own(scene, leaf)
     # kubectl must get past the very fault: by a name that the certificate holds.
     site = scene.site if ADMIN in case.sources else replace(scene.site, tls_server_name=None)

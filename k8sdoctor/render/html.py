@@ -77,7 +77,7 @@ def _fix(fix: Fix) -> Iterator[str]:
     yield f"<p>Fix ({fix.safety}): {_text(fix.title)}</p>"
     for label, commands in (
         ("Run", fix.commands),
-        ("Make it last over a boot", fix.persist),
+        ("Make it last", fix.persist),
         ("Verify", (fix.verify,) if fix.verify else ()),
     ):
         if commands:

@@ -62,7 +62,7 @@ def _fix(fix: Fix) -> Iterator[str]:
     yield from ("", f"Fix ({fix.safety}): {_plain(fix.title)}")
     for label, commands in (
         ("Run", fix.commands),
-        ("Make it last over a boot", fix.persist),
+        ("Make it last", fix.persist),
         ("Verify", (fix.verify,) if fix.verify else ()),
     ):
         if commands:

@@ -76,7 +76,7 @@ def _fix(fix: Fix, style: Style) -> Iterator[str]:
     yield from block("Fix:       ", f"{fix.title.rstrip('.')} ({SAFETY[fix.safety]}).", style.width, "  ")
     for label, commands in (
         ("Run:", fix.commands),
-        ("Make it last over a boot:", fix.persist),
+        ("Make it last:", fix.persist),
         ("Verify:", (fix.verify,) if fix.verify else ()),
     ):
         if commands:

@@ -56,7 +56,7 @@ def test_a_diagnosis_says_what_how_sure_why_what_follows_and_how_to_mend_it() ->
         "  Run:",
         "modprobe br_netfilter",
         "sysctl -w net.bridge.bridge-nf-call-iptables=1",
-        "  Make it last over a boot:",
+        "  Make it last:",
         LONG_COMMAND,
         "  Verify:",
         "sysctl -n net.bridge.bridge-nf-call-iptables",
