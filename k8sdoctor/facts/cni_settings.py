@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts import toml
+from k8sdoctor.facts import toml, versions
 from k8sdoctor.facts.cni_network import LIBCNI_0, LIBCNI_1_1, LIBCNI_1_2, LIBCNI_1_3
 from k8sdoctor.facts.containerd import ContainerdConfig
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,8 @@ _LIBCNI: dict[str, tuple[tuple[Version, tuple[int, int]], ...]] = {
     "containerd": (((2, 1, 0), LIBCNI_1_3), ((2, 0, 0), LIBCNI_1_2), ((1, 6, 0), LIBCNI_1_1)),
     "cri-o": (((1, 33, 0), LIBCNI_1_3), ((1, 31, 0), LIBCNI_1_2), ((1, 23, 0), LIBCNI_1_1)),
 }
+
+_CRI_DOCKERD_WITH_1_1 = (0, 3, 1)
 
 # The newest specification that a release of libcni understands in a plugin's answer (`version.Current()`).
 _NEWEST = {LIBCNI_0: "0.4.0", LIBCNI_1_1: "1.0.0", LIBCNI_1_2: "1.1.0", LIBCNI_1_3: "1.1.0"}
@@ -68,7 +71,7 @@ class CniSettings:
             case "cri-o":
                 return cls._crio(host, runtime)
             case "cri-dockerd":
-                return cls._dockerd(runtime, kubelet)
+                return cls._dockerd(host, runtime, kubelet)
             case _:
                 return cls._containerd(runtime, containerd)
 
@@ -142,7 +145,7 @@ class CniSettings:
         )
 
     @classmethod
-    def _dockerd(cls, runtime: Runtime, kubelet: Kubelet) -> Self:
+    def _dockerd(cls, host: Host, runtime: Runtime, kubelet: Kubelet) -> Self:
         # dockershim's flags were kubelet's own; cri-dockerd took them over, with CNI as the default of --network-plugin.
         dockershim = "dockershim" in (runtime.endpoint or "")
         flags = kubelet.flags if dockershim else {}
@@ -156,7 +159,7 @@ class CniSettings:
             folder=value("--cni-conf-dir", FOLDER),
             plugin_folders=folders,
             max_conf_num=0,
-            libcni=LIBCNI_0 if dockershim else LIBCNI_1_1,
+            libcni=LIBCNI_0 if dockershim else _libcni_of_cri_dockerd(host, runtime),
             enabled=value("--network-plugin", "" if dockershim else "cni") == "cni",
             source="the command line" if value("--cni-conf-dir", "") else "the default",
         )
@@ -172,6 +175,16 @@ def libcni_of(runtime: Runtime) -> tuple[int, int]:
         if runtime.version >= first:
             return libcni
     return LIBCNI_0
+
+
+def _libcni_of_cri_dockerd(host: Host, runtime: Runtime) -> tuple[int, int]:
+    """By cri-dockerd's own release, which it tells on its command line alone: over CRI it tells Docker's."""
+    try:
+        told = host.run(runtime.cmdline[0] if runtime.cmdline else "cri-dockerd", "--version")["out"]
+    except HostError:
+        return LIBCNI_1_1
+    version = versions.parse(told)
+    return LIBCNI_0 if version is not None and version < _CRI_DOCKERD_WITH_1_1 else LIBCNI_1_1
 
 
 def _crio_files(host: Host, runtime: Runtime) -> list[tuple[str, Tree]]:

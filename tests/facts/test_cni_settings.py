@@ -85,6 +85,24 @@ def test_cri_dockerds_flags_count() -> None:
     assert not settings(Runtime("cri-dockerd", cmdline=("cri-dockerd", "--network-plugin=kubenet"))).enabled
 
 
+@pytest.mark.parametrize(
+    ("told", "libcni"),
+    [("cri-dockerd 0.3.0 (HEAD)", LIBCNI_0), ("cri-dockerd 0.3.1 (HEAD)", LIBCNI_1_1), ("", LIBCNI_1_1)],
+)
+def test_cri_dockerds_own_release_tells_its_libcni(told: str, libcni: tuple[int, int]) -> None:
+    runtime = Runtime("cri-dockerd", version=(27, 3, 1), cmdline=("/usr/bin/cri-dockerd",))
+    host = FakeHost(run={"code": 0, "out": told, "err": ""})
+    kubelet = Kubelet.observe(FakeHost(), Unobserved("Unreadable", ""))
+
+    assert CniSettings.observe(host, runtime, Unobserved("NotFound", ""), kubelet).libcni == libcni
+
+
+def test_crios_old_folder_of_plugins_is_looked_into_last() -> None:
+    files = {"/etc/crio/crio.conf": '[crio.network]\nplugin_dirs = ["/p"]\nplugin_dir = "/usr/lib/cni/"\n'}
+
+    assert settings(Runtime("cri-o", version=(1, 33, 0)), files).plugin_folders == ("/p", "/usr/lib/cni")
+
+
 def test_dockershims_flags_are_kubelets() -> None:
     runtime = Runtime("cri-dockerd", endpoint="unix:///var/run/dockershim.sock")
     env = 'KUBELET_KUBEADM_ARGS="--network-plugin=cni --cni-conf-dir=/c"\n'
