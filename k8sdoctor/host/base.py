@@ -198,8 +198,8 @@ class ResolveAnswer(TypedDict):
 class TlsAnswer(TypedDict):
     """One TLS hello. `chain` is what was served, leaf first, PEM; nothing is verified here.
 
-    `client_cas` are the authorities that the server named when it asked for a client's certificate (empty: it asked for none, or
-    named none); null without a chain.
+    `client_cas` are the authorities that the server named when it asked for a client's certificate: empty when it asked for none, the
+    empty name alone when it asked and named none; null without a chain.
     """
 
     peer: str | None  # ip:port that answered

@@ -31,6 +31,10 @@ HELLO_LIMIT = 1024 * 1024
 _RECORD_TYPES = frozenset({0x14, 0x15, 0x16, 0x17})
 
 
+_ASKED = b"SSLv3/TLS read server certificate request"
+"""OpenSSL's name of the state (ssl/ssl_stat.c), for every version of TLS."""
+
+
 class _Failed(Exception):  # noqa: N818 -- reads as what happened, not as a bug of ours
     """The hello came to an end without a handshake."""
 
@@ -83,13 +87,14 @@ def _hello(address: str, port: int, server_name: str | None, limit: float) -> Tl
     try:
         with _connect(address, port, limit) as stream:
             reply["peer"] = authority(*stream.getpeername()[:2])
-            connection = _client(server_name)
+            states: set[bytes] = set()
+            connection = _client(server_name, states)
             try:
                 _handshake(connection, stream, deadline, where)
             finally:
                 reply["chain"] = _chain(connection)
                 if reply["chain"]:
-                    reply["client_cas"] = _client_authorities(connection)
+                    reply["client_cas"] = _client_authorities(connection) or [""] * (_ASKED in states)
     except _Failed as error:
         reply["failure"] = error.failure
     except OSError as error:
@@ -110,7 +115,8 @@ def _connect(address: str, port: int, limit: float) -> socket.socket:
     return stream
 
 
-def _client(server_name: str | None) -> SSL.Connection:
+def _client(server_name: str | None, states: set[bytes]) -> SSL.Connection:
+    """A connection that notes each state through which its handshake goes."""
     from OpenSSL import SSL
 
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -118,6 +124,7 @@ def _client(server_name: str | None) -> SSL.Connection:
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(b"ALL:@SECLEVEL=0")
     context.set_verify(SSL.VERIFY_NONE)
+    context.set_info_callback(lambda one, _where, _code: states.add(one.get_state_string()))
     connection = SSL.Connection(
         context, None
     )  # without a socket: the bytes pass through our hands, and a deadline holds

@@ -46,6 +46,26 @@ def test_the_authorities_that_a_server_wants_of_clients_are_named() -> None:
     assert reply["failure"] is None
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_asks_for_any_client_certificate_is_told_from_one_that_asks_for_none(
+    version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    path = tmp_path / "leaf.pem"
+    path.write_text(LEAF.pem + LEAF.key_pem)
+    context.load_cert_chain(path)
+    context.maximum_version = version
+    context.load_verify_locations(cadata=cluster_ca().pem)
+    context.verify_mode = ssl.CERT_OPTIONAL  # `ssl` names no authority when it asks
+
+    def serve(stream: socket.socket) -> None:
+        with context.wrap_socket(stream, server_side=True) as secure:
+            secure.recv(1)
+
+    with listening(serve) as port:
+        assert hello(port)["client_cas"] == [""]
+
+
 def test_a_server_that_insists_on_a_client_certificate_has_shown_its_own() -> None:
     with listening(tls(LEAF, client_ca=cluster_ca(), demand=True)) as port:
         assert hello(port)["chain"] == [LEAF.pem]

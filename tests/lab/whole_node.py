@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
@@ -86,23 +87,27 @@ with api_server(folder, leaf=leaf, ca=ca, address=address, port=6443, answers=fo
 
 @dataclass
 class WholeNode:
-    """See the module. `network` is the pods' CNI configuration, `forbidden` are paths that the API server refuses to everybody."""
+    """See the module. `network` is the pods' CNI configuration, `forbidden` are paths that the API server refuses to everybody.
+
+    `endpoint` is the URL by which the kubelet reaches it (by default its own), `members` are the addresses of several API servers.
+    """
 
     lab: LabNode
     role: Literal["worker", "control-plane"] = "worker"
     network: Mapping[str, Any] | None = None
     forbidden: Sequence[str] = ()
     endpoint: str | None = None
+    members: Sequence[str] = ()
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
-    api: Daemon = field(init=False)
+    apis: list[Daemon] = field(default_factory=list)
     server: LabSandbox = field(init=False)
     client: LabSandbox = field(init=False)
 
     @property
     def api_address(self) -> str:
         """Where the API server serves: here on a control plane, else on the far side."""
-        return NODE if self.role == "control-plane" else FAR
+        return self.members[0] if self.members else NODE if self.role == "control-plane" else FAR
 
     @cached_property
     def ca(self) -> Issued:
@@ -112,7 +117,7 @@ class WholeNode:
     def leaf(self, *more: str, ca: Issued | None = None, start: float | None = None) -> Issued:
         """An API server's certificate as kubeadm makes it, with more names."""
         dns = ["cp1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{DOMAIN}"]
-        ips = [API_SERVICE, self.api_address, *(name for name in more if name[0].isdigit())]
+        ips = [API_SERVICE, self.api_address, *self.members[1:], *(name for name in more if name[0].isdigit())]
         dns += [name for name in more if not name[0].isdigit()]
         begin = time.time() - DAY if start is None else start
         return issue("kube-apiserver", ca or self.ca, dns=dns, ips=ips, start=begin)
@@ -130,7 +135,8 @@ class WholeNode:
         lab.shell("sysctl -qp /etc/sysctl.d/k8s.conf")
         self._start_pods()
         self._join()
-        self.serve_api(self.leaf())
+        balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
+        self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
         lab.popen(["bash", "-c", _KUBELET])
         self._translate()
         self.keep()
@@ -200,27 +206,33 @@ class WholeNode:
             text = text.replace(old, new)
         return text
 
-    def serve_api(self, leaf: Issued) -> None:
-        """Serve the API with this certificate, instead of what served before."""
-        lab, folder = self.lab, "/etc/lab-api"
-        if hasattr(self, "api"):
-            self.api.stop()
+    def serve_api(self, *leaves: Issued) -> None:
+        """Serve the API with these certificates, one for each member, instead of what served before."""
+        for daemon in self.apis:
+            daemon.stop()
+        if self.role == "control-plane":
+            self.lab.write("/etc/kubernetes/pki/apiserver.crt", leaves[0].pem)
+        addresses = self.members or (self.api_address,)
+        self.apis = [self._serve(address, leaf) for address, leaf in zip(addresses, leaves, strict=True)]
+        for address, daemon in zip(addresses, self.apis, strict=True):
+            self._await(address, daemon)
+
+    def _serve(self, address: str, leaf: Issued) -> Daemon:
+        lab, folder = self.lab, f"/etc/lab-api/{address}"
         for name, one in (("leaf", leaf), ("ca", self.ca)):
             lab.write(f"{folder}/{name}.pem", one.pem)
             lab.write(f"{folder}/{name}.key", one.key_pem, mode=0o600)
         for path in sorted((CONTROL_PLANE / "api").iterdir()):
             lab.write(f"{folder}/api/{path.name}", self._ours(path.read_text()))
-        if self.role == "control-plane":
-            lab.write("/etc/kubernetes/pki/apiserver.crt", leaf.pem)
-        far = self.role == "worker"
-        self.api = lab.popen(
-            [sys.executable, "-c", _SERVE, str(REPOSITORY), self.api_address, folder, *self.forbidden], far=far
-        )
-        run = lab.far_run if far else lab.run
+        words = [sys.executable, "-c", _SERVE, str(REPOSITORY), address, folder, *self.forbidden]
+        return lab.popen(words, far=self.role == "worker")
+
+    def _await(self, address: str, daemon: Daemon) -> None:
+        run = self.lab.far_run if self.role == "worker" else self.lab.run
 
         def serves() -> bool:
-            assert self.api.running, self.api.log
-            return f"{self.api_address}:6443" in run(["ss", "-Hltn"]).stdout
+            assert daemon.running, daemon.log
+            return f"{address}:6443" in run(["ss", "-Hltn"]).stdout
 
         wait_for(serves, "the API server")
 
