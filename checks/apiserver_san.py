@@ -342,9 +342,11 @@ def _disagreeing(
     told = dict.fromkeys(f"{_plural(fault)} ({fault.why})" for _, faults in bad for fault in faults)
     words = [f"{len(bad)} with a certificate that {'; '.join(told)}"] if bad else []
     words += [f"{len(silent)} not at all"] if silent else []
+    # Each bad certificate once: a member is met several times.
+    each_bad = list({hello.chain[0]: hello for hello, _ in reversed(bad)}.values())[::-1]
     evidence = [
-        _shown(f"{endpoint.authority}, hello {hello.attempt + 1}", hello.chain[0])
-        for hello in [*good[:1], *(each for each, _ in bad[:3])]
+        _shown(f"hello {hello.attempt + 1} to {endpoint.authority}", hello.chain[0])
+        for hello in [*good[:1], *each_bad[:3]]
     ]
     for _, faults in bad:
         for fault in faults:

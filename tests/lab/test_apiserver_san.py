@@ -147,6 +147,8 @@ def test_one_member_of_three_without_the_name_is_found(worker: LabNode) -> None:
 
     assert (found["status"], found["reason"]) == ("fail", "BackendsDisagree")
     assert "8 were answered well, 4 with a certificate that is not valid for lb.example" in found["message"]
+    shown = [one["source"] for one in found["evidence"] if one["source"].startswith("hello ")]
+    assert len(shown) == 2  # a good one, and the bad one once
 
 
 def test_one_dead_member_of_three_is_found(worker: LabNode) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.certificates import DAY, issue
 from tests.lab.containerd import NETWORKS, PLUGINS
-from tests.lab.node import LabNode, wait_for
+from tests.lab.node import LabNode, Outcome, wait_for
+from tests.lab.test_apiserver_san import BALANCER, LB, MEMBERS, haproxy
 from tests.lab.whole_node import WholeNode, alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.lab.node import Outcome
-
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "ss"),
+    pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "ss", "setpriv"),
 ]
 
 CNI = f"{NETWORKS}/10-bridge.conflist"
@@ -222,3 +224,169 @@ def test_a_fault_is_told_by_its_cause_alone_and_the_pasted_fix_mends_it(node: Wh
         wait_for(lambda: not alarms(node.check()), "a run without alarm")
     finally:
         _heal_networks(node)
+
+
+# -- certificates behind a balancer ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def balanced() -> Iterator[WholeNode]:
+    """A worker whose kubelet goes to three API servers by a balancer."""
+    with LabNode("worker-1") as lab:
+        for address in MEMBERS:
+            lab.far_run(["ip", "address", "add", f"{address}/24", "dev", "node0"])
+        lab.write("/etc/hosts", f"127.0.0.1 localhost\n192.0.2.10 worker-1\n{BALANCER} {LB}\n")
+        made = WholeNode(lab, endpoint=f"https://{LB}:6443", members=MEMBERS)
+        made.start()
+        haproxy(lab, "tcp", [f"{address}:6443" for address in MEMBERS])
+        yield made
+
+
+@pytest.mark.needs("haproxy", "openssl")
+def test_a_healthy_worker_behind_a_balancer_alarms_nobody(balanced: WholeNode) -> None:
+    balanced.serve_api(*[balanced.leaf(LB)] * 3)
+
+    outcome = balanced.check()
+
+    assert (outcome.code, alarms(outcome)) == (0, set())
+
+
+@pytest.mark.needs("haproxy", "openssl")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("one without the name", "BackendsDisagree"),
+        ("one expired", "BackendsDisagree"),
+        ("one dead", "BackendsDisagree"),
+        ("all without the name", "AddressNotCovered"),
+        ("all expired", "CertificateExpired"),
+        ("all of another cluster", "UntrustedIssuer"),
+        ("all dead", "EndpointUnreachable"),
+    ],
+)
+def test_a_fault_of_certificates_alarms_no_other_check(balanced: WholeNode, fault: str, reason: str) -> None:
+    good = balanced.leaf(LB)
+    expired = balanced.leaf(LB, start=time.time() - 400 * DAY)
+    foreign = balanced.leaf(LB, ca=issue("kubernetes", authority=True, start=time.time() - DAY))
+    bad = {"name": balanced.leaf(), "expired": expired, "cluster": foreign}.get(fault.rsplit(maxsplit=1)[-1], good)
+    balanced.serve_api(bad, *[bad if fault.startswith("all") else good] * 2)
+    if fault.endswith("dead"):
+        for daemon in balanced.apis if fault.startswith("all") else balanced.apis[-1:]:
+            daemon.stop()
+
+    outcome = balanced.check()
+
+    assert _causes(outcome) == [(f"apiserver-san/{reason}", [])]
+    assert alarms(outcome) == {f"apiserver-san/{reason} (fail)"}
+
+
+# -- other healthy nodes ---------------------------------------------------------------------------------------------
+
+
+def _network(*subnets: str, plugin: str = "bridge") -> dict[str, Any]:
+    first: dict[str, Any] = {
+        "type": plugin,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": one}] for one in subnets]},
+    }
+    first["ipam"]["routes"] = [{"dst": "::/0" if ":" in one else "0.0.0.0/0"} for one in subnets]
+    if plugin == "bridge":
+        first |= {"bridge": "cni0", "isGateway": True, "hairpinMode": True}
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [first, portmap]}
+
+
+def _add_strangers(lab: LabNode) -> None:
+    """Bridges of docker and libvirt, whose packets pass iptables by."""
+    lab.add_bridge("docker0", "172.17.0.1/16")
+    lab.add_pod("container", "172.17.0.2/16", bridge="docker0", gateway="172.17.0.1")
+    lab.add_bridge("virbr0", "192.168.122.1/24")
+
+
+def test_pods_with_routes_of_their_own_need_no_switch_of_bridges() -> None:
+    with LabNode("worker-2") as lab:
+        routed = WholeNode(lab, network=_network("10.244.0.0/24", plugin="ptp"))
+        routed.start()
+        lab.shell("sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0")
+        lab.shell("sed -i /bridge/d /etc/sysctl.d/k8s.conf")
+        _add_strangers(lab)
+
+        outcome = routed.check()
+
+        assert (outcome.code, alarms(outcome)) == (0, set())
+        assert outcome.reasons("br-netfilter") == {"NoPodBridge"}
+
+        lab.shell("sysctl -qw net.ipv4.ip_forward=0")
+        outcome = routed.check()
+
+        assert _causes(outcome) == [("ip-forward/ForwardingOff", [NO_REPLY])]
+        [diagnosis] = outcome.report["diagnoses"]
+        routed.paste(diagnosis["fix"])
+        assert alarms(routed.check()) == set()
+
+
+def test_a_node_of_both_families_is_healthy_and_its_ipv6_faults_are_its_own() -> None:
+    with LabNode("worker-2") as lab:
+        dual = WholeNode(lab, network=_network("10.244.0.0/24", "fd00:244::/64"))
+        dual.start()
+        lab.shell("echo net.ipv6.conf.all.forwarding=1 | tee -a /etc/sysctl.d/k8s.conf | sysctl -qp -")
+        assert alarms(dual.check()) == set()
+
+        lab.shell("sysctl -qw net.bridge.bridge-nf-call-ip6tables=0 net.ipv6.conf.all.forwarding=0")
+        outcome = dual.check()
+
+        assert alarms(outcome) == {"br-netfilter/BridgeNfCall6Off (fail)", "ip-forward/Forwarding6Off (fail)"}
+        for diagnosis in outcome.report["diagnoses"]:
+            dual.paste(diagnosis["fix"])
+        assert alarms(dual.check()) == set()
+
+
+def test_what_else_runs_on_a_node_raises_no_alarm(node: WholeNode) -> None:
+    _add_strangers(node.lab)
+    node.lab.shell("sysctl -qw net.bridge.bridge-nf-call-iptables=0")
+    node.lab.shell("echo 1 > /sys/class/net/cni0/bridge/nf_call_iptables")  # while docker's and libvirt's own are off
+    try:
+        outcome = node.check()
+    finally:
+        node.lab.shell("ip netns delete container; ip link delete docker0; ip link delete virbr0")
+
+    assert (outcome.code, alarms(outcome)) == (0, set())
+    assert outcome.reasons("br-netfilter") == {"FilteredPerBridge"}
+
+
+def test_a_kubelet_that_may_read_little_of_the_api_is_no_fault() -> None:
+    with LabNode("worker-2") as lab:
+        narrow = WholeNode(lab, forbidden=["/api/v1/namespaces/kube-system/configmaps", "/apis/discovery.k8s.io"])
+        narrow.start()
+        pods = narrow.containerd.call("RuntimeService/ListPodSandbox")["items"]
+        stopped = next(pod["id"] for pod in pods if pod["metadata"]["name"] == "web-1")
+        narrow.containerd.call("RuntimeService/StopPodSandbox", {"pod_sandbox_id": stopped})
+
+        outcome = narrow.check()
+
+        assert (outcome.code, alarms(outcome)) == (0, set())
+
+
+# -- half-blind ------------------------------------------------------------------------------------------------------
+
+
+def test_a_runtime_that_is_down_leaves_the_rest_judged(node: WholeNode) -> None:
+    node.containerd.stop()
+    try:
+        outcome = node.check()
+    finally:
+        node.containerd.start()
+
+    assert outcome.reasons("cni-config") == {"RuntimeUnreachable"}
+    assert "RuntimeUnreachable" in outcome.reasons("pause-image")
+    assert outcome.reasons("dns-reply-source") == {"RepliesMatch"}
+    assert "fail" not in {result["status"] for result in outcome.report["results"]}
+    assert alarms(node.check()) == set()
+
+
+def test_root_without_privileges_is_told_what_it_lacks(node: WholeNode) -> None:
+    words = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", sys.executable, "-m", "k8sdoctor", "check"]
+    done = node.lab.run([*words, "-o", "json"], check=False)
+    outcome = Outcome(done.returncode, done.stdout, done.stderr)
+
+    assert alarms(outcome) == {"dns-reply-source/NotPermitted (unknown)"}
+    assert (outcome.code, outcome.report["broken"]) == (3, [])
