@@ -64,6 +64,8 @@ class DockerConfig:
     """dockerd's process: it is the one that pulls."""
     version: Version | None = None
     """Docker's own, not cri-dockerd's."""
+    auth_files: tuple[str, ...] = ()
+    """Where cri-dockerd (or kubelet's own Docker support) looks for credentials, in order."""
     problems: tuple[ConfigProblem, ...] = ()
 
     @classmethod
@@ -104,11 +106,30 @@ class DockerConfig:
             proxies=ProxyEnvironment.of(told, f"{path} (proxies)") if any(told.values()) else None,
             pid=running[0]["pid"] if running else None,
             version=runtime.version,
+            auth_files=_auth_files(host, runtime),
             problems=tuple(problems),
         )
 
 
 _PROXY_KEYS = {"HTTP_PROXY": "http-proxy", "HTTPS_PROXY": "https-proxy", "NO_PROXY": "no-proxy"}
+
+
+def _auth_files(host: Host, runtime: Runtime) -> tuple[str, ...]:
+    """The config.json files of kubelet's credential provider (`pkg/credentialprovider/config.go` DefaultDockerConfigJSONPaths).
+
+    They lie in kubelet's folder, which cri-dockerd does not know, then the working directory, `.docker` of the home folder, and /.docker. A system
+    service has no HOME unless its unit sets one, and then no file of root's counts.
+    """
+    home = ""
+    if runtime.pid is not None:
+        try:
+            pairs = (entry.partition("=") for entry in host.read(f"/proc/{runtime.pid}/environ").split("\0"))
+            home = next((value for name, _, value in pairs if name == "HOME"), "")
+        except HostError:
+            home = "/root"  # not told
+    shim = ("/var/lib/kubelet/config.json",) if "dockershim" in (runtime.endpoint or "") else ()
+    own = (f"{home.rstrip('/')}/.docker/config.json",) if home else ()
+    return (*shim, "/config.json", *own, "/.docker/config.json")
 
 
 def _image(host: Host, runtime: Runtime) -> tuple[str, str, str]:

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 CERTS = "/etc/docker/certs.d"
 _MIRROR_PATHS: Version = (25, 0, 0)
 
-# Where cri-dockerd, like kubelet, looks for credentials.
-_AUTH_FILES = ("/var/lib/kubelet/config.json", "/root/.docker/config.json")
-
 
 @dataclass
 class _Chain:
@@ -116,7 +113,7 @@ def _add(  # noqa: PLR0913, PLR0917 -- all that a host depends on
             client_certificate=tls.client_pairs[0] if tls.client_pairs else None,
             verify=not insecure,
             http_fallback=f"http://{name}/v2" if insecure and scheme == "https" and upstream else None,
-            credentials=docker_auth.find(host, _AUTH_FILES, f"{name}/{image.repository}") if upstream else None,
+            credentials=docker_auth.find(host, config.auth_files, f"{name}/{image.repository}") if upstream else None,
         )
     )
 

@@ -124,6 +124,30 @@ def test_half_a_client_certificate_fails_the_pull_before_anybody_is_asked(name: 
     assert docker_hosts.chain(files, insecure, ImageReference.parse(PAUSE)).stoppers == ()  # certs.d is not looked into
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "environment", "files"),
+    [
+        ("unix:///run/cri-dockerd.sock", "PATH=/bin", ["/config.json", "/.docker/config.json"]),
+        ("unix:///run/cri-dockerd.sock", "HOME=/root\0PATH=/bin", ["/config.json", "/root/.docker/config.json", "/.docker/config.json"]),
+        ("unix:///var/run/dockershim.sock", "", ["/var/lib/kubelet/config.json", "/config.json", "/.docker/config.json"]),
+    ],
+)  # fmt: skip
+def test_credentials_are_those_that_cri_dockerd_finds(endpoint: str, environment: str, files: list[str]) -> None:
+    login = json.dumps({"auths": {"registry.k8s.io": {"auth": "REDACTED-1"}}})
+    host = FakeHost(
+        {"/proc/9/environ": environment, **dict.fromkeys(files, login), "/srv/config.json": login},
+        run=CommandResult(code=0, out="cri-dockerd 0.3.16", err=""),  # type: ignore[arg-type]
+    )
+    runtime = Runtime(kind="cri-dockerd", endpoint=endpoint, version=(24, 0, 7), pid=9)
+
+    config = DockerConfig.observe(host, runtime, Processes(()))
+
+    assert list(config.auth_files) == files
+    [registry] = docker_hosts.chain(host, config, ImageReference.parse(PAUSE)).hosts
+    assert registry.credentials is not None
+    assert registry.credentials.source == files[0]
+
+
 def test_docker_hub_is_neither_insecure_nor_in_certs_d() -> None:
     _, config = read({"insecure-registries": ["docker.io"]})
     files = FakeHost({"/etc/docker/certs.d/docker.io/ca.crt": ""})
