@@ -12,15 +12,15 @@ import pytest
 from tests.certificates import DAY, issue
 from tests.lab.containerd import NETWORKS, PLUGINS
 from tests.lab.node import LabNode, Outcome, wait_for
-from tests.lab.test_apiserver_san import BALANCER, LB, MEMBERS, haproxy
-from tests.lab.whole_node import WholeNode, alarms
+from tests.lab.test_apiserver_san import BALANCER, LB, MEMBERS, api_servers, haproxy, member
+from tests.lab.whole_node import FAR, WholeNode, alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "ss", "setpriv"),
+    pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "ss", "setpriv", "nginx"),
 ]
 
 CNI = f"{NETWORKS}/10-bridge.conflist"
@@ -364,6 +364,33 @@ def test_a_kubelet_that_may_read_little_of_the_api_is_no_fault() -> None:
         outcome = narrow.check()
 
         assert (outcome.code, alarms(outcome)) == (0, set())
+
+
+_JOIN = f"""\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration
+discovery:
+  bootstrapToken: {{apiServerEndpoint: "{FAR}:6443", token: abcdef.0123456789abcdef, unsafeSkipCAVerification: true}}
+"""
+
+
+def test_a_prepared_node_is_ready_to_make_or_to_join_a_cluster() -> None:
+    with LabNode("worker-2") as lab:
+        prepared = WholeNode(lab)
+        prepared.prepare()
+
+        outcome = prepared.check()
+
+        assert (outcome.code, alarms(outcome)) == (0, set())
+        assert (outcome.report["metadata"]["profile"], outcome.report["metadata"]["stage"]) == ("init", "prepared")
+
+        lab.write("/root/join.yaml", _JOIN)
+        api_servers(lab, {FAR: member("kubernetes", FAR)})
+        outcome = prepared.check("--config", "/root/join.yaml")
+
+        assert (outcome.code, alarms(outcome)) == (0, set())
+        assert outcome.report["metadata"]["profile"] == "join"
+        assert outcome.reasons("apiserver-san") == {"Covered"}
 
 
 # -- half-blind ------------------------------------------------------------------------------------------------------

@@ -126,6 +126,17 @@ class WholeNode:
 
     def start(self) -> None:
         """Make all of it."""
+        self.prepare()
+        self._start_pods()
+        self._join()
+        balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
+        self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
+        self.lab.popen(["bash", "-c", _KUBELET])
+        self._translate()
+        self.keep()
+
+    def prepare(self) -> None:
+        """Make what Kubernetes' documentation wants before `kubeadm init` or `kubeadm join`: programs, switches, and a runtime."""
         lab = self.lab
         lab.write("/etc/os-release", (Path(__file__).parent / "data" / "os-release").read_text())
         for name in ("kubelet", "kubeadm"):
@@ -133,23 +144,18 @@ class WholeNode:
         lab.write("/etc/modules-load.d/k8s.conf", "overlay\nbr_netfilter\n")
         lab.write("/etc/sysctl.d/k8s.conf", SYSCTLS)
         lab.shell("sysctl -qp /etc/sysctl.d/k8s.conf")
-        self._start_pods()
-        self._join()
-        balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
-        self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
-        lab.popen(["bash", "-c", _KUBELET])
-        self._translate()
-        self.keep()
+        containerd = self.containerd = Containerd(lab, sandbox_image=PAUSE, pod_dns=POD_DNS)
+        containerd.link_plugins()
+        containerd.start()
+        containerd.import_image(PAUSE)
 
     def _start_pods(self) -> None:
-        containerd = self.containerd = Containerd(self.lab, sandbox_image=PAUSE, pod_dns=POD_DNS)
-        containerd.link_plugins()
+        containerd = self.containerd
         if self.network is None:
             containerd.write_bridge_network()
         else:
             containerd.write_network("10-pods.conflist", self.network)
-        containerd.start()
-        containerd.import_image(PAUSE)
+        wait_for(lambda: containerd.network_ready, "the network")
         self.client = containerd.run_pod("web-0")
         containerd.run_pod("web-1")
         self.server = containerd.run_pod("coredns-0", "kube-system", **{"k8s-app": "kube-dns"})
