@@ -45,6 +45,7 @@ def run(argv: "Sequence[str]") -> int:
 
         return commands.execute(arguments.parse(argv))
     except KeyboardInterrupt:
+        _remark("k8sdoctor: interrupted before there was anything to report")
         return INTERRUPTED
     except SystemExit as leaving:  # --help and --version print by themselves
         return leaving.code if isinstance(leaving.code, int) else 0

@@ -163,6 +163,7 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
     missing = [(result, each) for result in report.results for each in result.findings if each.status is Status.UNKNOWN]
     if missing:
         yield style.bold("COULD NOT BE LOOKED AT")
+    shown: list[Fix] = []
     for result, finding in missing:
         yield from _heading(result.check, finding, style)
         for line in wrap(harmless(finding.message), style.width - 2):
@@ -173,7 +174,11 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
         for evidence in finding.evidence:
             yield from _evidence(evidence, style)
         if finding.fix is not None and name not in causes:
-            yield from _fix(finding.fix, style)
+            if finding.fix in shown:  # a silent runtime leaves more than one check without an answer
+                yield "  Fix:       as above."
+            else:
+                yield from _fix(finding.fix, style)
+                shown.append(finding.fix)
 
 
 def _broken(report: Report, style: Style) -> Iterator[str]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from k8sdoctor import cli
+from k8sdoctor.cli import arguments as arguments_of_cli
 from tests.cli.doctor import WATCHDOG, command, doctor, document, environment, named
 
 
@@ -67,6 +69,19 @@ def test_a_check_that_hangs_for_good_keeps_neither_the_report_nor_the_process(tm
 
     assert done.returncode == 3
     assert [result["status"] for result in document(done)["results"]] == ["unknown", "pass"]
+
+
+def test_ctrl_c_before_the_run_says_so_in_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_argv: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arguments_of_cli, "parse", interrupt)
+
+    assert cli.run(["check"]) == 130
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "k8sdoctor: interrupted before there was anything to report\n")
 
 
 def test_ctrl_c_prints_what_is_known_and_ends_with_130(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from k8sdoctor import Evidence, Status, fail, passed, render
+from k8sdoctor import Evidence, Status, fail, passed, render, unknown
 from k8sdoctor.render.layout import columns, cut, harmless, wrap
 from k8sdoctor.render.style import Style
 from tests.render.reports import BLIND, FIX, HEALTHY, LONG_COMMAND, SICK, SYMPTOM, report
@@ -114,6 +114,14 @@ def test_what_could_not_be_looked_at_says_what_would_let_us() -> None:
     assert after.startswith(
         "unknown  pause-image/NotPermitted\n  Permission denied: /etc/kubernetes/pki; run as root to look.\n"
     )
+
+
+def test_the_same_next_step_is_told_once() -> None:
+    silent = unknown("RuntimeUnreachable", "Nobody listens.", fix=FIX)
+    after = text(report(("cni-config", silent), ("pause-image", silent))).partition("COULD NOT BE LOOKED AT\n")[2]
+
+    assert after.count("modprobe br_netfilter") == 1
+    assert "unknown  pause-image/RuntimeUnreachable\n  Nobody listens.\n  Fix:       as above.\n" in after
 
 
 def test_what_is_broken_is_one_line_without_its_traceback() -> None:
