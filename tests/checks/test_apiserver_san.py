@@ -526,6 +526,8 @@ def test_a_worker_is_judged_without_files_of_a_control_plane() -> None:
         conf(cluster={"certificate-authority-data": "%"}),
         conf(cluster={"certificate-authority-data": "aGVsbG8="}),
     ],
+    # The certificates in them differ from run to run, and names of tests must not.
+    ids=["no YAML", "a list", "no clusters", "a server that is no URL", "an authority not in base64", "no certificate"],
 )
 def test_a_malformed_kubeconfig_is_named(text: str) -> None:
     found = [each for each in Node(files={ADMIN: text}).findings() if each.status is not Status.PASS]
