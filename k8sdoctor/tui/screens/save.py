@@ -105,7 +105,7 @@ class SaveScreen(Dialog[list[Path] | None]):
     def content(self) -> Iterable[Widget]:
         """The form, and in its place afterwards where the report went."""
         yield Static("File (a suffix is added for each format):", classes="save--form")
-        yield Input(suggested_name(self.report), id="file", compact=True, classes="save--form", select_on_focus=False)
+        yield Input(suggested_name(self.report), id="file", compact=True, classes="save--form")
         yield Static("Formats (space chooses):", classes="save--form")
         yield Choices(_WHAT_FOR, ["json"], several=True, id="formats", classes="save--form")
         yield Static("", id="files", classes="save--form")
