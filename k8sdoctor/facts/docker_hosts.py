@@ -2,8 +2,8 @@
 
 Read in moby `daemon/pkg/registry/{service_v2,config,registry}.go` (until 28 `registry/`): mirrors are asked for Docker Hub's images alone,
 Docker Hub itself is neither insecure nor in certs.d, an insecure registry is asked without verification and without what certs.d holds,
-by https and then by http. The containerd image store has rules of its own (`daemon/hosts.go`), which come to the same where nobody puts a
-hosts.toml into certs.d.
+by https and then by http. The containerd image store, the default of fresh installations since 29, pulls as containerd does
+(`daemon/hosts.go`): it would heed a hosts.toml in certs.d and stay with a mirror that answers 200 with something else, which is not told here.
 """
 
 from __future__ import annotations
