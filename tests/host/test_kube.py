@@ -213,7 +213,7 @@ def test_secrets_in_an_answer_leave_as_placeholders(
         },
         "spec": {"env": [{"name": "DB_PASSWORD", "value": "hunter2"}, {"name": "MODE", "value": "fast"}]},
     }
-    monkeypatch.setattr("tests.api_server.recorded", lambda _: pod)
+    monkeypatch.setattr("tests.api_server.recorded", lambda *_: pod)
 
     found = ask(tmp_path, server.kubeconfig())
 
