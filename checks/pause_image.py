@@ -78,10 +78,25 @@ from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.finding import Evidence, Finding, Fix, Safety, Status, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.finding import (
+    Evidence,
+    Finding,
+    Fix,
+    Link,
+    Safety,
+    Status,
+    Unobserved,
+    fail,
+    passed,
+    skip,
+    unknown,
+    warn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from k8sdoctor.facts.settings import IgnoredSetting
 
 _BY_OUTCOME = {
     "not-found": "ImageNotFound",
@@ -447,6 +462,19 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
         )
 
 
+# A mirror that is written in one of these ways was meant to be asked; what has no effect, or is overruled on purpose, was not.
+_MEANT = frozenset({"wrong-table", "no-config-path", "other-folder", "malformed", "not-loaded"})
+_PULL_FAILS = tuple(sorted({"RegistryUnreachable", *_BY_OUTCOME.values(), *_BY_FAILURE.values()}))
+
+
+def _would_have_helped(setting: IgnoredSetting, runtime: Runtime) -> tuple[Link, ...]:
+    """A mirror that the runtime does not ask is the likely reason why it has to go where the pull fails."""
+    if setting.kind not in _MEANT:
+        return ()
+    why = f"{runtime.label} was meant to ask another host ({setting.source}), and asks the one that fails instead."
+    return tuple(Link("pause-image", reason, why) for reason in _PULL_FAILS)
+
+
 def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts) -> Iterator[Finding]:
     for setting in hosts.ignored:
         value = f" = {setting.value}" if setting.value else ""
@@ -456,4 +484,5 @@ def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts
             subject=setting.value or setting.source,
             evidence=[Evidence(setting.source, f"{setting.key}{value}")],
             fix=fixes.heed(image, setting),
+            explains=_would_have_helped(setting, runtime),
         )

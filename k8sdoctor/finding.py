@@ -79,7 +79,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A claim that a finding causes findings of another check.
+    """A claim that a finding causes others, of another check or of its own.
 
     It holds for each finding of `check` with `reason` whose `traits` include all of `when`; so a cause on bridge `cni0` is
     never blamed for a symptom seen on another bridge. `why` is one sentence that says what the claim rests on.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor.checks.pause_image import pause_image
+from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
@@ -294,6 +295,27 @@ def test_an_image_that_is_written_where_it_does_not_count_is_a_warning() -> None
     assert reasons(found) == [("warn", "SandboxImageIgnored"), ("pass", "Pullable")]
     assert found[0].fix
     assert found[0].fix.commands[0] == f"sed -i '7d' {CONFIG}"
+
+
+def diagnoses(findings: list[Finding]) -> list[tuple[str, str, list[str]]]:
+    """Status, cause and symptoms of each diagnosis that the check alone gives."""
+    found = Links([("pause-image", finding) for finding in findings]).diagnoses()
+    return [(str(one.status), one.cause.reason, [each.reason for each in one.explains]) for one in found]
+
+
+def test_a_mirror_written_in_vain_is_the_likely_cause_of_a_pull_that_fails() -> None:
+    hosts = replace(HOSTS, ignored=(setting("malformed"),))
+
+    assert diagnoses(judge(pulled(TIMEOUT), hosts=hosts)) == [("fail", "MirrorIgnored", ["RegistryUnreachable"])]
+
+
+def test_a_mirror_overruled_on_purpose_is_no_cause() -> None:
+    hosts = replace(HOSTS, ignored=(setting("shadowed"),))
+
+    assert diagnoses(judge(pulled(TIMEOUT), hosts=hosts)) == [
+        ("fail", "RegistryUnreachable", []),
+        ("warn", "MirrorIgnored", []),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["malformed", "no-config-path", "other-folder", "not-loaded", "shadowed"])
