@@ -67,7 +67,12 @@ class DoctorApp(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-lowest"), (12, "-low"), (18, "-high")]  # noqa: RUF012
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Search", tooltip="Search as you type, in names and in what was found"),
+        # Priority: what is typed next may be there already, and must meet the field and not the list.
+        Binding(
+            "slash", "search", "Search", tooltip="Search as you type, in names and in what was found", priority=True
+        ),
+        Binding("enter,down", "end_search", "Keep the search", show=False, priority=True),
+        Binding("escape", "drop_search", "Drop the search", show=False, priority=True),
         Binding("f", "not_fine", "Problems", tooltip="Show only what is not fine, or all"),
         Binding("r", "rerun", "Rerun", tooltip="Run this check again"),
         Binding("R", "rerun_all", "All", tooltip="Run all checks again"),
@@ -352,7 +357,7 @@ class DoctorApp(App[None]):
         listed = self.query_one(CheckList)
         place = next((place for place, row in enumerate(listed.lines) if _is(row, cause)), None)
         if place is None and self.board.filter:
-            self._filter(Filter())
+            self._show_all()
             place = next((place for place, row in enumerate(listed.lines) if _is(row, cause)), None)
         if place is not None:
             listed.select(place)
@@ -373,15 +378,24 @@ class DoctorApp(App[None]):
             self.default_screen.remove_class("-opened")
             listed.focus()
         elif self.board.filter:
-            self._filter(Filter())
+            self._show_all()
 
     # -- what is shown -------------------------------------------------------------------------------------------------
 
     def _filter(self, wanted: Filter) -> None:
         self.board.filter = wanted
-        if not wanted.text:
-            self.query_one(FilterBar).empty()
         self._paint_list()
+
+    def _show_all(self) -> None:
+        self.query_one(FilterBar).empty()
+        self._filter(Filter())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 -- Textual's
+        """Which keys mean something now: a slash may be searched for, and dialogs have their own Enter."""
+        searching = self.query_one(FilterBar).searching if self._whole else False
+        if action in ("end_search", "drop_search"):
+            return searching
+        return not (action == "search" and (searching or self.screen is not self.default_screen))
 
     def action_search(self) -> None:
         """Search as one types."""
@@ -393,9 +407,15 @@ class DoctorApp(App[None]):
         if message.text != self.board.filter.text:
             self._filter(replace(self.board.filter, text=message.text))
 
-    def on_filter_bar_left(self) -> None:
-        """The search is done."""
+    def action_end_search(self) -> None:
+        """Keep what is searched for, and go to the list."""
         self.default_screen.set_focus(self.query_one(CheckList))
+
+    def action_drop_search(self) -> None:
+        """Search for nothing any more."""
+        self.query_one(FilterBar).empty()
+        self._filter(replace(self.board.filter, text=""))
+        self.action_end_search()
 
     def action_not_fine(self) -> None:
         """Only what is not fine, or all."""

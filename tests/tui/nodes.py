@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Host
     from k8sdoctor.registry import Registry
 
-WATCHDOG = 30.0
+WATCHDOG = 15.0
 TURN = 0.01
 
 DEMO = (resources.files("k8sdoctor") / "data" / "demo.json").read_text("utf-8")
@@ -135,7 +136,8 @@ def the(pilot: Pilot[None]) -> DoctorApp:
 async def until(pilot: Pilot[None], true: Callable[[DoctorApp], object]) -> None:
     """Let the app work until something is true."""
     the_app = the(pilot)
-    for _ in range(round(WATCHDOG / TURN)):
+    end = time.monotonic() + WATCHDOG
+    while time.monotonic() < end:
         await pilot.pause()
         if true(the_app):
             await pilot.pause()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from textual import events
 from textual.binding import Binding
 
 from k8sdoctor import Status, engine, fail, passed, unknown, warn
 from k8sdoctor.check import Profile
 from k8sdoctor.tui.app import DoctorApp
 from k8sdoctor.tui.history import Change
+from k8sdoctor.tui.rows import Filter
 from k8sdoctor.tui.widgets.checks import CheckList
 from k8sdoctor.tui.widgets.details import Details
 from k8sdoctor.tui.widgets.diagnoses import Diagnoses
@@ -141,6 +143,25 @@ async def test_letters_that_are_searched_for_are_no_commands() -> None:
         await pilot.press("slash", *"rRwsq")
         assert pilot.app.is_running
         assert len(node.asked) == 1
+
+
+async def test_keys_that_are_typed_faster_than_the_screen_follows_go_where_they_belong() -> None:
+    node = sick()
+    async with app(node.case()).run_test() as pilot:
+        await examined(pilot)
+        for key in ("slash", *"forward", "enter", "f"):
+            the(pilot).post_message(events.Key(key, "/" if key == "slash" else key if len(key) == 1 else None))
+        await until(pilot, lambda app: app.board.filter == Filter(not_fine=True, text="forward"))
+        for key in ("slash", "escape", "s"):
+            the(pilot).post_message(events.Key(key, "/" if key == "slash" else key if len(key) == 1 else None))
+        await until(pilot, lambda app: len(node.asked) == 2 and app.board.filter == Filter(not_fine=True))
+
+
+async def test_a_slash_can_be_searched_for() -> None:
+    async with app(sick().case()).run_test() as pilot:
+        await examined(pilot)
+        await pilot.press("slash", *"etc", "slash")
+        assert the(pilot).board.filter.text == "etc/"
 
 
 async def test_a_search_finds_one_finding_of_several() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
@@ -14,18 +13,12 @@ from k8sdoctor.render.layout import harmless
 if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
     from k8sdoctor.tui.rows import Filter
 
 
 class FilterBar(Vertical):
     """A search field, shown on request, and a line that says what is left out; nothing where nothing is."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear", "Clear", show=False),
-        Binding("down", "leave", "To the list", show=False),
-    ]
 
     class Searched(Message):
         """The text has changed."""
@@ -34,9 +27,6 @@ class FilterBar(Vertical):
             """Say what is searched for."""
             super().__init__()
             self.text = text
-
-    class Left(Message):
-        """The search is done; the list wants the keys again."""
 
     def compose(self) -> ComposeResult:
         """The field, and the line."""
@@ -47,6 +37,11 @@ class FilterBar(Vertical):
         """Nothing is left out yet."""
         self.query_one(Input).display = False
         self.query_one("#filters").display = False
+
+    @property
+    def searching(self) -> bool:
+        """Whether the field has the keys."""
+        return self.screen.focused is self.query_one(Input)  # has_focus is told later
 
     def search(self) -> None:
         """Show the field and give it the keys."""
@@ -71,21 +66,6 @@ class FilterBar(Vertical):
         """Search as one types."""
         event.stop()
         self.post_message(self.Searched(event.value))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter keeps the search."""
-        event.stop()
-        self.action_leave()
-
-    def action_leave(self) -> None:
-        """Back to the list."""
-        self.query_one(Input).display = bool(self.query_one(Input).value)
-        self.post_message(self.Left())
-
-    def action_clear(self) -> None:
-        """Search for nothing any more."""
-        self.empty()
-        self.action_leave()
 
     def empty(self) -> None:
         """Forget the text."""
