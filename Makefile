@@ -65,6 +65,11 @@ contracts: $(VENV)/.tools ## import-linter: which module may import which
 docs: $(VENV)/.tools ## write docs/checks/ from the checks' docstrings
 	$(VENV)/bin/python docs/generate.py
 
+.PHONY: pictures
+pictures: $(VENV)/.tools ## take the pictures of the app anew, for the tests and the README; look at the difference
+	@$(IN) pytest -q tests/tui --snapshot-update
+	$(VENV)/bin/python docs/generate.py
+
 .PHONY: docs-check
 docs-check: $(VENV)/.tools ## docs/checks/ is up to date, links lead somewhere, examples run
 	@$(IN) pytest -q tests/house/test_docs.py tests/house/test_examples.py

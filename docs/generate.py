@@ -1,4 +1,5 @@
-"""Writes what the documentation says twice: docs/checks/ from the checks' docstrings, and the README's example report.
+"""Writes what the documentation says twice: docs/checks/ from the checks' docstrings, the README's example report, and its
+pictures of the app from those that tests hold the screen against.
 
 `make docs` runs it. A test holds the committed files against what it would write.
 """
@@ -15,6 +16,9 @@ from k8sdoctor import registry
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "checks"
 README = ROOT / "README.md"
+PICTURES = ROOT / "docs" / "pictures"
+SEEN = ROOT / "tests" / "tui" / "__snapshots__" / "test_pictures"
+SHOWN = {"sick": "test_a_sick_node", "fixed": "test_watching_after_a_fix", "running": "test_a_run_that_is_on"}
 EXAMPLE = re.compile(r"(?<=<!-- demo -->\n```text\n).*?(?=```\n<!-- /demo -->)", re.DOTALL)
 
 
@@ -36,6 +40,8 @@ def pages() -> dict[Path, str]:
         "`k8sdoctor explain CHECK` prints the same text on the node.\n\n"
         f"| check | healthy state | area |\n| --- | --- | --- |\n{rows}"
     )
+    for name, test in SHOWN.items():
+        written[PICTURES / f"{name}.svg"] = (SEEN / f"{test}.svg").read_text("utf-8")
     readme = README.read_text("utf-8")
     if EXAMPLE.search(readme) and (ROOT / "k8sdoctor" / "data" / "demo.json").exists():
         written[README] = EXAMPLE.sub(lambda _: demo(), readme)
@@ -65,6 +71,7 @@ def main(arguments: list[str]) -> int:
             print(f"{path.relative_to(ROOT)} is out of date: run `make docs`")
         return 1 if stale or gone else 0
     for path in stale:
+        path.parent.mkdir(exist_ok=True)
         path.write_text(wanted[path], "utf-8")
         print(f"wrote {path.relative_to(ROOT)}")
     for path in gone:

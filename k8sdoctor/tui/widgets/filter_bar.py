@@ -36,6 +36,7 @@ class FilterBar(Vertical):
     def on_mount(self) -> None:
         """Nothing is left out yet."""
         self.query_one(Input).display = False
+        self.query_one(Input).cursor_blink = False  # an app that waits has nothing to paint
         self.query_one("#filters").display = False
 
     @property
