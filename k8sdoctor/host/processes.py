@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from k8sdoctor.host.base import CommandResult, HostError, Json, Process
@@ -83,6 +84,13 @@ def _text(host: LiveHost, data: bytes) -> str:
 def _processes(host: LiveHost) -> list[Process]:
     import psutil
 
+    nothing = HostError("Unreadable", "/proc shows no process; is it mounted?")
+    try:
+        # psutil takes for granted that there is one.
+        if not any(entry.name.isdigit() for entry in Path(f"{host.root}/proc").iterdir()):
+            raise nothing
+    except OSError:
+        raise nothing from None
     with _proc_of(host):
         infos = [process.info for process in psutil.process_iter(["pid", "ppid", "name", "cmdline"])]
     found = [
@@ -95,5 +103,5 @@ def _processes(host: LiveHost) -> list[Process]:
         for info in infos
     ]
     if not found:
-        raise HostError("Unreadable", "/proc shows no process; is it mounted?")
+        raise nothing
     return sorted(found, key=lambda process: process["pid"])
