@@ -18,6 +18,8 @@ from textual.widgets import Footer
 from k8sdoctor import engine
 from k8sdoctor.render.layout import harmless
 from k8sdoctor.report import Report, merged
+from k8sdoctor.tui.driver import TerminalDriver
+from k8sdoctor.tui.history import NOT_FINE
 from k8sdoctor.tui.rows import Board, Filter, Row, Waiting, find
 from k8sdoctor.tui.session import Broke, Case, Ended, Loaded, News, Session
 from k8sdoctor.tui.widgets.checks import PATIENCE, CheckList
@@ -67,6 +69,9 @@ class DoctorApp(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-lowest"), (12, "-low"), (18, "-high")]  # noqa: RUF012
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # The footer shows as many as there is room for, so those that help the lost stand first.
+        Binding("question_mark", "help", "Help", tooltip="Show all keys"),
+        Binding("q", "leave", "Quit", tooltip="Leave"),
         # Priority: what is typed next may be there already, and must meet the field and not the list.
         Binding(
             "slash", "search", "Search", tooltip="Search as you type, in names and in what was found", priority=True
@@ -79,8 +84,6 @@ class DoctorApp(App[None]):
         Binding("w", "watch", "Watch", tooltip="Run all checks again every few seconds, or stop that"),
         Binding("c", "copy", "Copy", tooltip="Copy the commands that mend this"),
         Binding("S,ctrl+s", "save", "Save", tooltip="Save the report"),
-        Binding("question_mark", "help", "Help", tooltip="Show all keys"),
-        Binding("q", "leave", "Quit", tooltip="Leave"),
         Binding("a", "area", "Area", tooltip="Show only one area, the next, or all", show=False),
         Binding("s", "skip", "Skip", tooltip="Leave this check out, or take it in again", show=False),
         Binding("K", "skip_several", "Skip several", tooltip="Choose which checks are left out", show=False),
@@ -90,7 +93,7 @@ class DoctorApp(App[None]):
         Binding("e", "evidence", "Evidence", tooltip="Show all that was seen, full screen", show=False),
         Binding("space", "fold", "Fold", tooltip="Show or hide the findings of a check", show=False),
         Binding("escape", "to_list", "Back", tooltip="Back to the list; there: show all again", show=False),
-        Binding("ctrl+c", "leave", "Quit", show=False, priority=True, system=True),
+        Binding("ctrl+c,ctrl+q", "leave", "Quit", show=False, priority=True, system=True),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, system=True),
     ]
 
@@ -104,7 +107,7 @@ class DoctorApp(App[None]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing runs until the screen is there."""
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self.report: Report | None = None
         self.trouble = ""
         self.session = Session(case, self._tell, clock)
@@ -206,9 +209,9 @@ class DoctorApp(App[None]):
         self.board.results = {result.check: result for result in self.report.results}
         self.board.broken = self.report.broken
         self._over()
-        if first and self.report.diagnoses and not self.query_one(CheckList).touched:
+        if first and not self.query_one(CheckList).touched:
             self._paint()
-            self._go_to(self.report.diagnoses[0].cause)
+            self._go_to_the_worst()
 
     def _over(self) -> None:
         self._since.clear()
@@ -361,6 +364,15 @@ class DoctorApp(App[None]):
             place = next((place for place, row in enumerate(listed.lines) if _is(row, cause)), None)
         if place is not None:
             listed.select(place)
+
+    def _go_to_the_worst(self) -> None:
+        if self.report is not None and self.report.diagnoses:
+            self._go_to(self.report.diagnoses[0].cause)
+            return
+        listed = self.query_one(CheckList)
+        amiss = [(row.status.rank, -place) for place, row in enumerate(listed.lines) if row.status in NOT_FINE]
+        if amiss:
+            listed.select(-max(amiss)[1])
 
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
         """Open a diagnosis at its cause, and a check at its details."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.doctor import checks, command, environment
-from tests.tui.terminal import Terminal
+from tests.tui.terminal import WATCHDOG, Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,3 +165,33 @@ def test_the_app_needs_no_more_than_a_python_to_start() -> None:
     )  # fmt: skip
 
     assert done.stdout.strip() == "False"
+
+
+def test_a_terminal_that_is_closed_takes_the_app_with_it() -> None:
+    """Even while a text stands beside the app's screen, and while much is still to be painted."""
+    terminal, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    env = environment() | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command("demo"), stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
+    )  # fmt: skip
+    os.close(slave)
+    try:
+        _wait(terminal, b"BridgeNfCallOff")
+        os.write(terminal, b"c")
+        _wait(terminal, b"Asked the terminal")
+        os.write(terminal, b"t")
+        _wait(terminal, b"Enter goes back")
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        process.wait(WATCHDOG)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(terminal: int, text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        assert select.select([terminal], [], [], WATCHDOG)[0], seen
+        seen += os.read(terminal, 65536)
