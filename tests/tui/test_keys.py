@@ -8,7 +8,7 @@ import pytest
 from textual import events
 from textual.binding import Binding
 
-from k8sdoctor import Status, engine, fail, passed, unknown, warn
+from k8sdoctor import Status, engine, fail, passed, render, unknown, warn
 from k8sdoctor.check import Profile
 from k8sdoctor.tui.app import DoctorApp
 from k8sdoctor.tui.history import Change
@@ -387,3 +387,29 @@ async def test_the_mouse_selects_a_check_and_opens_it() -> None:
         assert at(pilot.app) == "ip-forward"
         await pilot.double_click(CheckList, offset=(5, place))
         assert pilot.app.query_one(Details).has_focus
+
+
+async def test_a_narrow_terminal_still_tells_how_to_open_a_check_get_help_and_leave() -> None:
+    async with app(sick().case()).run_test(size=(40, 14)) as pilot:
+        await examined(pilot)
+        told = screen(pilot.app).splitlines()[-1]
+    assert told.startswith("⏎ Open ? Help q Quit / Search")
+
+
+async def test_a_fix_is_told_in_the_words_of_the_text_report() -> None:
+    async with app(sick().case()).run_test(size=(100, 40)) as pilot:
+        await examined(pilot)
+        told = [line.strip() for line in screen(pilot.app).split("│")]
+        report = the(pilot).report
+    assert report is not None
+    for label in ("Run:", "Make it last:", "Verify:"):
+        assert label in told
+        assert f"\n  {label}\n" in render.report(report, "text")
+
+
+async def test_without_a_cause_the_cursor_starts_on_the_worst() -> None:
+    hidden = unknown("NotPermitted", "Permission denied: /etc/containerd; run as root to look.")
+    node = Node({"br-netfilter": (FORWARDS,), "ip-forward": (hidden,), "pause-image": (FORWARDS,)})
+    async with app(node.case()).run_test() as pilot:
+        await examined(pilot)
+        assert at(pilot.app) == "ip-forward"

@@ -141,7 +141,7 @@ def _fix(fix: Fix) -> Iterator[Part]:
     yield f"  {harmless(fix.title)} ({SAFETY[fix.safety]})\n"
     for label, commands in (
         ("Run", fix.commands),
-        ("Make it last over a boot", fix.persist),
+        ("Make it last", fix.persist),
         ("Verify", (fix.verify,) if fix.verify else ()),
     ):
         if commands:

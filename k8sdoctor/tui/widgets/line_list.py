@@ -47,7 +47,7 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         Binding("pageup,ctrl+b,ctrl+u", "page(-1)", "Page up", show=False),
         Binding("home,g", "edge(-1)", "First", show=False),
         Binding("end,G", "edge(1)", "Last", show=False),
-        Binding("enter", "choose", "Open", show=False),
+        Binding("enter", "choose", "Open"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"line-list--cursor"}
 
