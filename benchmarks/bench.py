@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import k8sdoctor
+from benchmarks.app import app
 from benchmarks.healthy import healthy_node
 from tests.lab.node import LabNode
 from tests.lab.whole_node import WholeNode
@@ -191,6 +192,7 @@ def main() -> int:
     asked_api(healthy())
     blackholed()
     hung()
+    app()
     return 0
 
 
