@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from k8sdoctor.finding import Status
@@ -34,7 +35,8 @@ def open_app(case: Case, *, symbols: Symbols = "unicode", colour: bool = True) -
     app.run()
     if app.return_code:  # it fell over; Textual has shown how
         return AT_FAULT
-    print(last_words(app.report, app.trouble))  # noqa: T201 -- what stays on the screen
+    with suppress(OSError, ValueError):  # the terminal is gone
+        print(last_words(app.report, app.trouble), flush=True)  # noqa: T201 -- what stays on the screen
     return app.exit_code
 
 

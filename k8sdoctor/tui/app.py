@@ -18,6 +18,7 @@ from textual.widgets import Footer
 from k8sdoctor import engine
 from k8sdoctor.render.layout import harmless
 from k8sdoctor.report import Report, merged
+from k8sdoctor.tui.ascii import AsciiFilter
 from k8sdoctor.tui.driver import TerminalDriver
 from k8sdoctor.tui.history import NOT_FINE
 from k8sdoctor.tui.rows import Board, Filter, Row, Waiting, find
@@ -29,11 +30,12 @@ from k8sdoctor.tui.widgets.filter_bar import FilterBar
 from k8sdoctor.tui.widgets.overview import Overview, Progress, Vitals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.filter import LineFilter
     from textual.screen import Screen
 
     from k8sdoctor.check import Check
@@ -114,6 +116,7 @@ class DoctorApp(App[None]):
         self.board = Board()
         self.interval = interval
         self._symbols = symbols
+        self._ascii = AsciiFilter()
         self._clock = clock
         self._since: dict[str, float] = {}  # when each check that runs was started
         self._waiting_for: tuple[str, ...] = ()
@@ -128,6 +131,11 @@ class DoctorApp(App[None]):
         if self.report is not None:
             return self.report.exit_code(strict=self.session.case.strict)
         return AT_FAULT if self.trouble else INTERRUPTED
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What all that is painted goes through."""
+        filters = super().get_line_filters()
+        return [*filters, self._ascii] if self._symbols == "ascii" else filters
 
     def compose(self) -> ComposeResult:
         """The screen, from top to bottom."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ class History:
     _before: dict[Reference, str] = field(default_factory=dict)
     _now: dict[Reference, str] = field(default_factory=dict)
     _results: dict[str, Result] = field(default_factory=dict)
+    _counts: Counter[Change | None] = field(default_factory=Counter)
 
     def add(self, report: Report) -> None:
         """A run has ended with this report."""
@@ -55,6 +56,7 @@ class History:
             if finding.status in NOT_FINE
         }
         self._results = {result.check: result for result in report.results}
+        self._counts = self._count()
 
     def of_finding(self, check: str, finding: Finding) -> Change | None:
         """What became of a finding; None for what is fine, and where there is nothing to compare with."""
@@ -83,13 +85,15 @@ class History:
 
     def count(self, change: Change) -> int:
         """How many findings are new or still there, or checks fixed."""
-        if change is Change.FIXED:
-            return sum(self.of_check(check) is Change.FIXED for check in self._results)
-        return sum(
-            self.of_finding(result.check, finding) is change
-            for result in self._results.values()
-            for finding in result.findings
+        return self._counts[change]
+
+    def _count(self) -> Counter[Change | None]:
+        """Counted once a run: the top of the screen asks many times a second."""
+        counts = Counter(
+            self.of_finding(result.check, finding) for result in self._results.values() for finding in result.findings
         )
+        counts[Change.FIXED] = sum(self.of_check(check) is Change.FIXED for check in self._results)
+        return counts
 
     @property
     def compared(self) -> bool:

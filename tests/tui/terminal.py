@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import termios
@@ -42,20 +43,21 @@ class Terminal:
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
+        self._gone = threading.Event()
         self.written = b""
 
     def __enter__(self) -> Self:
         self._master, slave = pty.openpty()
         self._resize(slave)
+        self._open = [slave, self._master]
         self._slave = slave  # kept open, so that its settings can be asked for when the program has ended
         self.settings_before = termios.tcgetattr(slave)
         base = {name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV") if name in os.environ}
         self.process = subprocess.Popen(
-            self._argv,
+            ["setsid", "--ctty", *self._argv],  # the terminal is the program's own, so that a hang-up reaches it
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
             env=base | {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | self._env,
             cwd=self._cwd,
         )
@@ -67,12 +69,24 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(WATCHDOG)
-        os.close(self._slave)
+        self._close()
+
+    def _close(self) -> None:
+        for descriptor in self._open:
+            self._open = self._open[1:]
+            os.close(descriptor)
+            self._reader.join(WATCHDOG)  # after our side of the slave is closed, it reads what is left, and ends
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a lost connection does."""
+        self._gone.set()
         self._reader.join(WATCHDOG)
-        os.close(self._master)
+        self._close()
 
     def _read(self) -> None:
-        while True:
+        while not self._gone.is_set():
+            if not select.select([self._master], [], [], 0.05)[0]:
+                continue
             try:
                 data = os.read(self._master, 65536)
             except OSError:  # the last one who held the other side has closed it

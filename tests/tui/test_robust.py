@@ -6,10 +6,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 from k8sdoctor import Evidence, Fix, Safety, engine, fail, passed, unknown
 from k8sdoctor.testing import FakeHost
 from k8sdoctor.tui import last_words
+from k8sdoctor.tui.ascii import ascii_of
 from k8sdoctor.tui.session import Case, Ended, Session
 from k8sdoctor.tui.widgets.checks import CheckList
 from tests.render.reports import BROKEN, HEALTHY, SICK
@@ -178,6 +180,13 @@ def test_news_of_a_run_that_another_has_replaced_are_not_taken() -> None:
     assert the_session.running
     assert the_session.takes(number + 1, news)
     assert not the_session.running
+
+
+def test_ascii_is_as_wide_as_what_it_stands_for() -> None:
+    text = "✘ │ 日本語 · “Größe” ⠋…"
+
+    assert ascii_of(text).isascii()
+    assert cell_len(ascii_of(text)) == cell_len(text)
 
 
 def test_the_last_words_name_the_node_and_the_cause_in_one_line() -> None:

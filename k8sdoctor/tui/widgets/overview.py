@@ -56,6 +56,7 @@ class Overview(Static):
         super().__init__(id=id, markup=False)
         self._symbols = symbols
         self._vitals = Vitals()
+        self._painted: list[str | tuple[str, str]] = []
 
     def on_resize(self) -> None:
         """There may be room for more words, or less."""
@@ -70,7 +71,9 @@ class Overview(Static):
         parts: list[str | tuple[str, str]] = []
         for number, line in enumerate(lines):
             parts += ["\n", *line] if number else line
-        self.update(Content.assemble(*parts))
+        if parts != self._painted:
+            self._painted = parts
+            self.update(Content.assemble(*parts))
 
     def _who(self, vitals: Vitals) -> list[str | tuple[str, str]]:
         report = vitals.report
