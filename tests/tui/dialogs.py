@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
     from textual.screen import ModalScreen
 
-WATCHDOG = 20.0
+WATCHDOG = 60.0
+CALM = 3
+"""So many looks in a row show the same before a screen counts as laid out."""
+
 SIZES = [(80, 24), (40, 24), (40, 12), (200, 60)]
 
 D = TypeVar("D", bound="ModalScreen[Any]")
@@ -57,7 +60,18 @@ class Opened(Generic[D]):
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
-        await self.pilot.pause()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until the screen stays as it is: a layout may take several rounds of messages."""
+        before, calm = None, 0
+        async with asyncio.timeout(WATCHDOG):
+            while calm < CALM:
+                await asyncio.sleep(0.01)
+                await self.pilot.pause()
+                now = self.shown()
+                calm = calm + 1 if now == before else 0
+                before = now
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait for something that another thread does."""
@@ -100,5 +114,6 @@ async def opened(dialog: D, size: tuple[int, int] = (80, 24)) -> AsyncIterator[O
     async with desk.run_test(size=size) as pilot:
         there = Opened(pilot, dialog)
         await desk.push_screen(dialog, there.results.append)
-        await pilot.pause()
+        await there.until(lambda: desk.screen is dialog and dialog.children)
+        await there.settle()
         yield there

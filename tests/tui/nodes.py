@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Host
     from k8sdoctor.registry import Registry
 
-WATCHDOG = 15.0
+WATCHDOG = 60.0
+CALM = 3
+"""So many looks in a row show the same before a screen counts as laid out."""
+
 TURN = 0.01
 
 DEMO = (resources.files("k8sdoctor") / "data" / "demo.json").read_text("utf-8")
@@ -146,9 +149,21 @@ async def until(pilot: Pilot[None], true: Callable[[DoctorApp], object]) -> None
     raise AssertionError("it did not come true in time")
 
 
+async def settled(pilot: Pilot[None]) -> None:
+    """Let the screen come to rest: a layout may take several rounds of messages."""
+    before, calm = None, 0
+    end = time.monotonic() + WATCHDOG
+    while calm < CALM and time.monotonic() < end:
+        await pilot.pause(TURN)
+        now = screen(the(pilot))
+        calm = calm + 1 if now == before else 0
+        before = now
+
+
 async def examined(pilot: Pilot[None]) -> None:
     """Let the run that is on come to its end."""
     await until(pilot, lambda app: not app.session.running and app.report is not None)
+    await settled(pilot)
 
 
 def screen(app: App[None]) -> str:

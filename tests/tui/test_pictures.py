@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from k8sdoctor import passed, skip
-from tests.tui.nodes import Clock, Node, app, demo, examined, until
+from tests.tui.nodes import Clock, Node, app, demo, examined, settled, until
 from tests.tui.test_keys import sick
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def after(*keys: str) -> Steps:
         await examined(pilot)
         if keys:
             await pilot.press(*keys)
-            await pilot.pause()
+            await settled(pilot)
 
     return steps
 
@@ -111,7 +111,7 @@ def test_a_run_that_is_on(snap_compare: Compare) -> None:
         await until(pilot, lambda app: "ip-forward" in app.board.results and app._waiting_for)
         clock.now += 2.25
         pilot.app._tick()  # type: ignore[attr-defined]  # now, and not when the timer does
-        await pilot.pause()
+        await settled(pilot)
 
     assert snap_compare(app(node.case(), clock), terminal_size=STANDARD, run_before=running)
     node.leave()
@@ -128,6 +128,7 @@ def test_watching_after_a_fix(snap_compare: Compare) -> None:
         node.findings["dns-reply-source"] = (passed("RepliesMatch", "Every reply came from the address asked."),)
         clock.now += 5
         await until(pilot, lambda app: len(node.asked) == 3 and not app.session.running)
+        await settled(pilot)
 
     assert snap_compare(app(node.case(), clock), terminal_size=(100, 30), run_before=watching)
 
