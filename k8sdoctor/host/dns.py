@@ -15,6 +15,7 @@ import selectors
 import socket
 import struct
 import time
+from abc import ABC, abstractmethod
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
@@ -93,7 +94,7 @@ def _ask_all(asked: Sequence[_Udp | _Tcp]) -> list[DnsOutcome]:
     return [one.outcome() for one in asked]
 
 
-class _Question:
+class _Question(ABC):
     """What UDP and TCP have in common: the message, the clock, and what came back."""
 
     kind = socket.SOCK_DGRAM
@@ -139,12 +140,13 @@ class _Question:
         except OSError as error:
             self._fail(error, selector)
 
+    @abstractmethod
     def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
-        raise NotImplementedError
+        """Begin to ask, without waiting, and have `serve` called when something comes."""
 
+    @abstractmethod
     def serve(self, selector: selectors.BaseSelector) -> None:
         """Take what came."""
-        raise NotImplementedError
 
     def _fail(self, error: OSError, selector: selectors.BaseSelector) -> None:
         self.error = _ERRORS.get(error.errno or 0, "failed")

@@ -190,4 +190,4 @@ class LineList(ScrollView, Generic[L], can_focus=True):
 
     def paint(self, line: L, width: int, base: Style, *, at_cursor: bool) -> list[Segment]:
         """The line, at most `width` columns; each segment's style starts from `base`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each list has its own; Textual's metaclass leaves no room for ABC's
