@@ -1,4 +1,4 @@
-"""Writes what the documentation says twice: docs/checks/ from the checks' docstrings, the README's example report, and its
+"""Writes what the documentation says twice: docs/checks/ from the checks' docstrings, the README's checks and example report, and its
 pictures of the app from those that tests hold the screen against.
 
 `make docs` runs it. A test holds the committed files against what it would write.
@@ -10,8 +10,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from k8sdoctor import registry
+from k8sdoctor.documentation import Documentation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from k8sdoctor import Check
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "checks"
@@ -19,6 +26,7 @@ README = ROOT / "README.md"
 PICTURES = ROOT / "docs" / "pictures"
 SEEN = ROOT / "tests" / "tui" / "__snapshots__" / "test_pictures"
 SHOWN = {"sick": "test_a_sick_node", "fixed": "test_watching_after_a_fix", "running": "test_a_run_that_is_on"}
+CHECKS = re.compile(r"(?<=<!-- checks -->\n).*?(?=<!-- /checks -->)", re.DOTALL)
 EXAMPLE = re.compile(r"(?<=<!-- demo -->\n```text\n).*?(?=```\n<!-- /demo -->)", re.DOTALL)
 
 
@@ -32,20 +40,42 @@ def pages() -> dict[Path, str]:
         )
         for entry in entries
     }
-    rows = "".join(
-        f"| [{entry.check.id}]({entry.check.id}.md) | {entry.check.title} | {entry.check.area} |\n" for entry in entries
-    )
+    checks = [entry.check for entry in entries]
     written[FOLDER / "README.md"] = (
         "<!-- `make docs` writes this file from checks/. -->\n\n# The checks\n\n"
-        "`k8sdoctor explain CHECK` prints the same text on the node.\n\n"
-        f"| check | healthy state | area |\n| --- | --- | --- |\n{rows}"
+        "`k8sdoctor explain CHECK` prints a check's page on the node, `k8sdoctor explain CHECK/Reason` what one reason means.\n\n"
+        f"{table(checks, '')}\n## Every reason\n\n"
+        "Any check may also say `NotFound`, `NotPermitted`, `Unreadable`, `NotRecorded`, `DeadlineExceeded`, `CheckBroke` (unknown), `Offline` and\n"
+        "`SkippedByUser` (skip): it could not look, or was told not to.\n\n"
+        f"{reasons(checks)}"
     )
     for name, test in SHOWN.items():
         written[PICTURES / f"{name}.svg"] = (SEEN / f"{test}.svg").read_text("utf-8")
-    readme = README.read_text("utf-8")
-    if EXAMPLE.search(readme) and (ROOT / "k8sdoctor" / "data" / "demo.json").exists():
-        written[README] = EXAMPLE.sub(lambda _: demo(), readme)
+    readme = CHECKS.sub(lambda _: table(checks, "docs/checks/"), README.read_text("utf-8"))
+    written[README] = EXAMPLE.sub(lambda _: demo(), readme)
     return written
+
+
+def table(checks: Sequence[Check[Any]], folder: str) -> str:
+    """All checks by area, with a link to the page of each in `folder`."""
+    rows = "".join(
+        f"| {check.area} | [{check.id}]({folder}{check.id}.md) | {check.title} |\n"
+        for check in sorted(checks, key=lambda check: (check.area.lower(), check.id))
+    )
+    return f"| area | check | what is right when it passes |\n| --- | --- | --- |\n{rows}"
+
+
+def reasons(checks: Iterable[Check[Any]]) -> str:
+    """All reasons of all checks, as their docstrings tell them; one that has two statuses is one row."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for check in checks:
+        for each in Documentation.of(check).reasons:
+            rows.setdefault((check.id, each.reason, each.text), []).append(str(each.status))
+    lines = "".join(
+        f"| [{check}]({check}.md) | `{reason}` | {' or '.join(statuses)} | {text.replace('|', '&#124;')} |\n"
+        for (check, reason, text), statuses in rows.items()
+    )
+    return f"| check | reason | status | when |\n| --- | --- | --- | --- |\n{lines}"
 
 
 def demo() -> str:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from k8sdoctor import registry
+from k8sdoctor.documentation import Documentation
 from tests.house import source
 
 pytestmark = pytest.mark.source
@@ -59,3 +60,15 @@ def test_make_help_names_every_command_that_the_documents_mention() -> None:
     }
 
     assert mentioned - targets == set()
+
+
+def test_one_table_lists_every_reason_that_a_check_documents() -> None:
+    table = source.texts()["docs/checks/README.md"].partition("## Every reason")[2]
+    listed = set(re.findall(r"^\| \[([\w-]+)\]\([\w-]+\.md\) \| `(\w+)` \| (\S+(?: or \S+)*) \|", table, re.MULTILINE))
+    checks = [entry.check for entry in registry.load().entries if entry.source == "built-in"]
+
+    documented = {
+        (check.id, each.reason, str(each.status)) for check in checks for each in Documentation.of(check).reasons
+    }
+
+    assert {(id_, name, status) for id_, name, statuses in listed for status in statuses.split(" or ")} == documented
