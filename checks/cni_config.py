@@ -16,7 +16,8 @@ A node that has not joined a cluster needs no configuration yet.
 
 ## Reasons
 - `Loaded` (pass): the runtime has loaded what the folder holds
-- `NoConfig` (fail): nothing is there for the runtime to load; passes before the node joins
+- `NoConfig` (fail, pass or unknown): nothing is there for the runtime to load, which is right before the node joins; unknown where
+  that could not be seen
 - `WrongFolder` (fail): configuration lies in a folder that this runtime does not look at
 - `ConfigInvalid` (fail): the file that would be loaded is refused; says where in it
 - `DefaultNetworkMissing` (fail): CRI-O was told a network's name, and no file has it
@@ -24,7 +25,7 @@ A node that has not joined a cluster needs no configuration yet.
 - `PluginNotExecutable` (fail): a program is there and cannot be run
 - `VersionUnsupported` (fail): the file's `cniVersion` is unknown to the runtime or to a plugin
 - `NameInvalid` (fail): the network's name is one on which libcni starts no pod
-- `SubnetFileMissing`, `SubnetFileInvalid` (fail): flannel has not told this node's subnet, so its plugin starts no pod
+- `SubnetFileMissing`, `SubnetFileInvalid` (fail or unknown): flannel has not told this node's subnet, so its plugin starts no pod
 - `StaleLoad` (fail): the folder is good, and the runtime holds something else, or nothing
 - `NotInitialized` (fail): the runtime says that its network is not ready, and the folder does not explain it
 - `ConfigShadowed` (warn): a file is never read, since another one comes first

@@ -23,21 +23,21 @@ would fail is a warning then.
 - `Pullable` (pass): it has not, and a host of the chain would serve it
 - `NoRuntime` (skip): no container runtime is installed yet
 - `Offline` (skip): it is not here, and `--offline` forbids to ask registries
-- `RegistryUnreachable` (fail): no answer: silence, refusal, no route, a proxy that is not there
-- `NameNotResolved` (fail): the node's resolver gives no address for the host
-- `RegistryForbidden` (fail): 403, credentials that are refused, or a proxy that lets nobody through
-- `AuthRequired` (fail): the registry wants a login, or gives out no anonymous token
-- `NotARegistry` (fail): a web page, a portal, something that is no manifest
-- `ImageNotFound` (fail): 404: the registry does not hold this image under this name
-- `CertificateUntrusted` (fail): signed by a CA that the node does not trust
-- `CertificateNameMismatch` (fail): the certificate is for another name (a common name does not count)
-- `CertificateExpired` (fail), `CertificateNotYetValid` (fail): renew it, or mend the node's clock
-- `CaUnreadable` (fail), `ClientCertificateUnreadable` (fail): a file that the mirror's configuration names cannot be read
-- `PlainHttpRegistry` (fail): HTTP spoken to HTTPS, or the other way round
-- `RegistryError` (fail): 429, 5xx and other answers that are no refusal
-- `NoMatchingPlatform` (fail): the image is not built for this machine's architecture
-- `RegistryBlocked` (fail), `PolicyRejects` (fail), `NoRegistryHost` (fail): configuration forbids the pull
-- `RuntimeConfigInvalid` (fail): the runtime cannot take its configuration (warn while the running one still does)
+- `RegistryUnreachable` (fail or warn): no answer: silence, refusal, no route, a proxy that is not there
+- `NameNotResolved` (fail or warn): the node's resolver gives no address for the host
+- `RegistryForbidden` (fail or warn): 403, credentials that are refused, or a proxy that lets nobody through
+- `AuthRequired` (fail or warn): the registry wants a login, or gives out no anonymous token
+- `NotARegistry` (fail or warn): a web page, a portal, something that is no manifest
+- `ImageNotFound` (fail or warn): 404: the registry does not hold this image under this name
+- `CertificateUntrusted` (fail or warn): signed by a CA that the node does not trust
+- `CertificateNameMismatch` (fail or warn): the certificate is for another name (a common name does not count)
+- `CertificateExpired` (fail or warn), `CertificateNotYetValid` (fail or warn): renew it, or mend the node's clock
+- `CaUnreadable` (fail or warn), `ClientCertificateUnreadable` (fail or warn): a file that the mirror's configuration names cannot be read
+- `PlainHttpRegistry` (fail or warn): HTTP spoken to HTTPS, or the other way round
+- `RegistryError` (fail or warn): 429, 5xx and other answers that are no refusal
+- `NoMatchingPlatform` (fail or warn): the image is not built for this machine's architecture
+- `RegistryBlocked` (fail or warn), `PolicyRejects` (fail or warn), `NoRegistryHost` (fail or warn): configuration forbids the pull
+- `RuntimeConfigInvalid` (fail or warn): the runtime cannot take its configuration; a warning while the running one still does
 - `MirrorIgnored` (warn): a mirror is written down where this runtime does not read it, or is malformed
 - `MirrorFailing` (warn): a host fails, and a later one saves the pull
 - `SandboxImageIgnored` (warn): the image is written down where this version does not read it

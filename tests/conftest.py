@@ -1,13 +1,23 @@
-"""What every test may lean on: each report that a test makes is held against the schema."""
+"""What every test may lean on: each report that a test makes is held against the schema, each finding against the documentation."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from k8sdoctor import report as reports
+from k8sdoctor.check import Check
+from k8sdoctor.documentation import Documentation
+from k8sdoctor.finding import Status
+from k8sdoctor.host import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.finding import Finding
 
 VALIDATOR = Draft202012Validator(reports.schema())
 
@@ -23,3 +33,24 @@ def every_report_fits_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
         return made
 
     monkeypatch.setattr("k8sdoctor.engine.make_report", checked)
+
+
+@pytest.fixture(autouse=True)
+def every_finding_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold each finding of a built-in check against what the check's docstring says that it can give."""
+    call = Check.__call__
+
+    def checked(self: Check[Any], *args: Any, **kwargs: Any) -> Iterator[Finding]:
+        for finding in call(self, *args, **kwargs):
+            if self.function.__module__.startswith("k8sdoctor.checks."):
+                assert (finding.reason, finding.status) in _documented(self), f"{self.id} does not document {finding}"
+            yield finding
+
+    monkeypatch.setattr(Check, "__call__", checked)
+
+
+@cache
+def _documented(check: Check[Any]) -> frozenset[tuple[str, Status]]:
+    """What a check may say. What keeps it from looking, and that it was told not to, is documented for all of them."""
+    common = {(reason, status) for reason in HostError.REASONS for status in (Status.UNKNOWN, Status.SKIP)}
+    return frozenset(common | {(each.reason, each.status) for each in Documentation.of(check).reasons})
