@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts import yaml
-from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import Processes, flag
+from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
-    from k8sdoctor.host import Host, Json
+    from k8sdoctor.facts.pod_manifest import Manifest
+    from k8sdoctor.host import Host
 
-MANIFESTS = "/etc/kubernetes/manifests"
 SERVING_CERTIFICATE = "/etc/kubernetes/pki/apiserver.crt"
 PORT = 6443  # kube-apiserver's default for --secure-port
 
@@ -59,24 +57,33 @@ class ApiServer:
         return first_address((self.flag("--service-cluster-ip-range") or "").split(",")[0])
 
     @classmethod
-    def observe(cls, host: Host, kubelet: Kubelet | Unobserved, processes: Processes | Unobserved) -> Self:
-        """Read the manifest in the kubelet's folder of static pods; without one, look at the processes. Never raises."""
-        folder = (isinstance(kubelet, Kubelet) and kubelet.static_pod_path) or MANIFESTS
-        path = f"{folder.rstrip('/')}/kube-apiserver.yaml"
-        try:
-            text = host.read_optional(path)
-        except HostError as error:
-            return cls(path, problem=Unobserved(error.reason, error.message))
-        if text is not None:
-            try:
-                words, problem = _command(yaml.mapping(text, path)), f"{path}: names no container with a command"
-            except yaml.YamlError as error:
-                words, problem = (), str(error)
-            return cls(path, words) if words else cls(path, problem=Unobserved("Unreadable", problem), malformed=True)
+    def observe(
+        cls,
+        host: Host,  # noqa: ARG003 -- other facts hold all that it takes
+        pods: StaticPods | Unobserved,
+        processes: Processes | Unobserved,
+    ) -> Self:
+        """Look for its manifest among the static pods; without one, look at the processes. Never raises."""
+        if isinstance(pods, StaticPods):
+            if pods.problem is not None:
+                return cls(f"{pods.folder}/kube-apiserver.yaml", problem=pods.problem)
+            manifest = pods.find("kube-apiserver")
+            if manifest is not None:
+                return cls._of(manifest)
         running = processes.named("kube-apiserver") if isinstance(processes, Processes) else ()
         if not running:
             return cls()
         return cls(f"command line of kube-apiserver, pid {running[0]['pid']}", tuple(running[0]["cmdline"]))
+
+    @classmethod
+    def _of(cls, manifest: Manifest) -> Self:
+        path, container = manifest.path, manifest.container("kube-apiserver")
+        if manifest.fault == "unreadable":
+            return cls(path, problem=Unobserved(manifest.reason, manifest.problem))
+        if container is not None and container.words:  # what else is wrong with the file is no matter here
+            return cls(path, container.words)
+        problem = manifest.problem or f"{path}: names no container with a command"
+        return cls(path, problem=Unobserved("Unreadable", problem), malformed=True)
 
 
 def first_address(subnet: str) -> str | None:
@@ -93,12 +100,3 @@ def first_address(subnet: str) -> str | None:
     except ValueError:
         return None
     return str(network.network_address + 1)
-
-
-def _command(pod: dict[str, Json]) -> tuple[str, ...]:
-    spec = pod.get("spec")
-    containers = spec.get("containers") if isinstance(spec, dict) else None
-    for container in containers if isinstance(containers, list) else []:
-        if isinstance(container, dict) and yaml.string(container, "name") in ("kube-apiserver", None):
-            return (*yaml.strings(container, "command"), *yaml.strings(container, "args"))
-    return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import versions, yaml
@@ -29,7 +29,8 @@ class Kubelet:
 
     `version` is None when none is installed or it will not say. `pid` is None when it does not run. `flags` are those of the running process,
     else those of the environment files; `flag_sources` names the file or process of each. `config` is its configuration file, empty
-    when there is none; `problems` are files that could not be read or parsed.
+    when there is none, with the drop-ins of `--config-dir` merged in; `problems` are files that could not be read or parsed.
+    `drop_ins` are those drop-ins in their order, `setting_files` names the file that last set each of the configuration's keys.
     """
 
     version: versions.Version | None
@@ -39,6 +40,12 @@ class Kubelet:
     config_path: str
     config: Mapping[str, Json]
     problems: tuple[Unobserved, ...]
+    drop_ins: tuple[str, ...] = ()
+    setting_files: Mapping[str, str] = field(default_factory=dict)
+
+    def setting_source(self, key: str) -> str:
+        """The file that sets a key of the configuration; the configuration file where none does."""
+        return self.setting_files.get(key, self.config_path)
 
     @property
     def cluster_dns(self) -> tuple[str, ...]:
@@ -87,13 +94,13 @@ class Kubelet:
                 text = _read(host, path, problems)
                 _collect(_flag_words(text or ""), path, flags, sources)
         config_path = flags.get("--config", CONFIG)
-        config: dict[str, Json] = {}
-        text = _read(host, config_path, problems)
-        if text is not None:
-            try:
-                config = yaml.mapping(text, config_path)
-            except yaml.YamlError as error:
-                problems.append(Unobserved("Unreadable", str(error)))
+        config = _load(host, config_path, problems)
+        setting_files = dict.fromkeys(config, config_path)
+        drop_ins = tuple(_drop_ins(host, flags.get("--config-dir"), problems))
+        for path in drop_ins:
+            patch = {key: value for key, value in _load(host, path, problems).items() if key not in _TYPE}
+            config = _merged(config, patch)
+            setting_files.update(dict.fromkeys(patch, path))
         return cls(
             _version(host, running[0]["cmdline"][0] if running and running[0]["cmdline"] else "kubelet"),
             running[0]["pid"] if running else None,
@@ -102,7 +109,55 @@ class Kubelet:
             config_path,
             config,
             tuple(problems),
+            drop_ins,
+            setting_files,
         )
+
+
+_TYPE = frozenset({"apiVersion", "kind"})
+
+
+def _load(host: Host, path: str, problems: list[Unobserved]) -> dict[str, Json]:
+    text = _read(host, path, problems)
+    try:
+        return yaml.mapping(text, path) if text is not None else {}
+    except yaml.YamlError as error:
+        problems.append(Unobserved("Unreadable", str(error)))
+        return {}
+
+
+def _drop_ins(host: Host, folder: str | None, problems: list[Unobserved]) -> list[str]:
+    """The files `*.conf` below a folder in the order of Go's WalkDir: names bytewise, a sub-folder's where its name stands.
+
+    That is how mergeKubeletConfigurations walks it (kubernetes cmd/kubelet/app/server.go, 1.28 and later).
+    """
+    if not folder:
+        return []
+    found: list[str] = []
+    try:
+        for entry in host.listdir_optional(folder):
+            path = f"{folder.rstrip('/')}/{entry['name']}"
+            if entry["kind"] == "dir":
+                found += _drop_ins(host, path, problems)
+            elif entry["name"].endswith(".conf"):
+                found.append(path)
+    except HostError as error:
+        problems.append(Unobserved(error.reason, error.message))
+    return found
+
+
+def _merged(config: dict[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:
+    """A configuration with a drop-in over it, as a JSON merge patch (RFC 7386): mappings merge, null removes, all else replaces."""
+    merged = dict(config)
+    for key, value in patch.items():
+        old = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = _merged(old if isinstance(old, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _read(host: Host, path: str, problems: list[Unobserved]) -> str | None:
