@@ -251,6 +251,27 @@ class Identity(TypedDict):
     euid: int
 
 
+class User(TypedDict):
+    """Who runs the doctor, as his kubectl sees him.
+
+    `kubeconfig` is what `KUBECONFIG` names, in order, absolute; empty where it is not set. `sudo_user` called by sudo, and then has a home
+    of his own (None: not known). Of another root than `/` it is that root's superuser, for the environment is not that node's.
+    """
+
+    name: str
+    home: str
+    kubeconfig: list[str]
+    sudo_user: str | None
+    sudo_home: str | None
+
+
+class KeyAnswer(TypedDict):
+    """What may be told of a private key: SHA-256 of its public key (SubjectPublicKeyInfo, DER, hex), or a clause why there is none."""
+
+    public_key: str | None
+    problem: str | None
+
+
 class GivenText(TypedDict):
     """A file that the user named on the command line: its path as given, and its text."""
 
@@ -312,6 +333,10 @@ class Host(ABC):
         """Seconds since the epoch by the node's clock."""
         return cast("float", self.ask("now", {}))
 
+    def user(self) -> User:
+        """Who runs the doctor, and which kubeconfigs his environment names."""
+        return cast("User", self.ask("user", {}))
+
     # -- files -------------------------------------------------------------------------------------------------------
 
     def read(self, path: str, *, netns: str | None = None) -> str:
@@ -362,6 +387,20 @@ class Host(ABC):
             if error.reason == "NotFound":
                 return []
             raise
+
+    def public_key(self, path: str, *, user: str | None = None) -> KeyAnswer:
+        """Whose private key a file holds (its first one); with `user`, the `client-key-data` of that user of a kubeconfig.
+
+        The key itself never leaves the host. Raises NotFound, NotPermitted, Unreadable.
+        """
+        return cast("KeyAnswer", self.ask("public_key", _args(path=path, user=user)))
+
+    def token_end(self, path: str, *, user: str | None = None) -> float | None:
+        """When the token in a file ends, seconds since the epoch; with `user`, the `token` of that user of a kubeconfig.
+
+        None for a token that does not say. Raises NotFound, NotPermitted, Unreadable.
+        """
+        return cast("float | None", self.ask("token_end", _args(path=path, user=user)))
 
     # -- processes, kernel -------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from k8sdoctor.host.base import DirEntry, FileStat, Given, Host, HostError, Identity, Json
+from k8sdoctor.host.base import DirEntry, FileStat, Given, Host, HostError, Identity, Json, User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +15,7 @@ Reply: TypeAlias = "Json | HostError | Callable[..., object]"
 _NOTHING: dict[str, Json] = {
     "given": cast("Json", Given(config=None, kubeconfig=None, endpoints=[])),
     "identity": cast("Json", Identity(hostname="node1", kernel="6.1.0", machine="x86_64", euid=0)),
+    "user": cast("Json", User(name="root", home="/root", kubeconfig=[], sudo_user=None, sudo_home=None)),
     "now": 1_780_000_000.0,  # 2026-05-28
     "processes": [],
     "netlink": [],
@@ -49,11 +50,7 @@ class FakeHost(Host):
         """Answer from what was given."""
         reply = self._verbs.get(verb, _NOTHING.get(verb))
         if verb in self._verbs or reply is not None:
-            if callable(reply):
-                reply = cast("Json | HostError", reply(**arguments))
-            if isinstance(reply, HostError):
-                raise reply
-            return reply
+            return _said(reply, arguments)
         match verb:
             case "read":
                 return self._read(cast("str", arguments["path"]), cast("str | None", arguments["netns"]))
@@ -61,6 +58,8 @@ class FakeHost(Host):
                 return cast("Json", self._listdir(cast("str", arguments["path"])))
             case "stat":
                 return cast("Json", self._stat(cast("str", arguments["path"])))
+            case "public_key" | "token_end":
+                return self._told(verb, cast("str", arguments["path"]), cast("str | None", arguments["user"]))
             case "run":
                 raise HostError("NotFound", f"the command {cast('list[str]', arguments['argv'])[0]} is not installed")
             case "cri":
@@ -84,6 +83,11 @@ class FakeHost(Host):
         if isinstance(content, HostError):
             raise content
         return content
+
+    def _told(self, verb: str, path: str, user: str | None) -> Json:
+        from k8sdoctor.host import keys
+
+        return keys.told(verb, path, user, lambda file: self._read(file, None))
 
     def _is_folder(self, path: str) -> bool:
         return any(name.startswith(path.rstrip("/") + "/") for name in self._files)
@@ -118,3 +122,11 @@ class FakeHost(Host):
             inode=1,
             path=path.rstrip("/"),
         )
+
+
+def _said(reply: Reply, arguments: dict[str, Json]) -> Json:
+    if callable(reply):
+        reply = cast("Json | HostError", reply(**arguments))
+    if isinstance(reply, HostError):
+        raise reply
+    return reply

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from k8sdoctor.host import netns
-from k8sdoctor.host.base import Given, Host, HostError, Identity, Json
+from k8sdoctor.host.base import Given, Host, HostError, Identity, Json, User
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.secrets import Vault
 
@@ -53,6 +53,7 @@ class LiveHost(Host):
         self._own: dict[str, Callable[..., Any]] = {
             "given": lambda: self._hidden(cast("Json", self._given)),
             "identity": self._identity,
+            "user": self._user,
             "now": time.time,
             "read": self._read,
             "listdir": self.files.listdir,
@@ -101,6 +102,34 @@ class LiveHost(Host):
                 hostname = self.files.read("/etc/hostname").strip() or hostname
         return Identity(hostname=hostname, kernel=name.release, machine=name.machine, euid=os.geteuid())
 
+    def _user(self) -> User:
+        if self.root:
+            return User(name="root", home=self._home("root") or "/root", kubeconfig=[], sudo_user=None, sudo_home=None)
+        name = self._account(lambda fields: fields[2] == str(os.geteuid()))[:1]
+        sudo = os.environ.get("SUDO_USER")
+        files = [path for path in os.environ.get("KUBECONFIG", "").split(":") if path]
+        who = name[0] if name else os.environ.get("USER", str(os.geteuid()))
+        return User(
+            name=who,
+            home=os.environ.get("HOME") or self._home(who) or "/",  # client-go looks at HOME alone (util/homedir)
+            kubeconfig=list(dict.fromkeys(os.path.abspath(path) for path in files)),  # noqa: PTH100 -- text
+            sudo_user=sudo if sudo != who else None,
+            sudo_home=self._home(sudo) if sudo and sudo != who else None,
+        )
+
+    def _home(self, name: str) -> str | None:
+        found = self._account(lambda fields: fields[0] == name)
+        return found[5] if found else None
+
+    def _account(self, wanted: Callable[[list[str]], bool]) -> list[str]:
+        """The line of passwd(5) that is wanted, as fields; empty for none. No name service is asked, for it may be a network's."""
+        with suppress(HostError):
+            for line in self.files.read("/etc/passwd").splitlines():
+                fields = line.split(":")
+                if len(fields) >= 7 and wanted(fields):  # noqa: PLR2004 -- passwd(5)
+                    return fields
+        return []
+
     def _read(self, path: str, netns: str | None) -> str:
         if netns is None and (self.namespace is None or not path.startswith(("/proc/sys/net/", "/proc/net/"))):
             text = self.files.read(path)
@@ -119,5 +148,7 @@ _MODULES = {
     "http": "http",
     "cri": "cri",
     "kube": "kube",
+    "public_key": "keys",
+    "token_end": "keys",
 }
 """The module below `k8sdoctor.host` that answers a verb by its `answer(host, verb, arguments)`."""

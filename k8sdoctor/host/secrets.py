@@ -7,6 +7,8 @@ token) is turned into the secret again by `Vault.reveal`, inside the host.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import threading
 
@@ -22,7 +24,6 @@ _FLAG = r"--(?:[a-z0-9-]*-)?(?:token|password|passphrase|secret|api-?key)"
 _PATTERNS = (
     # PEM private keys of every kind, also where newlines are written as \n.
     re.compile(r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)", re.DOTALL),
-    # The same in base64, as in kubeconfigs: "-----BEGIN" with any private kind behind it.
     # In /proc/<pid>/environ a NUL ends a value.
     re.compile(
         rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s\x00"'#\[{{,}}\]][^\s\x00"',}}\]]*))"""
@@ -32,6 +33,10 @@ _PATTERNS = (
     re.compile(rf"""{_FLAG}(?:=|[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
     re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])"),  # a bootstrap token
     re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"),  # a JSON Web Token
+)
+# "-----BEGIN" in base64, as in kubeconfigs, with the lines of base64 that follow: a value may be folded over several.
+_BASE64_PEM = re.compile(
+    r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]*(?:[ \t]*\\?\r?\n[ \t]*[A-Za-z0-9+/]+={0,2}(?=[ \t\"'\\]*\r?(?:\n|\Z)))*"
 )
 _PLACEHOLDER = re.compile(r"REDACTED-\d+")
 _PLAIN = frozenset({"true", "false", "null", "none", "~", "|", ">", "|-", ">-"})
@@ -48,6 +53,7 @@ class Vault:
 
     def hide(self, text: str) -> str:
         """The text with every secret replaced by its placeholder; the same secret always gets the same one."""
+        text = _BASE64_PEM.sub(self._replace_key, text)
         for pattern in _PATTERNS:
             text = pattern.sub(self._replace, text)
         return text
@@ -74,6 +80,15 @@ class Vault:
     def reveal(self, text: str) -> str:
         """The text with every placeholder turned into its secret again."""
         return _PLACEHOLDER.sub(lambda match: self._secrets.get(match[0], match[0]), text)
+
+    def _replace_key(self, match: re.Match[str]) -> str:
+        """A private key in base64 is hidden; a certificate is no secret."""
+        head = "".join(match[0].replace("\\", "").split())[:80]
+        try:
+            begin = base64.b64decode(head[: len(head) // 4 * 4])
+        except binascii.Error:
+            return match[0]
+        return self.hide_value(match[0]) if b"PRIVATE KEY-" in begin else match[0]
 
     def _replace(self, match: re.Match[str]) -> str:
         for name in ("secret", "d", "s", "p"):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from k8sdoctor.host import Host, HostError
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.testing import FakeHost, Recorder, Recording
+from tests.api_server import kubeconfig
+from tests.certificates import base64_pem, cluster_ca, jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+KEY = cluster_ca()
+
 
 FILES = {
     "/etc/hostname": "node1\n",
@@ -21,8 +28,15 @@ FILES = {
     "/etc/app/b.conf": "b = 1\n",
     "/etc/app/a.conf": "a = 1\n",
     "/etc/app/sub/c.conf": "c = 1\n",
+    "/etc/key.pem": KEY.pem + KEY.key_pem,
+    "/etc/kubeconfig": kubeconfig({}, {"client-key-data": base64_pem(KEY, key=True), "token": jwt(exp=5)}),
+    "/etc/token": jwt(exp=7),
 }
 """The machine that every host of this test is, or was."""
+
+
+ASKED = [("/etc/key.pem", None), ("/etc/kubeconfig", "admin"), ("/etc/kubeconfig", "nobody"), ("/etc/token", None)]
+"""Where keys and tokens are looked for."""
 
 
 def exercise(host: Host) -> list[object]:
@@ -34,6 +48,13 @@ def exercise(host: Host) -> list[object]:
                 said.append(ask(path))
             except HostError as error:
                 said.append(error.reason)
+    for path, user in ASKED:
+        for tell in (host.public_key, host.token_end):
+            try:
+                said.append(tell(path, user=user))
+            except HostError as error:
+                said.append(error.reason)
+    said.append(host.user())
     said.append(host.given())
     said.append(sorted(host.identity()))
     said.append(type(host.now()))
@@ -73,6 +94,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
 
 def test_a_file_is_read_as_it_is(host: Host) -> None:
     for path, content in FILES.items():
+        if path in ("/etc/key.pem", "/etc/kubeconfig", "/etc/token"):
+            continue  # secrets leave no live host
         assert host.read(path) == content
         assert host.read_optional(path) == content
 
@@ -118,6 +141,28 @@ def test_nothing_was_given_on_the_command_line(host: Host) -> None:
 def test_a_host_says_who_looks_and_when(host: Host) -> None:
     assert set(host.identity()) == {"hostname", "kernel", "machine", "euid"}
     assert isinstance(host.now(), float)
+
+
+def test_a_key_is_known_by_its_public_half_and_nothing_else_is_told(host: Host) -> None:
+    public = KEY.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    told = {"public_key": sha256(public).hexdigest(), "problem": None}
+
+    assert host.public_key("/etc/key.pem") == told
+    assert host.public_key("/etc/kubeconfig", user="admin") == told
+    assert host.public_key("/etc/token") == {"public_key": None, "problem": "it holds no PEM block of a private key"}
+    with pytest.raises(HostError) as caught:
+        host.public_key("/etc/kubeconfig", user="nobody")
+    assert caught.value.reason == "NotFound"
+
+
+def test_a_token_tells_when_it_ends(host: Host) -> None:
+    assert host.token_end("/etc/token") == 7.0
+    assert host.token_end("/etc/kubeconfig", user="admin") == 5.0
+    assert host.token_end("/etc/key.pem") is None
+
+
+def test_another_roots_user_is_its_superuser(host: Host) -> None:
+    assert host.user() == {"name": "root", "home": "/root", "kubeconfig": [], "sudo_user": None, "sudo_home": None}
 
 
 def test_nobody_was_contacted_by_reading(host: Host) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
+
 import pytest
+import yaml
 
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.host.secrets import Vault
@@ -69,6 +73,38 @@ def test_a_private_key_leaves_only_its_frame() -> None:
 
 def test_a_private_key_that_is_cut_short_is_hidden_as_well() -> None:
     assert "c4n4ry" not in Vault().hide(PEM.partition("-----END")[0])
+
+
+def folded(width: int) -> list[str]:
+    return textwrap.wrap(base64.b64encode(PEM.encode()).decode(), width)
+
+
+@pytest.mark.parametrize("width", [20, 64, 76])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "client-key-data: |\n      {}\n",
+        "client-key-data: >-\r\n      {}\r\n",
+        "client-key-data: {}\n",
+        'data: "{}"\n',
+        "{}\n",
+    ],
+)
+def test_a_private_key_in_base64_is_hidden_also_where_it_is_folded(width: int, written: str) -> None:
+    lines = folded(width)
+    break_ = "\r\n" if "\r" in written else "\n"
+
+    hidden = Vault().hide("users:\n    " + written.replace("{}", f"{break_}      ".join(lines)) + "    name: admin\n")
+
+    assert not [line for line in lines if line in hidden]
+    assert hidden.endswith("    name: admin\n")
+    assert "client-key-data" not in written or "REDACTED-1" in str(yaml.safe_load(hidden.partition("users:")[2]))
+
+
+def test_a_certificate_in_base64_is_no_secret() -> None:
+    text = base64.encodebytes(b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n" * 9).decode()
+
+    assert Vault().hide(text) == text
 
 
 def test_a_bootstrap_token_is_hidden_wherever_it_stands() -> None:
