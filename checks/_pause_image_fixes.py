@@ -10,8 +10,8 @@ from k8sdoctor.finding import Fix, Safety
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.distribution import Distribution
-    from k8sdoctor.facts.pull import Attempt
     from k8sdoctor.facts.registry_hosts import RegistryHosts
+    from k8sdoctor.facts.registry_visit import Attempt
     from k8sdoctor.facts.sandbox_image import SandboxImage
     from k8sdoctor.facts.settings import IgnoredSetting
 

@@ -72,9 +72,10 @@ from k8sdoctor.check import check
 from k8sdoctor.checks import _pause_image_fixes as fixes
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.distribution import Distribution
-from k8sdoctor.facts.pull import Attempt, PullAttempts
+from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_chain import Stopper
 from k8sdoctor.facts.registry_hosts import RegistryHosts
+from k8sdoctor.facts.registry_visit import Attempt
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.stage import Stage

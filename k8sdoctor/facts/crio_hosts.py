@@ -1,4 +1,4 @@
-"""The chain of registry hosts that CRI-O asks for its pause image.
+"""The chain of registry hosts that CRI-O asks for an image.
 
 Read in containers/image 5.36 (go.podman.io/image 5.38, which CRI-O 1.35 and 1.36 have, does the same): `docker/docker_image_src.go` (mirrors in
 order, then the location), `docker/docker_client.go` (certificates, https first and http only where `insecure`), `pkg/tlsclientconfig`,
@@ -34,11 +34,17 @@ POLICIES = (f"{_HOME}/policy.json", "/etc/containers/policy.json")
 _AUTH_FILES = ("/run/containers/0/auth.json", f"{_HOME}/auth.json", "/root/.docker/config.json")
 
 
-def chain(host: Host, config: CrioConfig, image: ImageReference) -> RegistryChain:
-    """Whom this CRI-O asks for the image, and with what. Raises NotPermitted."""
-    conf = RegistriesConf.read(
+def registries(host: Host, config: CrioConfig) -> RegistriesConf:
+    """The registries.conf that this CRI-O reads, with its drop-ins. Raises NotPermitted."""
+    return RegistriesConf.read(
         host, path=flag(config.flags, "--registries-conf"), folder=flag(config.flags, "--registries-conf-dir")
     )
+
+
+def chain(host: Host, config: CrioConfig, image: ImageReference, conf: RegistriesConf | None = None) -> RegistryChain:
+    """Whom this CRI-O asks for the image, and with what. `conf` saves reading `registries` again. Raises NotPermitted."""
+    if conf is None:
+        conf = registries(host, config)
     stoppers = [*_policy(host, config, image)]
     if conf.invalid is not None:
         path, line = conf.invalid.path, conf.invalid.line

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from k8sdoctor.facts.versions import Version
-    from k8sdoctor.host import Host, Json
+    from k8sdoctor.host import Host
 
 T = TypeVar("T")
 
@@ -60,13 +60,11 @@ class SandboxImage:
     problems: tuple[ConfigProblem, ...] = ()
     on_disk: str | None = None
     """The image that the files name when the running daemon holds another one: it was not restarted since."""
-    pinned: tuple[str, ...] = ()
-    """Names of images that the runtime pins (containerd 2.x pins its sandbox image)."""
 
     @classmethod
     def observe(  # noqa: PLR0913, PLR0917 -- whoever has a say in it
         cls,
-        host: Host,
+        host: Host,  # noqa: ARG003 -- what a fact's observe is given; the configurations were read already
         runtime: Runtime,
         containerd: ContainerdConfig | Unobserved,
         crio: CrioConfig | Unobserved,
@@ -78,15 +76,15 @@ class SandboxImage:
         """Ask the configuration of the runtime that runs here. Raises NotFound without one, and what kept it from being read."""
         wishes = tuple(_wishes(kubelet, kubeadm, program))
         if runtime.kind == "containerd":
-            return cls._of_containerd(host, runtime, _observed(containerd), wishes)
+            return cls._of_containerd(runtime, _observed(containerd), wishes)
         if runtime.kind == "cri-o":
-            return cls._of_crio(host, runtime, _observed(crio), wishes)
+            return cls._of_crio(runtime, _observed(crio), wishes)
         if runtime.kind == "cri-dockerd":
             return cls._of_docker(_observed(docker), wishes)
         raise HostError("NotFound", "no container runtime was found, so nobody would pull a sandbox image")
 
     @classmethod
-    def _of_containerd(cls, host: Host, runtime: Runtime, config: ContainerdConfig, wishes: tuple[Wish, ...]) -> Self:
+    def _of_containerd(cls, runtime: Runtime, config: ContainerdConfig, wishes: tuple[Wish, ...]) -> Self:
         image = config.sandbox_image
         source = f"built-in default of {runtime.label}"
         if config.sandbox is not None and config.sandbox.value == image:
@@ -112,11 +110,10 @@ class SandboxImage:
             wishes=wishes,
             problems=problems,
             on_disk=config.written_image if config.written_image != image else None,
-            pinned=_pinned(host, runtime),
         )
 
     @classmethod
-    def _of_crio(cls, host: Host, runtime: Runtime, config: CrioConfig, wishes: tuple[Wish, ...]) -> Self:
+    def _of_crio(cls, runtime: Runtime, config: CrioConfig, wishes: tuple[Wish, ...]) -> Self:
         image = config.sandbox_image
         source = f"built-in default of {runtime.label}"
         if config.pause is not None and config.pause.value == image:
@@ -136,7 +133,6 @@ class SandboxImage:
             wishes=wishes,
             problems=config.problems,
             on_disk=config.written_image if config.written_image != image else None,
-            pinned=_pinned(host, runtime),
         )
 
     @classmethod
@@ -167,23 +163,6 @@ def _reference(image: str) -> ImageReference | None:
         return ImageReference.parse(image)
     except ValueError:
         return None
-
-
-def _pinned(host: Host, runtime: Runtime) -> tuple[str, ...]:
-    """The images that the runtime says it keeps; containerd 2.x and CRI-O pin their sandbox image, kubelet reads it from there."""
-    if not runtime.reachable or runtime.endpoint is None:
-        return ()
-    try:
-        images = host.cri(runtime.endpoint, "ImageService/ListImages").get("images")
-    except HostError:
-        return ()
-    found = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
-    tags = [tag for image in found if image.get("pinned") for tag in _list(image.get("repo_tags"))]
-    return tuple(str(tag) for tag in tags)
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
 
 
 # kubeadm's own pause image by minor release (`PauseVersion` in cmd/kubeadm/app/constants/constants.go).

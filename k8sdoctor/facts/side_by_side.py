@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -11,21 +13,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def side_by_side(probes: Sequence[Callable[[], T]]) -> list[T]:
-    """What each probe gives, in their order; each is called in a thread of its own. Raises the first probe's error, if any.
+def side_by_side(probes: Sequence[Callable[[], T]], at_once: int | None = None) -> list[T]:
+    """What each probe gives, in their order; called in threads, no more than `at_once` of them. Raises the first probe's error, if any.
 
     The threads are daemons: a probe that hangs must not keep the process from ending.
     """
     results: dict[int, T] = {}
     errors: dict[int, BaseException] = {}
 
-    def work(number: int) -> None:
-        try:
-            results[number] = probes[number]()
-        except BaseException as error:  # noqa: BLE001 -- carried over to the caller's thread
-            errors[number] = error
+    waiting = deque(range(len(probes)))
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(probes))]
+    def work() -> None:
+        with suppress(IndexError):  # none is left
+            while True:
+                number = waiting.popleft()
+                try:
+                    results[number] = probes[number]()
+                except BaseException as error:  # noqa: BLE001 -- carried over to the caller's thread
+                    errors[number] = error
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once or len(probes), len(probes)))]
     for thread in threads:
         thread.start()
     for thread in threads:

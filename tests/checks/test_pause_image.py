@@ -12,9 +12,11 @@ from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
-from k8sdoctor.facts.pull import Attempt, Exchange, PullAttempts
+from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_chain import RegistryHost, SkippedHost, Stopper
+from k8sdoctor.facts.registry_exchange import Exchange
 from k8sdoctor.facts.registry_hosts import RegistryHosts
+from k8sdoctor.facts.registry_visit import Attempt
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage, Wish
 from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting

@@ -10,7 +10,7 @@ import pytest
 
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.proxy import ProxyEnvironment
-from k8sdoctor.facts.pull import Attempt, PullAttempts
+from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_chain import Credentials, RegistryHost, Stopper
 from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
@@ -24,6 +24,7 @@ from tests.certificates import issue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from k8sdoctor.facts.registry_visit import Attempt
     from k8sdoctor.host import Json
 
 NAME = "registry.k8s.io/pause:3.6"

@@ -9,7 +9,7 @@ from k8sdoctor.facts.crio import CrioConfig
 from k8sdoctor.facts.docker import DockerConfig
 from k8sdoctor.facts.kubeadm import KubeadmBinary, KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
-from k8sdoctor.facts.registry_hosts import RegistryHosts
+from k8sdoctor.facts.registry_hosts import PullConfig, RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage, Wish, kubeadm_pause_image
 from k8sdoctor.finding import Unobserved
@@ -96,18 +96,6 @@ def test_an_image_that_only_the_running_daemon_knows_is_told_as_its() -> None:
     assert (image.image, image.on_disk, image.default) == ("old/pause:1", "registry.k8s.io/pause:3.8", False)
 
 
-def test_images_that_the_runtime_pins_are_evidence() -> None:
-    images = {
-        "images": [
-            {"repo_tags": ["registry.k8s.io/pause:3.10"], "pinned": True},
-            {"repo_tags": ["busybox:1"], "pinned": False},
-        ]
-    }
-    host = FakeHost(cri=images)  # type: ignore[arg-type]
-
-    assert observe(host, containerd((2, 1, 5), reachable=True)).pinned == ("registry.k8s.io/pause:3.10",)
-
-
 def test_a_switched_off_cri_is_a_problem() -> None:
     [problem] = observe(FakeHost({CONFIG: 'disabled_plugins = ["cri"]\n'}), containerd()).problems
 
@@ -189,7 +177,7 @@ def hosts(files: dict[str, str], *, pid: int | None) -> RegistryHosts:
     runtime = containerd(pid=pid)
     config = ContainerdConfig.observe(host, runtime)
     image = SandboxImage.observe(host, runtime, config, NOT_HERE, NOT_HERE, NOT_HERE, NOT_HERE, NOT_HERE)
-    return RegistryHosts.observe(host, image, runtime, config, NOT_HERE, NOT_HERE)
+    return RegistryHosts.observe(host, image, PullConfig.observe(host, runtime, config, NOT_HERE, NOT_HERE))
 
 
 def test_the_proxy_is_the_running_daemons() -> None:
@@ -255,7 +243,7 @@ def test_an_environment_that_we_may_not_read_leaves_the_unit_and_says_so() -> No
     runtime = containerd(pid=8)
     config = ContainerdConfig.observe(host, runtime)
     image = SandboxImage.observe(host, runtime, config, NOT_HERE, NOT_HERE, NOT_HERE, NOT_HERE, NOT_HERE)
-    found = RegistryHosts.observe(host, image, runtime, config, NOT_HERE, NOT_HERE)
+    found = RegistryHosts.observe(host, image, PullConfig.observe(host, runtime, config, NOT_HERE, NOT_HERE))
 
     assert found.proxy.https == "http://p:3128"
     assert found.proxy.problem is not None
@@ -276,4 +264,4 @@ def test_an_image_whose_name_is_none_is_asked_of_nobody() -> None:
 
     assert image.reference is None
     with pytest.raises(HostError, match="no name of an image"):
-        RegistryHosts.observe(host, image, runtime, config, NOT_HERE, NOT_HERE)
+        RegistryHosts.observe(host, image, PullConfig.observe(host, runtime, config, NOT_HERE, NOT_HERE))

@@ -12,7 +12,7 @@ from k8sdoctor.facts import containerd_hosts, versions
 from k8sdoctor.facts.containerd import CONFIG, ContainerdConfig
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.processes import Processes
-from k8sdoctor.facts.registry_hosts import RegistryHosts
+from k8sdoctor.facts.registry_hosts import PullConfig, RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.finding import Unobserved
@@ -245,7 +245,7 @@ def test_containerd_uses_the_proxy_of_its_own_environment(
     runtime = Runtime(kind="containerd", version=version_of(node), pid=daemon["pid"])
     config = ContainerdConfig.observe(host, runtime)
     image = SandboxImage.observe(host, runtime, config, NOT_HERE, NOT_HERE, NOT_HERE, NOT_HERE, NOT_HERE)
-    found = RegistryHosts.observe(host, image, runtime, config, NOT_HERE, NOT_HERE)
+    found = RegistryHosts.observe(host, image, PullConfig.observe(host, runtime, config, NOT_HERE, NOT_HERE))
 
     assert found.proxy.proxy_for("https://registry.k8s.io/v2/") == "http://192.0.2.1:5004"
     assert found.proxy.proxy_for("https://192.0.2.2/v2/") is None
