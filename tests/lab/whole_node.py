@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import Containerd
+from tests.lab.kube_proxy import ServicePort, restore
 from tests.lab.node import wait_for
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ PAUSE = "registry.k8s.io/pause:3.10.2"
 
 DNS_SERVICE = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
+PODS = "10.244.0.0/16"
 DOMAIN = "cluster.local"
 POD_DNS = {
     "servers": [DNS_SERVICE],
@@ -243,15 +245,15 @@ class WholeNode:
         wait_for(serves, "the API server")
 
     def _translate(self) -> None:
-        """The rules that kube-proxy would write for the two services."""
-        rules = [("udp", DNS_SERVICE, 53, f"{self.server.ip}:53"), ("tcp", DNS_SERVICE, 53, f"{self.server.ip}:53")]
-        rules.append(("tcp", API_SERVICE, 443, f"{self.api_address}:6443"))
-        for protocol, service, port, target in rules:
-            for chain in ("PREROUTING", "OUTPUT"):
-                self.lab.shell(
-                    f"iptables -w -t nat -A {chain} -d {service} -p {protocol} --dport {port} "
-                    f"-j DNAT --to-destination {target}"
-                )
+        """The rules that kube-proxy writes for the two services."""
+        dns, api = self.server.ip, self.api_address
+        ports = [
+            ServicePort("kube-system/kube-dns:dns", "udp", DNS_SERVICE, 53, (f"{dns}:53",)),
+            ServicePort("kube-system/kube-dns:dns-tcp", "tcp", DNS_SERVICE, 53, (f"{dns}:53",)),
+            ServicePort("kube-system/kube-dns:metrics", "tcp", DNS_SERVICE, 9153, (f"{dns}:9153",)),
+            ServicePort("default/kubernetes:https", "tcp", API_SERVICE, 443, (f"{api}:6443",)),
+        ]
+        self.lab.run(["iptables-restore", "-w", "--noflush"], stdin=restore(ports, pods=PODS))
 
     # -- breaking and mending it -------------------------------------------------------------------------------------
 
