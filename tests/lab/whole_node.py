@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import Containerd
@@ -71,6 +73,25 @@ _KUBELET = (
     "exec -a /usr/local/bin/kubelet python3 -c 'import time; time.sleep(10**6)'"
     " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
     " --config=/var/lib/kubelet/config.yaml"
+)
+
+_OPTION = "    - "
+_ETCD_OPTIONS = "".join(
+    f"{_OPTION}--etcd-{name}\n"
+    for name in (
+        "cafile=/etc/kubernetes/pki/etcd/ca.crt",
+        "certfile=/etc/kubernetes/pki/apiserver-etcd-client.crt",
+        "keyfile=/etc/kubernetes/pki/apiserver-etcd-client.key",
+        "servers=https://127.0.0.1:2379",
+    )
+)
+"""The API server's flags as kubeadm writes them for an etcd of the same machine; the recorded node had another."""
+
+_ETCD = (
+    *("--listen-client-urls=https://127.0.0.1:2379", "--advertise-client-urls=https://127.0.0.1:2379"),
+    *("--listen-peer-urls=http://127.0.0.1:2380", "--cert-file=/etc/kubernetes/pki/etcd/server.crt"),
+    *("--key-file=/etc/kubernetes/pki/etcd/server.key", "--client-cert-auth"),
+    "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
 )
 
 _SERVE = """
@@ -201,7 +222,25 @@ class WholeNode:
         for name in ("admin", "super-admin", "controller-manager", "scheduler"):
             lab.write(f"/etc/kubernetes/{name}.conf", kubeconfig(cluster, user), mode=0o600)
         for path in sorted((CONTROL_PLANE / "etc-kubernetes/manifests").iterdir()):
-            lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(path.read_text()), mode=0o600)
+            text = path.read_text().replace(f"{_OPTION}--etcd-servers=http://127.0.0.1:2379\n", _ETCD_OPTIONS)
+            lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(text), mode=0o600)
+        self._keep_data()
+
+    def _keep_data(self) -> None:
+        """A real etcd of one member, with an authority of its own and TLS, as kubeadm's has."""
+        lab, start = self.lab, time.time() - DAY
+        ca = issue("etcd-ca", authority=True, start=start, days=3650)
+        both = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+        server = issue(
+            lab.name, ca, dns=[lab.name, "localhost"], ips=["127.0.0.1", "::1", NODE], start=start, usages=both
+        )
+        client = issue("kube-apiserver-etcd-client", ca, start=start, usages=both[1:])
+        for name, one in (("etcd/server", server), ("apiserver-etcd-client", client)):
+            lab.write(f"/etc/kubernetes/pki/{name}.crt", one.pem)
+            lab.write(f"/etc/kubernetes/pki/{name}.key", one.key_pem, mode=0o600)
+        lab.write("/etc/kubernetes/pki/etcd/ca.crt", ca.pem)
+        etcd = lab.popen(["etcd", "--name", lab.name, "--data-dir", "/var/lib/etcd", *_ETCD])
+        wait_for(lambda: "ready to serve client requests" in etcd.log, "etcd")
 
     def _ours(self, text: str) -> str:
         """Recorded text with this node's names and addresses."""
