@@ -32,8 +32,9 @@ PLACES = {
     f"{KUBERNETES}/scheduler.conf": {"apiserver-san"},
     f"{KUBERNETES}/pki/apiserver.crt": {"apiserver-san"},
     f"{KUBERNETES}/pki/ca.crt": {"apiserver-san"},
-    f"{KUBERNETES}/manifests/kube-apiserver.yaml": {"apiserver-san", "etcd"},
-    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config"},
+    f"{KUBERNETES}/manifests/kube-apiserver.yaml": {"apiserver-san", "etcd", "static-pods"},
+    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config", "static-pods"},
+    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"static-pods"},
 }
 
 # Lines that are none are passed over by who reads these, so what counts is what is left; only a whole file can be unreadable.

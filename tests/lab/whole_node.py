@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.api_server import CONTROL_PLANE, kubeconfig
@@ -224,7 +226,27 @@ class WholeNode:
         for path in sorted((CONTROL_PLANE / "etc-kubernetes/manifests").iterdir()):
             text = path.read_text().replace(f"{_OPTION}--etcd-servers=http://127.0.0.1:2379\n", _ETCD_OPTIONS)
             lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(text), mode=0o600)
+        self._issue_pki()
         self._keep_data()
+
+    def _issue_pki(self) -> None:
+        """The certificates and keys that the manifests name; the API server's own come with `serve_api`."""
+        start, client = time.time() - DAY, [ExtendedKeyUsageOID.CLIENT_AUTH]
+        front = issue("front-proxy-ca", authority=True, start=start, days=3650)
+        accounts = ec.generate_private_key(ec.SECP256R1())
+        found = {
+            "ca": self.ca,
+            "apiserver-kubelet-client": issue("kube-apiserver-kubelet-client", self.ca, start=start, usages=client),
+            "front-proxy-ca": front,
+            "front-proxy-client": issue("front-proxy-client", front, start=start, usages=client),
+        }
+        for name, one in found.items():
+            self.lab.write(f"/etc/kubernetes/pki/{name}.crt", one.pem)
+            self.lab.write(f"/etc/kubernetes/pki/{name}.key", one.key_pem, mode=0o600)
+        public = accounts.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        private = accounts.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        self.lab.write("/etc/kubernetes/pki/sa.pub", public.decode())
+        self.lab.write("/etc/kubernetes/pki/sa.key", private.decode(), mode=0o600)
 
     def _keep_data(self) -> None:
         """A real etcd of one member, with an authority of its own and TLS, as kubeadm's has."""
@@ -259,6 +281,7 @@ class WholeNode:
             daemon.stop()
         if self.role == "control-plane":
             self.lab.write("/etc/kubernetes/pki/apiserver.crt", leaves[0].pem)
+            self.lab.write("/etc/kubernetes/pki/apiserver.key", leaves[0].key_pem, mode=0o600)
         addresses = self.members or (self.api_address,)
         self.apis = [self._serve(address, leaf) for address, leaf in zip(addresses, leaves, strict=True)]
         for address, daemon in zip(addresses, self.apis, strict=True):
