@@ -126,7 +126,7 @@ def trust(sandbox: SandboxImage, distribution: Distribution, attempt: Attempt) -
         title=f"Put the CA of {netloc} into {where}, after comparing it with the one that its owner names",
         commands=(
             f"mkdir -p {shlex.quote(file.rpartition('/')[0])}",
-            _served(name, port, file),
+            keep_served(name, port, file),
             f"openssl x509 -noout -subject -issuer -fingerprint -sha256 -in {shlex.quote(file)}  # compare before going on",
             *after,
         ),
@@ -135,7 +135,7 @@ def trust(sandbox: SandboxImage, distribution: Distribution, attempt: Attempt) -
     )
 
 
-def _served(name: str, port: int, file: str) -> str:
+def keep_served(name: str, port: int, file: str) -> str:
     """Keep the certificates that a server shows."""
     shown = f"openssl s_client -connect {name}:{port} -servername {name} -showcerts </dev/null 2>/dev/null"
     return f"{shown} | sed -n '/BEGIN CERT/,/END CERT/p' >> {shlex.quote(file)}"
@@ -148,7 +148,7 @@ def provide_ca(path: str, base_url: str | None) -> Fix:
         title=f"Put the registry's CA certificate at {path}, after comparing it with the one that its owner names",
         commands=(
             f"mkdir -p {shlex.quote(path.rpartition('/')[0])}",
-            _served(url.hostname or "", url.port or 443, path),
+            keep_served(url.hostname or "", url.port or 443, path),
         ),
         verify=f"openssl x509 -noout -subject -enddate -in {shlex.quote(path)}",
         safety=Safety.MANUAL,

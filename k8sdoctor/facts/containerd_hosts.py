@@ -18,7 +18,7 @@ from k8sdoctor.facts.containerd_files import leaves
 from k8sdoctor.facts.hosts_toml import HostConfig
 from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
 from k8sdoctor.facts.registry_chain import Credentials, RegistryChain, RegistryHost, SkippedHost, Stopper
-from k8sdoctor.facts.settings import IgnoredSetting
+from k8sdoctor.facts.settings import IgnoredSetting, Remark
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class _Chain:
     ignored: list[IgnoredSetting] = field(default_factory=list)
     stoppers: list[Stopper] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
     http_fallback: bool = True
     """Whether http hosts with TLS settings are tried by https first."""
 
@@ -57,11 +58,13 @@ def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> Regist
     for one in found.hosts:
         registry_host = _registry_host(one, image, config, http_fallback=found.http_fallback)
         stoppers += _unloadable(host, one)
+        found.remarks += _tls_in_vain(one, registry_host)
         why = _why_skipped(one, image)
         if why is None:
             hosts.append(registry_host)
         else:
-            skipped.append(SkippedHost(registry_host.base_url, one.source, why))
+            by_digest = "pull" in one.capabilities and bool(one.host)
+            skipped.append(SkippedHost(registry_host.base_url, one.source, why, by_digest))
     if not hosts:
         why = f"no host of {image.registry} may be asked: containerd says «no resolve hosts»"
         source = found.hosts[-1].source if found.hosts else config.path
@@ -73,6 +76,7 @@ def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> Regist
         ignored=tuple(dict.fromkeys(found.ignored)),
         stoppers=tuple(stoppers),
         sources=tuple(dict.fromkeys(found.sources)),
+        remarks=tuple(found.remarks),
         folder=posixpath.join(roots[0], image.registry) if roots and ":" not in roots[0] else None,
     )
 
@@ -99,13 +103,15 @@ def _in_folder(host: Host, folder: str, version: Version, found: _Chain) -> list
         found.ignored += _misnamed(host, folder)
         return [hosts_toml.certificates(host, folder)]
     found.sources.append(path)
+    remarks: list[Remark] = []
     try:
-        hosts = hosts_toml.parse(text, folder, version)
+        hosts = hosts_toml.parse(text, folder, version, remarks)
     except hosts_toml.Malformed as error:
         source = f"{path}:{error.line}" if error.line else path
         why = f"containerd logs it as undecodable and goes on without it: {error}"
         found.ignored.append(IgnoredSetting("malformed", "hosts.toml", _mirrors_in(text), source, why))
         return [hosts_toml.certificates(host, folder)]
+    found.remarks += remarks
     if version >= (2, 0, 0):
         for name in hosts_toml.without_header(text, folder):
             why = f"containerd {versions.text(version)} takes only hosts that have a [host] header of their own"
@@ -228,6 +234,15 @@ def _registry_host(
         credentials=_credentials(config, one.host),
         dial_timeout=one.dial_timeout or 30.0,
     )
+
+
+def _tls_in_vain(one: HostConfig, asked: RegistryHost) -> Iterator[Remark]:
+    """Certificates for a host that is spoken to by plain HTTP; `skip_verify` there is harmless, and usual."""
+    if one.scheme == "http" and asked.http_fallback is None and (one.ca_files or one.client_pairs):
+        name = f"http://{one.host}"
+        what = "a CA" if one.ca_files else "a client certificate"
+        why = f"containerd speaks plain HTTP to it, so {what} has no effect, and nothing is encrypted"
+        yield Remark("tls-without-effect", name, one.source, why, f"https://{one.host}")
 
 
 def _joined(values: object) -> str:

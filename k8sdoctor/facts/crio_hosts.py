@@ -98,7 +98,7 @@ def _add(  # noqa: PLR0913, PLR0917 -- all that a host depends on
     upstream = endpoint is registry.endpoint
     base = f"https://{'registry-1.docker.io' if domain == DOCKER_HUB else domain}/v2"
     if (why := _why_not_for(registry, endpoint, image)) is not None:
-        found.skipped.append(SkippedHost(base, registry.source, why))
+        found.skipped.append(SkippedHost(base, registry.source, why, by_digest=image.digest is None))
         return
     if not _is_full_name(name):
         bad = f"{name!r} is no full name of an image (its first part needs a dot or a port), and CRI-O pulls nothing because of it"

@@ -67,6 +67,8 @@ class DockerConfig:
     auth_files: tuple[str, ...] = ()
     """Where cri-dockerd (or kubelet's own Docker support) looks for credentials, in order."""
     problems: tuple[ConfigProblem, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Keys of the file that are none of dockerd's, and resemble those that concern registries."""
 
     @classmethod
     def observe(cls, host: Host, runtime: Runtime, processes: Processes | Unobserved) -> Self:
@@ -89,7 +91,9 @@ class DockerConfig:
                 raise
             problems.append(ConfigProblem(path, None, error.message))
         except json.JSONDecodeError as error:
-            problems.append(ConfigProblem(path, error.lineno, f"{error.msg}: dockerd does not start with it"))
+            problems.append(
+                ConfigProblem(path, error.lineno, f"{error.msg} (column {error.colno}): dockerd does not start with it")
+            )
         except (ValueError, RecursionError) as error:
             problems.append(ConfigProblem(path, None, f"{error}: dockerd does not start with it"))
         proxies = _mapping(daemon.get("proxies") or {}) if isinstance(daemon.get("proxies") or {}, dict) else {}
@@ -108,7 +112,16 @@ class DockerConfig:
             version=runtime.version,
             auth_files=_auth_files(host, runtime),
             problems=tuple(problems),
+            unknown=tuple(key for key in daemon if _resembles(key)),
         )
+
+
+def _resembles(key: str) -> bool:
+    """Whether a key was meant for one of the two lists of registries, and is neither."""
+    plain = key.lower().replace("_", "-").removesuffix("s")
+    plain = {"registrymirror": "registry-mirror", "insecureregistrie": "insecure-registrie"}.get(plain, plain)
+    meant = plain in {"registry-mirror", "mirror", "insecure-registrie", "insecure-registry"}
+    return meant and key not in {"registry-mirrors", "insecure-registries"}
 
 
 _PROXY_KEYS = {"HTTP_PROXY": "http-proxy", "HTTPS_PROXY": "https-proxy", "NO_PROXY": "no-proxy"}

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from k8sdoctor.facts import toml, versions
+from k8sdoctor.facts import hosts_toml_remarks, toml, versions
 from k8sdoctor.facts.registry_chain import Stopper
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from k8sdoctor.facts.settings import Remark
     from k8sdoctor.facts.toml import Setting, Tree
     from k8sdoctor.facts.versions import Version
     from k8sdoctor.host import Host
@@ -85,14 +86,20 @@ def folder_of(host: Host, roots: tuple[str, ...], registry: str) -> str | None:
     return None
 
 
-def parse(text: str, folder: str, version: Version) -> list[HostConfig]:
-    """The hosts of a hosts.toml in the order in which they are tried, the `server` last. Raises Malformed."""
+def parse(text: str, folder: str, version: Version, remarks: list[Remark] | None = None) -> list[HostConfig]:
+    """The hosts of a hosts.toml in the order in which they are tried, the `server` last. Raises Malformed.
+
+    What is taken and does not do what was meant goes to `remarks`.
+    """
     path = posixpath.join(folder, "hosts.toml")
     try:
         tree = toml.parse(text, path)
     except toml.TomlError as error:
-        raise Malformed(error.message, error.line) from None
+        column = f" (column {error.column})" if error.column else ""
+        raise Malformed(f"{error.message}{column}", error.line) from None
     lines = toml.Lines(text)
+    if remarks is not None:
+        remarks += hosts_toml_remarks.of(tree, path, lines)
     hosts = tree.get("host", {})
     if not isinstance(hosts, dict):
         raise Malformed("`host` is not a table of hosts", hosts.line)

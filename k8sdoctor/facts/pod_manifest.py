@@ -32,10 +32,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container of a pod. `words` are its command and arguments; empty where the image's own are used.
-
-    `mounts` are the hostPath volumes that it sees, `covered` the paths at which it sees any other volume.
-    """
+    """One container of a pod. `words` are its command and arguments; empty where the image's own are used."""
 
     name: str
     image: str
@@ -43,7 +40,6 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     init: bool = False
-    covered: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
@@ -175,11 +171,6 @@ def _containers(spec: Mapping[str, Json], volumes: Mapping[str, tuple[str, str]]
                 },
                 tuple(_mounts(each, volumes)),
                 key == "initContainers",
-                tuple(
-                    path.rstrip("/")
-                    for mount in _items(each.get("volumeMounts"))
-                    if (path := yaml.string(mount, "mountPath")) and yaml.string(mount, "name") not in volumes
-                ),
             )
 
 

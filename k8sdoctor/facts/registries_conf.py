@@ -5,13 +5,14 @@ Read in containers/image `pkg/sysregistriesv2/system_registries_v2.go` (5.36; go
 
 from __future__ import annotations
 
+import difflib
 import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from k8sdoctor.facts import toml
-from k8sdoctor.facts.settings import IgnoredSetting
+from k8sdoctor.facts.settings import IgnoredSetting, Remark
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class RegistriesConf:
     """A registry that does not count, and the one with the same prefix that does."""
     unread: list[tuple[str, list[Registry]]] = field(default_factory=list)
     """Files in the drop-in folder whose name keeps them from being read."""
+    remarks: list[Remark] = field(default_factory=list)
+    """Keys that nobody reads."""
     invalid: Invalid | None = None
 
     def find(self, name: str) -> Registry | None:
@@ -101,7 +104,7 @@ class RegistriesConf:
         try:
             text = _text(host, main)
             if text is not None:
-                conf._add(_parse(text, main, drop_in=False), main)
+                conf._add(_parse(text, main, drop_in=False, remarks=conf.remarks), main)
             for one in folders:
                 for entry in host.listdir_optional(one) if there(host, one) else []:
                     conf._add_drop_in(host, posixpath.join(one, entry["name"]), entry["kind"])
@@ -116,7 +119,7 @@ class RegistriesConf:
         if text is None:
             return
         if path.endswith(".conf"):
-            self._add(_parse(text, path, drop_in=True), path)
+            self._add(_parse(text, path, drop_in=True, remarks=self.remarks), path)
         elif path.endswith(".toml"):  # not .bak, .disabled and the like, which are meant to be out of the way
             try:
                 self.unread.append((path, _parse(text, path, drop_in=True)))
@@ -171,11 +174,14 @@ def _text(host: Host, path: str) -> str | None:
         raise Invalid(path, error.message) from None
 
 
-def _parse(text: str, path: str, *, drop_in: bool) -> list[Registry]:
+def _parse(text: str, path: str, *, drop_in: bool, remarks: list[Remark] | None = None) -> list[Registry]:
     try:
         tree = toml.parse(text, path)
     except toml.TomlError as error:
-        raise Invalid(path, error.message, error.line) from None
+        column = f" (column {error.column})" if error.column else ""
+        raise Invalid(path, f"{error.message}{column}", error.line) from None
+    if remarks is not None:
+        remarks += _unknown_keys(tree, text, path)
     old = toml.table(tree, "registries")
     found = tree.get("registry")
     _check_names(tree, old, path)
@@ -196,6 +202,49 @@ def _parse(text: str, path: str, *, drop_in: bool) -> list[Registry]:
         registries.append(_registry(table, path, lines[index] if exact else None))
     _check_conflicts(registries, path)
     return registries
+
+
+_OF_A_REGISTRY = frozenset(
+    {"prefix", "location", "insecure", "mirror", "blocked", "mirror-by-digest-only", "pull-from-mirror"}
+)
+_OF_A_MIRROR = frozenset({"location", "insecure", "pull-from-mirror"})
+_MEANT = {
+    "mirrors": "mirror",
+    "endpoint": "location",
+    "url": "location",
+    "host": "location",
+    "insecure_skip_verify": "insecure",
+    "skip_verify": "insecure",
+    "search-registries": "unqualified-search-registries",
+    "search": "unqualified-search-registries",
+}
+
+
+def _unknown_keys(tree: toml.Tree, text: str, path: str) -> Iterator[Remark]:
+    """Keys that the decoder drops with a message for debugging alone (`loadConfigFile`). Letter case does not count to it."""
+    known = frozenset({*_NEW_FORMAT, "registries"})
+    yield from _strange(list(tree), known, "", text, path)
+    found = toml.setting(tree, "registry")
+    for table in found.value if found is not None and isinstance(found.value, list) else ():
+        if isinstance(table, dict):
+            yield from _strange(list(table), _OF_A_REGISTRY, "registry.", text, path)
+            mirrors = table.get("mirror")
+            for mirror in mirrors if isinstance(mirrors, list) else ():
+                if isinstance(mirror, dict):
+                    yield from _strange(list(mirror), _OF_A_MIRROR, "registry.mirror.", text, path)
+
+
+def _strange(keys: list[str], known: frozenset[str], above: str, text: str, path: str) -> Iterator[Remark]:
+    for key in keys:
+        if key.lower() not in known:
+            plain = key.lower().replace("_", "-")
+            close = difflib.get_close_matches(plain, sorted(known), n=1, cutoff=0.75)
+            meant = _MEANT.get(key.lower()) or (close[0] if close else None)
+            pattern = re.compile(rf"^\s*(?:\[\[?\s*registry\s*\.\s*)?[\"']?{re.escape(key)}[\"']?\s*[=\]]")
+            at = [number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)]
+            source = f"{path}:{at[0]}" if len(at) == 1 else path
+            why = f"registries.conf knows no `{key}` there, and CRI-O passes over it without a word"
+            yield Remark("unknown-key", f"{above}{key}", source, why, meant if meant in known else None)
 
 
 _NEW_FORMAT = (

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from k8sdoctor.facts.image_reference import ImageReference
-    from k8sdoctor.facts.settings import IgnoredSetting
+    from k8sdoctor.facts.settings import IgnoredSetting, Remark
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ class SkippedHost:
     url: str
     source: str
     why: str
+    by_digest: bool = False
+    """Whether it is asked for what a digest names, and only not for a tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class RegistryChain:
     """The files that were read to tell, in order."""
     first_error_ends: bool = False
     """Whether the first host that fails ends the pull; else the next is asked."""
+    remarks: tuple[Remark, ...] = ()
+    """What in the files that were read does something else than was meant."""
     folder: str | None = None
     """Where a hosts.toml or a registries.conf drop-in for this registry takes effect, if anywhere."""
 

@@ -32,6 +32,28 @@ class IgnoredSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something in a runtime's mirror configuration that is taken, and does not do what who wrote it will have meant."""
+
+    kind: Literal[
+        "unknown-key",  # no runtime reads it; `instead` is the key that was meant, where that is likely
+        "path",  # the address that is asked has `/v2` where it does not belong, or lacks it
+        "tls-without-effect",  # a CA or a client certificate for a host that is asked by plain HTTP
+        "no-scheme",  # an address whose scheme is none
+        "wrong-name",  # a name of Docker Hub that no image's name has
+        "old-format",  # read today, and announced to be dropped
+    ]
+    key: str
+    """The key, or the host's address, as written."""
+    source: str
+    """`path:line`, or a path where the line is not sure."""
+    why: str
+    """One sentence."""
+    instead: str | None = None
+    """What would do what was meant: a key, a line, a folder."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigProblem:
     """A file of the runtime's configuration that it cannot take."""
 

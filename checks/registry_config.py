@@ -1,0 +1,451 @@
+"""What is written about registries and their mirrors does what was meant.
+
+## What it looks at
+Every file in which this runtime may be told about registries, whichever registry it is for: each `hosts.toml` below containerd's
+`config_path`, `_default` and `host_port_` included, and those that lie where nobody looks; the old `registry.mirrors` and
+`registry.configs`; CRI-O's `registries.conf` with its drop-ins; Docker's `daemon.json`; the certificates beside them. Then what
+each place that is written there answers to `GET /v2/`, asked with the runtime's own CA files, client certificates and proxy.
+
+## Why it matters
+A runtime passes over what it does not understand without a word: a mirror with a misspelt key is no mirror, and it is noticed on the
+day when the registry itself cannot be reached.
+
+## How it is decided
+A file is read by the rules of the version that runs. What ends each pull of a registry (a CA file that cannot be read, no host
+left to ask) fails; what is taken for something else, or for nothing, warns, for the runtime then asks somebody else. A place whose
+certificate the runtime refuses fails where nobody else would be asked, and warns where another host follows. A place
+that does not answer warns. A registry of its own that is not reached is no fault where a mirror answers for it: that is what mirrors
+are for. `server = "MIRROR"` is the documented way to ask a mirror alone, and `capabilities = ["pull"]` the documented way not
+to trust a mirror with tags: both pass, and are named. What concerns the sandbox image's registry is left to `pause-image`
+where that check tells it already.
+
+## Reasons
+- `AsWritten` (pass): what is written is understood, and counts
+- `NothingWritten` (pass): no mirror or registry is configured, so each registry is asked by its own name
+- `MirrorsOnly` (pass): a mirror is named as `server`, so that the registry itself is not asked
+- `NotAskedForTags` (pass): a mirror without `resolve` serves what a tag's digest names, and is not asked for the tag
+- `NoRuntime` (skip): no container runtime is installed yet
+- `ToldByPauseImage` (skip): what is wrong there concerns the sandbox image's registry, and `pause-image` tells it
+- `Offline` (skip): `--offline` forbids to ask whether the places answer
+- `CaUnreadable` (fail or warn), `ClientCertificateUnreadable` (fail or warn): a file that is named cannot be read or is no certificate
+- `NoRegistryHost` (fail): no host is left that may be asked for a tag
+- `RuntimeConfigInvalid` (fail): a file or an address makes each pull fail
+- `CertificateUntrusted` (fail or warn): a place's certificate is signed by a CA that the runtime does not trust
+- `CertificateNameMismatch` (fail or warn): it is for another name
+- `CertificateExpired` (fail or warn), `CertificateNotYetValid` (fail or warn): renew it, or mend the node's clock
+- `PlainHttpRegistry` (fail or warn): HTTP is spoken to HTTPS, or the other way round
+- `RegistryUnreachable` (warn), `NameNotResolved` (warn): a place gives no answer, or has no address
+- `TagsSkipMirror` (warn): the only hosts that may be asked for tags do not answer, and the mirror may not be asked
+- `MalformedConfig` (warn): a file cannot be decoded; the runtime logs that and goes on without it
+- `MirrorIgnored` (warn): a mirror is written down where this runtime does not read it
+- `UnknownKey` (fail or warn): a key that nobody reads; it fails where a stopped dockerd does not start with it
+- `WrongApiPath` (warn): an address with `/v2` in the wrong place
+- `UnknownScheme` (warn): an address that is no URL with http:// or https://
+- `TlsWithoutEffect` (warn): a CA for a host that is asked by plain HTTP
+- `WrongRegistryName` (warn): a folder of Docker Hub by a name that images do not have
+- `DeprecatedFormat` (warn): read by this version, and announced to be dropped
+
+## What it sends
+One `GET /v2/` to each place that is written down, by the runtime's own proxy, and no credentials. Nothing with `--offline`.
+
+## How to fix
+Write the key that is read; `hosts.toml` takes effect at the next pull, `config.toml` when containerd starts again. A private CA goes
+where the runtime looks for it at each pull (`ca = …` in `hosts.toml`, `certs.d` of CRI-O and Docker); into the distribution's trust store only
+where there is no such place, and then the runtime must start again, since Go reads the store once. Trusting a CA
+that was fetched from the wire needs a person's decision.
+
+## How to verify
+Run this check again, and pull something from that registry: `crictl pull IMAGE` (not `ctr images pull`, which knows nothing of the
+CRI plugin's mirrors).
+
+## References
+- containerd `docs/hosts.md`, `docs/cri/registry.md`, `core/remotes/docker/config/hosts.go`, `RELEASES.md` (deprecated config properties)
+- containers-registries.conf(5), containers-certs.d(5), containers/image `pkg/sysregistriesv2/system_registries_v2.go`
+- moby `daemon/pkg/registry/config.go`, `daemon/config/config.go`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks import _registry_fixes as fixes
+from k8sdoctor.checks._pause_image_fixes import provide_ca
+from k8sdoctor.facts.distribution import Distribution
+from k8sdoctor.facts.pull import PullAttempts
+from k8sdoctor.facts.registry_answers import Answer, RegistryAnswers
+from k8sdoctor.facts.registry_config import RegistryConfig, called
+from k8sdoctor.facts.registry_hosts import RegistryHosts
+from k8sdoctor.facts.runtime import Runtime
+from k8sdoctor.finding import Evidence, Finding, Fix, Status, Unobserved, fail, passed, skip, unknown, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.facts.registry_chain import RegistryChain, Stopper
+    from k8sdoctor.facts.settings import IgnoredSetting, Remark
+
+_BY_REMARK = {
+    "unknown-key": "UnknownKey",
+    "path": "WrongApiPath",
+    "tls-without-effect": "TlsWithoutEffect",
+    "no-scheme": "UnknownScheme",
+    "wrong-name": "WrongRegistryName",
+    "old-format": "DeprecatedFormat",
+}
+_BY_STOPPER = {
+    "ca-unreadable": "CaUnreadable",
+    "client-certificate-unreadable": "ClientCertificateUnreadable",
+    "config-invalid": "RuntimeConfigInvalid",
+    "no-host": "NoRegistryHost",
+}
+_BY_FAILURE = {
+    "tls-untrusted": "CertificateUntrusted",
+    "tls-name": "CertificateNameMismatch",
+    "tls-expired": "CertificateExpired",
+    "tls-not-yet-valid": "CertificateNotYetValid",
+    "tls-plain": "PlainHttpRegistry",
+    "ca-unreadable": "CaUnreadable",
+    "client-certificate-unreadable": "ClientCertificateUnreadable",
+    "name-not-resolved": "NameNotResolved",
+}
+_LEFT = "ToldByPauseImage"
+_SILENT = frozenset({"RegistryUnreachable", "NameNotResolved"})
+
+
+@check(
+    "registry-config",
+    title="What is written about registries and mirrors does what was meant",
+    area="images",
+    profiles=NOT_DNS,
+)
+def registry_config(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
+    runtime: Runtime,
+    config: RegistryConfig | Unobserved,
+    answers: RegistryAnswers | Unobserved,
+    hosts: RegistryHosts | Unobserved,
+    pull: PullAttempts | Unobserved,
+    distribution: Distribution | Unobserved,
+) -> Iterator[Finding]:
+    """Judge what is written, then what answers at the places that are named."""
+    if runtime.kind is None:
+        yield skip(
+            "NoRuntime", "No container runtime is installed here, so nothing reads a registry's configuration yet."
+        )
+        return
+    if isinstance(config, Unobserved):
+        yield unknown(
+            config.reason, f"What {runtime.label} was told about registries could not be read: {config.message}."
+        )
+        return
+    if isinstance(distribution, Unobserved):
+        distribution = Distribution("", (), "an unknown Linux", "other")
+    case = _Case(
+        runtime, config, answers.by_url if isinstance(answers, RegistryAnswers) else {}, hosts, pull, distribution
+    )
+    found = [*_written(case), *_answered(case)]
+    yield from found
+    if isinstance(answers, Unobserved):
+        yield unknown(
+            answers.reason, f"Whether the places that are written down answer could not be told: {answers.message}."
+        )
+    if all(finding.status in {Status.PASS, Status.SKIP} and finding.reason != _LEFT for finding in found):
+        yield _fine(case)
+
+
+class _Case:
+    """Facts that belong together."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- the check's own parameters
+        self,
+        runtime: Runtime,
+        config: RegistryConfig,
+        answers: dict[str, Answer],
+        hosts: RegistryHosts | Unobserved,
+        pull: PullAttempts | Unobserved,
+        distribution: Distribution,
+    ) -> None:
+        self.runtime = runtime
+        self.config = config
+        self.answers = answers
+        self.distribution = distribution
+        # pause-image tells what is written in vain for the sandbox image's registry, and, while the image is not here, the first
+        # thing that ends its pull.
+        self._ignored = hosts.ignored if isinstance(hosts, RegistryHosts) else ()
+        told = isinstance(hosts, RegistryHosts) and isinstance(pull, PullAttempts) and pull.present is None
+        whole = (
+            [stopper for stopper in hosts.stoppers if stopper.base_url is None]
+            if isinstance(hosts, RegistryHosts)
+            else []
+        )
+        self._stopper = whole[0] if told and whole else None
+
+    def told_elsewhere(self, written: IgnoredSetting | Stopper) -> bool:
+        """Whether `pause-image` tells it."""
+        return written in self._ignored or written == self._stopper
+
+    @property
+    def label(self) -> str:
+        """The program that reads the files and pulls."""
+        return "dockerd" if self.config.runtime == "cri-dockerd" else self.runtime.label
+
+
+# -- files ---------------------------------------------------------------------------------------------------------------
+
+
+def _written(case: _Case) -> Iterator[Finding]:
+    for setting in case.config.ignored:
+        yield _left(setting.source) if case.told_elsewhere(setting) else _ignored(case, setting)
+    for stopper in case.config.stoppers:
+        if case.told_elsewhere(stopper):
+            yield _left(stopper.source)
+        elif stopper.kind in _BY_STOPPER:  # `blocked` is what somebody wanted
+            yield _stopped(case, stopper)
+    for remark in case.config.remarks:
+        # An address that answers like a registry is right, however it looks.
+        answer = next((each for each in case.answers.values() if each.host.source == remark.source), None)
+        if remark.kind != "path" or answer is None or not answer.registry:
+            yield _remarked(case, remark)
+    for name, problem in case.config.unreadable:
+        yield unknown(
+            problem.reason,
+            f"What is written about the registry {name} could not be read: {problem.message}.",
+            subject=name,
+            evidence=[Evidence(name, problem.message)],
+        )
+
+
+def _left(source: str) -> Finding:
+    return skip(_LEFT, f"{source} concerns the sandbox image's registry: see pause-image.", subject=source)
+
+
+def _ignored(case: _Case, setting: IgnoredSetting) -> Finding:
+    value = f" = {setting.value}" if setting.value else ""
+    if setting.kind == "malformed":
+        reason, message = "MalformedConfig", f"{setting.source} is malformed: {setting.why}."
+    else:
+        reason = "MirrorIgnored"
+        message = f"{setting.key}{value} ({setting.source}) does not count for {case.label}: {setting.why}."
+    return warn(
+        reason,
+        message,
+        subject=setting.source,
+        evidence=[Evidence(setting.source, f"{setting.key}{value}")],
+        fix=fixes.heed(case.config, setting),
+    )
+
+
+def _stopped(case: _Case, stopper: Stopper) -> Finding:
+    chains = [chain for chain in case.config.chains if stopper in chain.stoppers]
+    names = ", ".join(called(chain.image.registry) for chain in chains) or "any registry"
+    follows = stopper.base_url is not None and any(
+        chain.hosts and chain.hosts[-1].base_url != stopper.base_url for chain in chains
+    )
+    build = warn if follows else fail
+    what = f"does not ask {stopper.base_url} for it" if follows else "cannot pull it"
+    message = f"An image of {names}: {case.label} {what}, since {stopper.why} ({stopper.source})."
+    fix: Fix | None = fixes.look_at(case.config, stopper.source, f"Correct {stopper.source}")
+    if stopper.kind == "ca-unreadable":
+        concerned = next(
+            (host.base_url for chain in chains for host in chain.hosts if stopper.path in host.ca_files), None
+        )
+        fix = provide_ca(stopper.path, concerned)
+    return build(
+        _BY_STOPPER[stopper.kind],
+        message,
+        subject=stopper.path,
+        evidence=[Evidence(stopper.source, stopper.why)],
+        fix=fix,
+    )
+
+
+def _remarked(case: _Case, remark: Remark) -> Finding:
+    instead = f"; write {remark.instead}" if remark.kind == "unknown-key" and remark.instead else ""
+    starts_not = "does not start" in remark.why and not case.runtime.reachable
+    return (fail if starts_not else warn)(
+        _BY_REMARK[remark.kind],
+        f"{remark.key} in {remark.source} does not do what it says: {remark.why}{instead}.",
+        subject=remark.source,
+        evidence=[Evidence(remark.source, remark.key)],
+        fix=_mend(case, remark),
+    )
+
+
+def _mend(case: _Case, remark: Remark) -> Fix:
+    match remark.kind:
+        case "unknown-key":
+            return fixes.name_rightly(case.config, remark)
+        case "path":
+            return fixes.correct_path(case.config, remark)
+        case "tls-without-effect" | "no-scheme":
+            return fixes.correct_address(case.config, remark)
+        case "wrong-name":
+            return fixes.move_folder(remark)
+        case "old-format":
+            return fixes.write_anew(case.config, remark)
+
+
+# -- answers -------------------------------------------------------------------------------------------------------------
+
+
+def _answered(case: _Case) -> Iterator[Finding]:
+    skips: dict[str, list[str]] = {}
+    for chain, skipped in case.config.skipped:
+        skips.setdefault(chain.image.registry, []).append(skipped.url)
+    silent = {url for url, answer in case.answers.items() if _reason(answer) in _SILENT}
+    for url, answer in case.answers.items():
+        chains = [chain for chain in case.config.chains if any(host.base_url == url for host in chain.hosts)]
+        reason = _reason(answer)
+        if answer.untried is not None or reason is None or _told_by_file(case, answer, reason):
+            continue
+        if reason in _SILENT and not _needed(answer, chains, silent, skips):
+            continue
+        yield _failing(case, answer, chains, reason)
+    yield from _untried(case)
+    for chain in case.config.chains:
+        yield from _asked_alone(chain, silent)
+    for registry, urls in skips.items():
+        yield _for_digests(case, registry, urls, silent)
+
+
+def _reason(answer: Answer) -> str | None:
+    """What is wrong with a place; None when it can be talked to."""
+    if answer.wants_tls:
+        return "PlainHttpRegistry"
+    if answer.failure is None:
+        return None
+    return _BY_FAILURE.get(answer.failure, "RegistryUnreachable")
+
+
+def _told_by_file(case: _Case, answer: Answer, reason: str) -> bool:
+    """Whether a file that cannot be read is told already."""
+    named = {stopper.path for stopper in case.config.stoppers}
+    files = {*answer.host.ca_files, *(answer.host.client_certificate or ())}
+    return reason in {"CaUnreadable", "ClientCertificateUnreadable"} and bool(named & files)
+
+
+def _needed(answer: Answer, chains: list[RegistryChain], silent: set[str], skips: dict[str, list[str]]) -> bool:
+    """Whether the silence of a place matters: a registry behind a mirror that answers may be out of reach."""
+    if not answer.host.upstream:
+        return True
+    for chain in chains:
+        others = [host for host in chain.hosts if host.base_url != answer.host.base_url]
+        if chain.image.registry not in skips and all(host.base_url in silent for host in others):
+            return not others  # else the mirrors themselves are told
+    return False
+
+
+def _failing(case: _Case, answer: Answer, chains: list[RegistryChain], reason: str) -> Finding:
+    alone = [chain for chain in chains if chain.hosts and chain.hosts[-1].base_url == answer.host.base_url]
+    names = ", ".join(dict.fromkeys(called(chain.image.registry) for chain in alone or chains))
+    build: Literal["fail", "warn"] = "fail" if alone and reason not in _SILENT else "warn"
+    then = f"images of {names} cannot be pulled" if alone else f"another host is asked for images of {names}"
+    if alone and not answer.host.upstream:
+        then += f", for {answer.host.source} names it as the last one"
+    message = f"{_said(case, answer, reason)}, so {then}."
+    return (fail if build == "fail" else warn)(
+        reason,
+        message,
+        subject=answer.netloc,
+        evidence=[Evidence(f"{answer.host.base_url} ({answer.host.source})", str(answer))],
+        fix=_mend_place(case, answer, reason),
+        traits={f"host:{answer.netloc}"},
+    )
+
+
+def _said(case: _Case, answer: Answer, reason: str) -> str:
+    words = answer.said.removeprefix(f"{answer.netloc}: ")
+    match reason:
+        case "PlainHttpRegistry" if answer.wants_tls:
+            return f"{answer.netloc} wants HTTPS, and {answer.host.source} has it asked by plain HTTP"
+        case "PlainHttpRegistry":
+            return f"{answer.netloc} speaks plain HTTP, and {answer.host.source} has it asked by HTTPS"
+        case "CertificateUntrusted":
+            return f"{case.label} does not trust the certificate of {answer.netloc} ({words})"
+        case _:
+            return f"{answer.netloc} cannot be used ({words})"
+
+
+def _mend_place(case: _Case, answer: Answer, reason: str) -> Fix:
+    match reason:
+        case "CertificateUntrusted":
+            return fixes.trust(case.config, case.distribution, answer)
+        case "PlainHttpRegistry":
+            return fixes.speak(case.config, answer)
+        case "CaUnreadable" if answer.host.ca_files:
+            return provide_ca(answer.host.ca_files[0], answer.host.base_url)
+        case "ClientCertificateUnreadable":
+            return fixes.look_at(
+                case.config, answer.host.source, "Name a client certificate and the key that belongs to it"
+            )
+    return fixes.see_whether_it_lives(answer)
+
+
+def _untried(case: _Case) -> Iterator[Finding]:
+    untried = [answer for answer in case.answers.values() if answer.untried is not None]
+    offline = [answer.netloc for answer in untried if answer.untried and answer.untried.reason == "Offline"]
+    if offline:
+        yield skip("Offline", f"Whether {', '.join(offline)} answer was not asked (--offline).")
+    for answer in untried:
+        if answer.untried is not None and answer.untried.reason != "Offline":
+            yield unknown(
+                answer.untried.reason,
+                f"{answer.netloc} could not be asked: {answer.untried.message}.",
+                subject=answer.netloc,
+            )
+
+
+def _asked_alone(chain: RegistryChain, silent: set[str]) -> Iterator[Finding]:
+    """A registry that is never asked itself, which somebody may want."""
+    urls = list(dict.fromkeys(host.base_url for host in chain.hosts))
+    if not urls or any(host.upstream for host in chain.hosts) or set(urls) <= silent:
+        return
+    last = chain.hosts[-1]
+    yield passed(
+        "MirrorsOnly",
+        f"Images of {called(chain.image.registry)} are asked of {', '.join(urls)} alone, since {last.source} names it in the registry's place.",
+        subject=chain.image.registry,
+        evidence=[Evidence(last.source, last.base_url)],
+    )
+
+
+def _for_digests(case: _Case, registry: str, urls: list[str], silent: set[str]) -> Finding:
+    [chain] = [chain for chain in case.config.chains if chain.image.registry == registry]
+    asked = [host.base_url for host in chain.hosts]
+    skipped = [host for host in chain.skipped if host.by_digest]
+    source, why = skipped[0].source, skipped[0].why
+    evidence = [Evidence(host.source, f"{host.url}: {host.why}") for host in skipped]
+    if asked and set(asked) <= silent:
+        return warn(
+            "TagsSkipMirror",
+            f"{', '.join(urls)} is not asked for a tag of {called(registry)} ({why}), and {', '.join(asked)}, which is, does not answer.",
+            subject=source,
+            evidence=[*evidence, *(Evidence(url, str(case.answers[url])) for url in asked if url in case.answers)],
+            fix=fixes.look_at(
+                case.config, source, 'Add "resolve" to the capabilities, if the mirror may be trusted with tags'
+            ),
+        )
+    return passed(
+        "NotAskedForTags",
+        f"{', '.join(urls)} is not asked for a tag of {called(registry)}: {why}; what the tag's digest names may come from there.",
+        subject=registry,
+        evidence=evidence,
+    )
+
+
+def _fine(case: _Case) -> Finding:
+    config = case.config
+    if not config.files and not config.chains:
+        return passed(
+            "NothingWritten",
+            f"No registry or mirror is configured for {case.label}: each registry is asked by its own name.",
+            evidence=[Evidence(config.key or config.config_path, "nothing about registries")],
+        )
+    names = ", ".join(map(called, config.registries)) or "no registry"
+    reached = sum(answer.untried is None and _reason(answer) is None for answer in case.answers.values())
+    asked = f", and {reached} of the places named there answer" if reached else ""
+    return passed(
+        "AsWritten",
+        f"What is written for {case.label} about {names} is understood and counts{asked}.",
+        evidence=[Evidence(path, "read") for path in config.files],
+    )
