@@ -357,6 +357,7 @@ def _disagreeing(
         subject=endpoint.authority,
         evidence=[*evidence, *_words(endpoint, silent[:1])],
         fix=fixes.mend_member(endpoint.authority),
+        traits=[*_traits(endpoint), *(["members:silent"] if silent else [])],
     )
 
 
@@ -417,7 +418,13 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
             fix=fixes.find_silence(
                 scene.site, endpoint.authority, own="own" in endpoint.kinds, service=endpoint.kinds == {"service"}
             ),
+            traits=[trait for each, _ in group for trait in _traits(each)],
         )
+
+
+def _traits(endpoint: ApiEndpoint) -> list[str]:
+    """What a cause may ask for: which endpoint it is, and whether it is this node's own API server."""
+    return [f"endpoint:{endpoint.authority}", *(["endpoint:own"] if "own" in endpoint.kinds else [])]
 
 
 def _plain(endpoint: ApiEndpoint, said: str) -> Finding:

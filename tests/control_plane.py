@@ -22,6 +22,11 @@ NOW = 1_795_181_400.0  # 2026-11-20T13:30:00Z, eight minutes after the pods came
 SERVICE = "10.96.0.10"
 BACKENDS = ("10.244.0.2", "10.244.0.3")
 
+# Private keys were taken out of the recording, and sa.pub with them.
+_TAKEN_OUT = (
+    *("ca.key", "apiserver.key", "apiserver-kubelet-client.key", "front-proxy-ca.key", "front-proxy-client.key"),
+    *("sa.key", "sa.pub"),
+)
 _PLUGINS = ("bridge", "portmap", "host-local", "loopback")
 
 
@@ -69,6 +74,8 @@ def files() -> dict[str, str | HostError]:
         for path in sorted((DATA / folder).rglob("*")):
             if path.is_file():
                 found[f"{target}/{path.relative_to(DATA / folder)}"] = path.read_text()
+    for name in _TAKEN_OUT:
+        found.setdefault(f"/etc/kubernetes/pki/{name}", "")
     for sandbox in _sandboxes():
         found[f"/run/netns/{sandbox['netns']}"] = ""
     return found

@@ -32,7 +32,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container of a pod. `words` are its command and arguments; empty where the image's own are used."""
+    """One container of a pod. `words` are its command and arguments; empty where the image's own are used.
+
+    `mounts` are the hostPath volumes that it sees, `covered` the paths at which it sees any other volume.
+    """
 
     name: str
     image: str
@@ -40,6 +43,7 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     init: bool = False
+    covered: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
@@ -171,6 +175,11 @@ def _containers(spec: Mapping[str, Json], volumes: Mapping[str, tuple[str, str]]
                 },
                 tuple(_mounts(each, volumes)),
                 key == "initContainers",
+                tuple(
+                    path.rstrip("/")
+                    for mount in _items(each.get("volumeMounts"))
+                    if (path := yaml.string(mount, "mountPath")) and yaml.string(mount, "name") not in volumes
+                ),
             )
 
 

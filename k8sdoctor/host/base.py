@@ -215,9 +215,12 @@ class HttpRequest(TypedDict):
     a key never leaves the host. `proxy` is a URL; a password in it, in `url` or in `headers` is a placeholder that only the host can
     resolve. A user in `url` is sent as `Authorization: Basic`, unless the headers say otherwise. A name that is not resolved, a
     CA file that cannot be read and a proxy that refuses are answers, too (`failure`).
+
+    `POST` is for the questions that etcd's gateway answers to no other method: its path is one of `http.ETCD_READS`, and its body an
+    empty JSON object. Any other raises ValueError.
     """
 
-    method: Literal["GET", "HEAD"]
+    method: Literal["GET", "HEAD", "POST"]
     url: str
     headers: dict[str, str]
     ca_files: list[str]

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 BODY_LIMIT = 64 * 1024
 """Bytes of a body that are kept: a manifest or an error is far smaller."""
 
+ETCD_READS = frozenset({"/v3/maintenance/status", "/v3/cluster/member/list"})
+"""The only paths that are ever sent a POST: etcd's gateway takes every call as one, those that only read, too (etcd
+`api/etcdserverpb/rpc.proto`, the `google.api.http` options). Neither call goes through the consensus, so a cluster without a leader answers."""
+
 _PORTS = {"http": 80, "https": 443}
 
 _NUMBERS: dict[int, NetworkError] = {
@@ -56,6 +60,9 @@ class _FailedError(Exception):
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:  # noqa: ARG001 -- one signature for all verbs
     """Answer `http`. Whatever the peer does is an answer; HostError only says that we could not try."""
     request = cast("HttpRequest", arguments)
+    if request["method"] == "POST" and urlsplit(request["url"]).path not in ETCD_READS:
+        msg = f"POST is for {sorted(ETCD_READS)} alone, not for {request['url']}"
+        raise ValueError(msg)
     exchange = _Exchange(host, request)
     try:
         return cast("Json", host.bounded(exchange.run, f"asking {exchange.where}", limit=request["limit"]))
@@ -127,7 +134,8 @@ class _Exchange:
         connection.sock = line
         try:
             self._stage = "waiting for an answer"
-            connection.request(self._request["method"], self._target(), headers=self._headers())
+            method = self._request["method"]
+            connection.request(method, self._target(), b"{}" if method == "POST" else None, self._headers())
             response = connection.getresponse()
             self._responses.append(response)
             self._stage = "reading the answer"

@@ -273,6 +273,29 @@ def test_a_user_in_the_url_logs_in_and_is_not_in_the_request_line() -> None:
     assert f"Host: 127.0.0.1:{port}\r\n".encode() in seen[0]
 
 
+def test_a_question_to_etcds_gateway_is_a_post_with_an_empty_object() -> None:
+    seen: list[bytes] = []
+
+    def talk(line: socket.socket) -> None:
+        seen.append(heard(line))
+        line.sendall(OK)
+
+    with peer(talk) as port:
+        answer = ask(f"http://127.0.0.1:{port}/v3/maintenance/status", method="POST")
+
+    assert answer["status"] == 200
+    assert seen[0].startswith(b"POST /v3/maintenance/status HTTP/1.1\r\n")
+    assert b"Content-Length: 2\r\n" in seen[0]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v3/kv/put", "/v3/maintenance/alarm", "/v3/maintenance/defragment", "/v3/cluster/member/remove"]
+)
+def test_a_post_that_could_change_anything_is_refused_before_it_is_sent(path: str) -> None:
+    with pytest.raises(ValueError, match="POST is for"):
+        ask(f"http://127.0.0.1:1{path}", method="POST")
+
+
 # -- silence, and what does not end ----------------------------------------------------------------------------------
 
 

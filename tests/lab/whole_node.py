@@ -19,9 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import Containerd
+from tests.lab.kube_proxy import ServicePort, restore
 from tests.lab.node import wait_for
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ PAUSE = "registry.k8s.io/pause:3.10.2"
 
 DNS_SERVICE = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
+PODS = "10.244.0.0/16"
 DOMAIN = "cluster.local"
 POD_DNS = {
     "servers": [DNS_SERVICE],
@@ -69,6 +75,25 @@ _KUBELET = (
     "exec -a /usr/local/bin/kubelet python3 -c 'import time; time.sleep(10**6)'"
     " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
     " --config=/var/lib/kubelet/config.yaml"
+)
+
+_OPTION = "    - "
+_ETCD_OPTIONS = "".join(
+    f"{_OPTION}--etcd-{name}\n"
+    for name in (
+        "cafile=/etc/kubernetes/pki/etcd/ca.crt",
+        "certfile=/etc/kubernetes/pki/apiserver-etcd-client.crt",
+        "keyfile=/etc/kubernetes/pki/apiserver-etcd-client.key",
+        "servers=https://127.0.0.1:2379",
+    )
+)
+"""The API server's flags as kubeadm writes them for an etcd of the same machine; the recorded node had another."""
+
+_ETCD = (
+    *("--listen-client-urls=https://127.0.0.1:2379", "--advertise-client-urls=https://127.0.0.1:2379"),
+    *("--listen-peer-urls=http://127.0.0.1:2380", "--cert-file=/etc/kubernetes/pki/etcd/server.crt"),
+    *("--key-file=/etc/kubernetes/pki/etcd/server.key", "--client-cert-auth"),
+    "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
 )
 
 _SERVE = """
@@ -199,7 +224,45 @@ class WholeNode:
         for name in ("admin", "super-admin", "controller-manager", "scheduler"):
             lab.write(f"/etc/kubernetes/{name}.conf", kubeconfig(cluster, user), mode=0o600)
         for path in sorted((CONTROL_PLANE / "etc-kubernetes/manifests").iterdir()):
-            lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(path.read_text()), mode=0o600)
+            text = path.read_text().replace(f"{_OPTION}--etcd-servers=http://127.0.0.1:2379\n", _ETCD_OPTIONS)
+            lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(text), mode=0o600)
+        self._issue_pki()
+        self._keep_data()
+
+    def _issue_pki(self) -> None:
+        """The certificates and keys that the manifests name; the API server's own come with `serve_api`."""
+        start, client = time.time() - DAY, [ExtendedKeyUsageOID.CLIENT_AUTH]
+        front = issue("front-proxy-ca", authority=True, start=start, days=3650)
+        accounts = ec.generate_private_key(ec.SECP256R1())
+        found = {
+            "ca": self.ca,
+            "apiserver-kubelet-client": issue("kube-apiserver-kubelet-client", self.ca, start=start, usages=client),
+            "front-proxy-ca": front,
+            "front-proxy-client": issue("front-proxy-client", front, start=start, usages=client),
+        }
+        for name, one in found.items():
+            self.lab.write(f"/etc/kubernetes/pki/{name}.crt", one.pem)
+            self.lab.write(f"/etc/kubernetes/pki/{name}.key", one.key_pem, mode=0o600)
+        public = accounts.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        private = accounts.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        self.lab.write("/etc/kubernetes/pki/sa.pub", public.decode())
+        self.lab.write("/etc/kubernetes/pki/sa.key", private.decode(), mode=0o600)
+
+    def _keep_data(self) -> None:
+        """A real etcd of one member, with an authority of its own and TLS, as kubeadm's has."""
+        lab, start = self.lab, time.time() - DAY
+        ca = issue("etcd-ca", authority=True, start=start, days=3650)
+        both = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+        server = issue(
+            lab.name, ca, dns=[lab.name, "localhost"], ips=["127.0.0.1", "::1", NODE], start=start, usages=both
+        )
+        client = issue("kube-apiserver-etcd-client", ca, start=start, usages=both[1:])
+        for name, one in (("etcd/server", server), ("apiserver-etcd-client", client)):
+            lab.write(f"/etc/kubernetes/pki/{name}.crt", one.pem)
+            lab.write(f"/etc/kubernetes/pki/{name}.key", one.key_pem, mode=0o600)
+        lab.write("/etc/kubernetes/pki/etcd/ca.crt", ca.pem)
+        etcd = lab.popen(["etcd", "--name", lab.name, "--data-dir", "/var/lib/etcd", *_ETCD])
+        wait_for(lambda: "ready to serve client requests" in etcd.log, "etcd")
 
     def _ours(self, text: str) -> str:
         """Recorded text with this node's names and addresses."""
@@ -218,6 +281,7 @@ class WholeNode:
             daemon.stop()
         if self.role == "control-plane":
             self.lab.write("/etc/kubernetes/pki/apiserver.crt", leaves[0].pem)
+            self.lab.write("/etc/kubernetes/pki/apiserver.key", leaves[0].key_pem, mode=0o600)
         addresses = self.members or (self.api_address,)
         self.apis = [self._serve(address, leaf) for address, leaf in zip(addresses, leaves, strict=True)]
         for address, daemon in zip(addresses, self.apis, strict=True):
@@ -243,15 +307,15 @@ class WholeNode:
         wait_for(serves, "the API server")
 
     def _translate(self) -> None:
-        """The rules that kube-proxy would write for the two services."""
-        rules = [("udp", DNS_SERVICE, 53, f"{self.server.ip}:53"), ("tcp", DNS_SERVICE, 53, f"{self.server.ip}:53")]
-        rules.append(("tcp", API_SERVICE, 443, f"{self.api_address}:6443"))
-        for protocol, service, port, target in rules:
-            for chain in ("PREROUTING", "OUTPUT"):
-                self.lab.shell(
-                    f"iptables -w -t nat -A {chain} -d {service} -p {protocol} --dport {port} "
-                    f"-j DNAT --to-destination {target}"
-                )
+        """The rules that kube-proxy writes for the two services."""
+        dns, api = self.server.ip, self.api_address
+        ports = [
+            ServicePort("kube-system/kube-dns:dns", "udp", DNS_SERVICE, 53, (f"{dns}:53",)),
+            ServicePort("kube-system/kube-dns:dns-tcp", "tcp", DNS_SERVICE, 53, (f"{dns}:53",)),
+            ServicePort("kube-system/kube-dns:metrics", "tcp", DNS_SERVICE, 9153, (f"{dns}:9153",)),
+            ServicePort("default/kubernetes:https", "tcp", API_SERVICE, 443, (f"{api}:6443",)),
+        ]
+        self.lab.run(["iptables-restore", "-w", "--noflush"], stdin=restore(ports, pods=PODS))
 
     # -- breaking and mending it -------------------------------------------------------------------------------------
 

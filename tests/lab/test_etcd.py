@@ -1,0 +1,177 @@
+"""etcd against real etcd: a healthy cluster, members that go, a full database, and plain HTTP."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from tests.certificates import DAY, issue
+from tests.lab.node import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.lab.node import Daemon, LabNode
+
+pytestmark = [pytest.mark.lab, pytest.mark.needs("etcd", "curl")]
+
+ASK = """
+import dataclasses, json
+from k8sdoctor.host.live import LiveHost
+from k8sdoctor.testing import examine
+print(json.dumps([dataclasses.asdict(finding) for finding in examine(LiveHost(), "etcd")], default=list))
+"""
+PKI = "/etc/kubernetes/pki/etcd"
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+NAMES = ("cp1", "cp2", "cp3")
+CURL = f"curl -sS --cacert {PKI}/ca.crt --cert {PKI}/client.crt --key {PKI}/client.key"
+
+
+def findings(node: LabNode) -> list[dict[str, Any]]:
+    found = json.loads(node.run([sys.executable, "-c", ASK]).stdout)
+    assert isinstance(found, list)
+    return found
+
+
+def verdict(node: LabNode) -> set[tuple[str, str, str]]:
+    return {(finding["status"], finding["reason"], finding["subject"]) for finding in findings(node)}
+
+
+def pki(node: LabNode) -> None:
+    """An authority for etcd, a certificate for its servers and peers, and one for its client, as kubeadm has them."""
+    start = time.time() - DAY
+    both = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    ca = issue("etcd-ca", authority=True, start=start)
+    made = {
+        "ca": ca,
+        "server": issue("cp1", ca, dns=["localhost"], ips=HOSTS, start=start, usages=both),
+        "client": issue("kube-apiserver-etcd-client", ca, start=start, usages=both[1:]),
+        "stranger": issue("stranger", issue("other", authority=True, start=start), start=start, usages=both[1:]),
+    }
+    for name, one in made.items():
+        node.write(f"{PKI}/{name}.crt", one.pem)
+        node.write(f"{PKI}/{name}.key", one.key_pem, mode=0o600)
+
+
+def api_server(node: LabNode, servers: str, client: str = "client") -> None:
+    """The manifest of an API server that has etcd there."""
+    words = ["kube-apiserver", f"--etcd-servers={servers}"]
+    words += [
+        f"--etcd-cafile={PKI}/ca.crt",
+        f"--etcd-certfile={PKI}/{client}.crt",
+        f"--etcd-keyfile={PKI}/{client}.key",
+    ]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "kube-apiserver", "namespace": "kube-system"},
+        "spec": {"containers": [{"name": "kube-apiserver", "image": "x", "command": words}]},
+    }
+    node.write("/etc/kubernetes/manifests/kube-apiserver.yaml", json.dumps(pod))
+
+
+def etcd(node: LabNode, number: int, *more: str, members: int, scheme: str = "https") -> Daemon:
+    """One member of a cluster of so many."""
+    address = HOSTS[number]
+    client, peer = f"{scheme}://{address}:2379", f"https://{address}:2380"
+    initial = ",".join(f"{NAMES[each]}=https://{HOSTS[each]}:2380" for each in range(members))
+    tls = [
+        f"--cert-file={PKI}/server.crt",
+        f"--key-file={PKI}/server.key",
+        "--client-cert-auth",
+        f"--trusted-ca-file={PKI}/ca.crt",
+    ]
+    peers = [f"--peer-{word.removeprefix('--')}" for word in tls]
+    words = ["etcd", "--name", NAMES[number], "--data-dir", f"/var/lib/etcd-{number}", "--initial-cluster", initial]
+    words += ["--listen-client-urls", client, "--advertise-client-urls", client]
+    words += [
+        "--listen-peer-urls",
+        peer,
+        "--initial-advertise-peer-urls",
+        peer,
+        "--heartbeat-interval",
+        "50",
+        "--election-timeout",
+        "500",
+    ]
+    return node.popen([*words, *peers, *(tls if scheme == "https" else []), *more])
+
+
+def healthy(node: LabNode, number: int, scheme: str = "https") -> None:
+    url = f"{scheme}://{HOSTS[number]}:2379/health"
+    wait_for(lambda: '"true"' in node.shell(f"{CURL} {url}", check=False).stdout, f"etcd at {url}")
+
+
+def reasons(found: Sequence[dict[str, Any]]) -> list[str]:
+    return [finding["reason"] for finding in found]
+
+
+def test_three_members_lose_one_and_then_the_majority(node: LabNode) -> None:
+    pki(node)
+    servers = [etcd(node, number, members=3) for number in range(3)]
+    for number in range(3):
+        healthy(node, number)
+    api_server(node, ",".join(f"https://{host}:2379" for host in HOSTS))
+
+    assert verdict(node) == {("pass", "Healthy", "https://127.0.0.1:2379")}
+
+    servers[2].stop()
+    assert verdict(node) == {("pass", "Healthy", "https://127.0.0.1:2379"), ("warn", "MemberDown", "cp3")}
+
+    api_server(node, ",".join(f"https://{host}:2379" for host in HOSTS), client="stranger")
+    assert verdict(node) == {("fail", "ClientRefused", "https://127.0.0.1:2379")}
+    api_server(node, "https://127.0.0.1:2379")
+
+    servers[1].stop()
+    wait_for(lambda: reasons(findings(node)) == ["NoLeader"], "the leader to step down")
+    [lost] = findings(node)
+    assert "2 of 3 members must agree" in lost["message"]
+
+    servers[0].stop()
+    assert ("fail", "Unreachable", "https://127.0.0.1:2379") in verdict(node)
+
+
+def test_a_database_that_reaches_its_quota_is_told_and_mended_in_etcds_own_order(node: LabNode) -> None:
+    pki(node)
+    etcd(node, 0, "--quota-backend-bytes=400000", members=1)
+    healthy(node, 0)
+    url = "https://127.0.0.1:2379"
+    api_server(node, url)
+    assert reasons(findings(node)) == ["Healthy"]
+
+    call = f"{CURL} {url}/v3"
+    node.shell(
+        "value=$(head -c 30000 /dev/zero | base64 -w0)\n"
+        'for i in $(seq 20); do printf \'{"key":"YQ==","value":"%s"}\' $value >/run/put; '
+        f"{call}/kv/put -d @/run/put >/dev/null; done"
+    )
+    [full] = [finding for finding in findings(node) if finding["status"] != "pass"]
+    assert (full["status"], full["reason"], full["subject"]) == ("fail", "NoSpace", "cp1")
+
+    status = json.loads(node.shell(f"{call}/maintenance/status -d '{{}}'").stdout)
+    disarm = {"action": "DEACTIVATE", "alarm": "NOSPACE", "memberID": status["header"]["member_id"]}
+    for path, body in (
+        ("kv/compaction", {"revision": status["header"]["revision"], "physical": True}),
+        ("maintenance/defragment", {}),
+        ("maintenance/alarm", disarm),
+    ):
+        node.shell(f"{call}/{path} -d '{json.dumps(body)}'")
+    assert reasons(findings(node)) == ["Healthy"]
+
+
+def test_plain_http_and_the_wrong_scheme_are_told_apart(node: LabNode) -> None:
+    pki(node)
+    etcd(node, 0, members=1, scheme="http")
+    healthy(node, 0, "http")
+    api_server(node, "http://127.0.0.1:2379")
+    assert reasons(findings(node)) == ["PlainHttp", "Healthy"]
+
+    api_server(node, "https://127.0.0.1:2379")
+    [found] = findings(node)
+    assert found["reason"] == "Unreachable"
+    assert "closed the connection" in found["message"]
