@@ -6,6 +6,7 @@ neither the report nor the process. What is late becomes `unknown`; the rest of 
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -64,7 +65,16 @@ class Late:
     seconds: float
 
 
-Event: TypeAlias = Started | Finished | Late
+@dataclass(frozen=True)
+class Advanced:
+    """A long look has come to `done` of `of` things; `what` says what they are (`images`)."""
+
+    what: str
+    done: int
+    of: int
+
+
+Event: TypeAlias = Started | Finished | Late | Advanced
 
 
 @dataclass(frozen=True)
@@ -72,13 +82,16 @@ class Request:
     """What is to be run.
 
     `profile` None means: detected. `named` are the ids on the command line, run whatever the profile; none means all of the
-    profile. `skipped` are ids that the user does not want.
+    profile. `also` are ids that an option asks for, beside either. `skipped` are ids that the user does not want. With
+    `lifted`, a fact whose class says `lasting = True` may outlast the deadline: it takes as long as the list that it was given.
     """
 
     profile: Profile | None = None
     named: tuple[str, ...] = ()
+    also: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
     deadline: float = DEADLINE
+    lifted: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,12 +131,14 @@ class _Run:
     _wanted: dict[type, Mapping[str, Needs]] = field(default_factory=dict)
     _pending: dict[str, tuple[Check[Any], Mapping[str, Needs]]] = field(default_factory=dict)
     _started: set[type | str] = field(default_factory=set)
-    _queue: queue.SimpleQueue[_Done] = field(default_factory=queue.SimpleQueue)
+    _queue: queue.SimpleQueue[_Done | Advanced] = field(default_factory=queue.SimpleQueue)
     _begun: float = field(default_factory=time.monotonic)
 
     def report(self) -> Report:
         interrupted = False
         profile = self.request.profile
+        # A fact tells from its thread, and events are for the caller's.
+        self.host.listener = lambda what, done, of: self._queue.put(Advanced(what, done, of))
         try:
             self._want(Stage)
             self._want(KubeadmConfig)
@@ -132,6 +147,9 @@ class _Run:
                 profile = self._detected()
             self._choose(profile or Profile.NODE)
             self._work(lambda: not self._pending and self._detectable())
+            if self.request.lifted and self._lasting():
+                self._settle_late(self._deadline_over, spared=self._lasting())
+                self._work(lambda: not self._lasting(), math.inf)
         except KeyboardInterrupt:
             interrupted = True
             self._choose(profile or Profile.NODE)
@@ -172,9 +190,8 @@ class _Run:
         for chosen in self.checks:
             if chosen.id in self._pending or chosen.id in self.results:
                 continue
-            if self.request.named and chosen.id not in self.request.named:
-                continue
-            if not self.request.named and profile not in chosen.profiles:
+            asked = chosen.id in self.request.named if self.request.named else profile in chosen.profiles
+            if not asked and chosen.id not in self.request.also:
                 continue
             if chosen.id in self.request.skipped:
                 self._finish(chosen, (skip("SkippedByUser", f"Not run: --skip {chosen.id} was given."),))
@@ -267,7 +284,10 @@ class _Run:
         except RuntimeError:  # the node is out of processes: slower, yet whole
             self._queue.put(work())
 
-    def _take(self, done: _Done) -> None:
+    def _take(self, done: _Done | Advanced) -> None:
+        if isinstance(done, Advanced):
+            self.on_event(done)
+            return
         if done.broken is not None:
             self.broken.append(done.broken)
         if isinstance(done.task, type):
@@ -304,14 +324,8 @@ class _Run:
         self._take_done()
         if not self._pending:
             return
-        why = (
-            "the run was interrupted"
-            if interrupted
-            else f"the run's deadline of {self.request.deadline:g} s is over; --deadline gives more"
-        )
-        late = {fact: _late(fact, why) for fact in self._wanted if fact not in self.facts}
-        self.facts.update(late)
-        self._started.update(late)
+        why = "the run was interrupted" if interrupted else self._deadline_over
+        self._settle_late(why)
         try:
             self._start_ready()
             end = time.monotonic() + GRACE
@@ -320,12 +334,30 @@ class _Run:
                     done = self._queue.get(timeout=left)
                 except queue.Empty:
                     break
-                if isinstance(done.task, str):
+                if isinstance(done, _Done) and isinstance(done.task, str):
                     self._take(done)
         except KeyboardInterrupt:  # a second Ctrl-C: say what is known now
             pass
         for chosen, _needs in list(self._pending.values()):
             self._finish(chosen, (unknown("DeadlineExceeded", f"Not judged in time: {why}."),))
+
+    @property
+    def _deadline_over(self) -> str:
+        return f"the run's deadline of {self.request.deadline:g} s is over; --deadline gives more"
+
+    def _settle_late(self, why: str, spared: frozenset[type] = frozenset()) -> None:
+        late = {fact: _late(fact, why) for fact in self._wanted if fact not in self.facts and fact not in spared}
+        self.facts.update(late)
+        self._started.update(late)
+
+    def _lasting(self) -> frozenset[type]:
+        """The facts that may outlast the deadline, have been started, and are not known yet; and what waits for them."""
+        open_ = [fact for fact in self._wanted if fact not in self.facts]
+        lasting = {fact for fact in open_ if fact in self._started and getattr(fact, "lasting", False)}
+        for fact in open_:  # what a fact needs stands before it
+            if any(need.fact in lasting for need in self._wanted[fact].values()):
+                lasting.add(fact)
+        return frozenset(lasting)
 
     def _who(self) -> tuple[Identity, float]:
         try:

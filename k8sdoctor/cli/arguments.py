@@ -7,6 +7,7 @@ import math
 import os
 import re
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -143,6 +144,12 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
     add("--deadline", type=_seconds, metavar="S", help="seconds that the whole run may take (default: 15)")
     add("--config", type=_config, metavar="FILE", help="kubeadm's configuration: what is planned for this node")
+    add(
+        "--files",
+        type=_list,
+        metavar="FILE",
+        help="ask for the head of every URL in this list, one a line (kubespray's files.list); downloads nothing; - is stdin",
+    )
     add(
         "--kubeconfig",
         metavar="FILE",
@@ -303,6 +310,18 @@ def _config(path: str) -> GivenText:
             return GivenText(path=path, text=file.read(READ_LIMIT).decode("utf-8", "replace"))
     except OSError as error:
         raise _wrong(f"{path}: {_reason(error)}") from None
+
+
+def _list(path: str) -> GivenText:
+    """As a configuration; or what stdin holds, to its end."""
+    if path != "-":
+        return _config(path)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise _wrong("- stands for a list on stdin, which is a terminal; pipe one in, or name a file")
+    text = sys.stdin.buffer.read(READ_LIMIT + 1)
+    if len(text) > READ_LIMIT:
+        raise _wrong(f"stdin holds more than {READ_LIMIT >> 20} MiB, which is no list")
+    return GivenText(path="stdin", text=text.decode("utf-8", "replace"))
 
 
 def kubeconfig(path: str, root: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -39,27 +40,48 @@ def check(arguments: argparse.Namespace) -> int:
         kubeconfig=kubeconfig(arguments.kubeconfig, arguments.root) if arguments.kubeconfig is not None else None,
         endpoints=arguments.endpoint,
     )
+    also = _asked_by_options(arguments, given)
     ids = [*arguments.checks, *skipped]
 
     def host() -> Host:
         return LiveHost(arguments.root, given=given, offline=arguments.offline)
 
     def load() -> registry.Registry:
-        return _load(ids, arguments.checks_dir, narrow=bool(arguments.checks))
+        return _load([*ids, *also], arguments.checks_dir, narrow=bool(arguments.checks))
 
     request = engine.Request(
         profile=arguments.profile,
         named=tuple(arguments.checks),
+        also=also,
         skipped=frozenset(skipped),
         deadline=arguments.deadline or engine.DEADLINE,
+        # A list takes as long as it is long; whoever names a deadline means it.
+        lifted=arguments.deadline is None and arguments.files is not None,
     )
     with terminal.quiet_stdout():
         if arguments.app and tui.fits():
             if ids:
                 load()  # a wrong id is told before the app opens; without ids, it loads while the first screen is painted
             return _open(host, load, request, arguments)
-        report = _examine(host(), load(), request)
+        report = _examine(host(), load(), request, colour=not arguments.no_color)
     return _deliver(report, arguments, arguments.report, strict=arguments.strict)
+
+
+def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[str]:
+    """The checks that options ask for beside the profile's; what they need is noted in `given`."""
+    also = set()
+    if arguments.files:
+        given["files"] = arguments.files
+        given["proxy"] = _proxy()
+        also.add("download-list")
+    return frozenset(also)
+
+
+def _proxy() -> dict[str, str]:
+    """The proxy variables that we were started with. As in Python's and wget's eyes, lower case counts before upper case."""
+    names = ("http_proxy", "https_proxy", "no_proxy")
+    found = {name: os.environ.get(name) or os.environ.get(name.upper()) for name in names}
+    return {name: value for name, value in found.items() if value}
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -170,12 +192,14 @@ def _nearest(word: str, words: Sequence[str]) -> str:
     return f"do you mean {' or '.join(near)}?" if near else ""
 
 
-def _examine(host: Host, known: registry.Registry, request: engine.Request) -> Report:
-    progress = terminal.Progress()
+def _examine(host: Host, known: registry.Registry, request: engine.Request, *, colour: bool = True) -> Report:
+    progress = terminal.Progress(colour=colour)
 
     def listen(event: engine.Event) -> None:
         if isinstance(event, engine.Late):
             progress.waiting(event.waiting_for, event.seconds)
+        elif isinstance(event, engine.Advanced):
+            progress.advanced(event.what, event.done, event.of)
 
     try:
         return engine.run(host, known.checks, request, broken=known.broken, on_event=listen)

@@ -12,6 +12,8 @@ from k8sdoctor.render.style import Style
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import rich.progress
+
 PIPED_WIDTH = 80
 NARROWEST = 40
 WIDEST = 100  # longer lines are hard to read
@@ -97,16 +99,31 @@ def _forget_stdout() -> None:
 
 
 class Progress:
-    """One line on stderr that says what a run waits for; only on a terminal, and gone afterwards."""
+    """What a run waits for, and how far it has come: on stderr, only on a terminal, and gone afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, colour: bool = True) -> None:
         """Write nothing yet."""
         self._shown = _is_terminal(sys.stderr)
+        self._colour = colour
         self._dirty = False
+        self._bars: rich.progress.Progress | None = None
+        self._tasks: dict[str, rich.progress.TaskID] = {}
+
+    def advanced(self, what: str, done: int, of: int) -> None:
+        """Show a bar for what is looked at, next to those for other things."""
+        if not self._shown:
+            return
+        if self._bars is None:
+            self.erase()
+            self._bars = _bars(style_of(sys.stderr, colour=self._colour))
+            self._bars.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=of)
+        self._bars.update(self._tasks[what], completed=done, total=of, refresh=True)
 
     def waiting(self, names: tuple[str, ...], seconds: float) -> None:
-        """Replace the line."""
-        if not self._shown or not names:
+        """Replace the line. Bars say more than that."""
+        if not self._shown or not names or self._bars is not None:
             return
         style = style_of(sys.stderr)
         line = f"waiting for {', '.join(names)} ({seconds:.0f} s)..."
@@ -118,6 +135,10 @@ class Progress:
 
     def erase(self) -> None:
         """Leave no trace."""
+        if self._bars is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._bars.stop()
+            self._bars = None
         if self._dirty:
             self._write(_CLEAR_LINE)
             self._dirty = False
@@ -126,6 +147,30 @@ class Progress:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def _bars(style: Style) -> rich.progress.Progress:
+    """Bars that are drawn when they are told something, and wiped away in the end. Only here is rich's drawing imported."""
+    import rich.console
+    import rich.progress
+
+    class AsciiConsole(rich.console.Console):
+        @property
+        def encoding(self) -> str:
+            return "ascii"
+
+    make = AsciiConsole if style.symbols == "ascii" else rich.console.Console
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}", markup=False),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeElapsedColumn(),
+        console=make(file=sys.stderr, no_color=not style.colour, highlight=False),
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 @contextlib.contextmanager

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
 DOCKER_HUB = "docker.io"
+
+# distribution/reference `regexp.go`: path-component, tag and digest.
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]+")
 
 
 def is_address(text: str) -> bool:
@@ -58,11 +65,10 @@ class ImageReference:
             path = f"library/{path}"
         if (
             not is_address(first)
-            or not path
-            or path.endswith("/")
-            or path != path.lower()
-            or (colon and not tag)
-            or set(text) & set(" \t\n\"'")
+            or not _PATH.fullmatch(path)
+            or (colon and not _TAG.fullmatch(tag))
+            or ("@" in text and not _DIGEST.fullmatch(digest))
+            or set(first) & set(" \t\n\"'")
         ):
             msg = f"{text!r} is no name of an image"
             raise ValueError(msg)

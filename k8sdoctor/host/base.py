@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -245,6 +248,24 @@ class HttpAnswer(TypedDict):
     failure: NetworkFailure | None
 
 
+class UploadRequest(TypedDict):
+    """An upload that is begun and cancelled; the fields are those of an `HttpRequest`. `base_url` ends with `/v2`."""
+
+    base_url: str
+    repository: str
+    ca_files: list[str]
+    verify: bool
+    proxy: str | None
+    limit: float  # seconds for each of the two exchanges
+
+
+class UploadAnswer(TypedDict):
+    """How a registry answered somebody unknown who wanted to upload: `start`, and `cancel` where an upload was begun."""
+
+    start: HttpAnswer
+    cancel: HttpAnswer | None
+
+
 class Identity(TypedDict):
     """Who looks, and at what machine."""
 
@@ -283,11 +304,23 @@ class GivenText(TypedDict):
 
 
 class Given(TypedDict):
-    """What the user said on the command line that facts need."""
+    """What the user said on the command line that facts need. The last ones are absent where nothing was said."""
 
     config: GivenText | None
     kubeconfig: str | None
     endpoints: list[str]
+    images: NotRequired[GivenText]
+    """A list of images, one a line."""
+    files: NotRequired[GivenText]
+    """A list of URLs, one a line."""
+    proxy: NotRequired[dict[str, str]]
+    """The proxy variables of the environment that the doctor was started in, by lower-case name; for `files` alone."""
+    intrusive: NotRequired[bool]
+    """Whether a registry may be asked to take an upload."""
+
+
+Listener: TypeAlias = "Callable[[str, int, int], None]"
+"""What is told of a long look: what is looked at, how many are done, and of how many."""
 
 
 class Asker(Protocol):
@@ -305,6 +338,7 @@ class Host(ABC):
 
     def __init__(self) -> None:
         """Start with nobody contacted."""
+        self.listener: Listener | None = None
         self._contacted: set[str] = set()
         self._contacted_lock = threading.Lock()
 
@@ -317,6 +351,11 @@ class Host(ABC):
         """Every peer that was sent something, as `scheme://address:port`, sorted."""
         with self._contacted_lock:
             return sorted(self._contacted)
+
+    def advanced(self, what: str, done: int, of: int) -> None:
+        """Tell whoever runs a long look how far it has come. Asks nothing, and is in no recording."""
+        if self.listener is not None:
+            self.listener(what, done, of)
 
     def _note(self, peer: str) -> None:
         with self._contacted_lock:
@@ -452,6 +491,18 @@ class Host(ABC):
         if request["proxy"]:
             self._note(_origin(request["proxy"]))
         return cast("HttpAnswer", self.ask("http", cast("dict[str, Json]", dict(request))))
+
+    def upload(self, request: UploadRequest) -> UploadAnswer:
+        """Ask a registry to take an upload from nobody in particular, and cancel it at once.
+
+        `POST <base_url>/<repository>/blobs/uploads/` without a body and without any credentials; if the answer is 202, `DELETE` of
+        the path that it names, on the same registry. The one verb that may change anything at a peer, so it is answered
+        under `--intrusive` alone. Raises Offline, NotPermitted (not `--intrusive`).
+        """
+        self._note(_origin(request["base_url"]))
+        if request["proxy"]:
+            self._note(_origin(request["proxy"]))
+        return cast("UploadAnswer", self.ask("upload", cast("dict[str, Json]", dict(request))))
 
     def cri(self, endpoint: str, method: str, request: dict[str, Json] | None = None) -> dict[str, Json]:
         """Call a read-only method of the container runtime, such as `RuntimeService/Status`, over its socket.

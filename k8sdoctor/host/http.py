@@ -60,24 +60,35 @@ class _FailedError(Exception):
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:  # noqa: ARG001 -- one signature for all verbs
     """Answer `http`. Whatever the peer does is an answer; HostError only says that we could not try."""
     request = cast("HttpRequest", arguments)
-    if request["method"] == "POST" and urlsplit(request["url"]).path not in ETCD_READS:
+    method = request["method"]
+    if method == "POST" and urlsplit(request["url"]).path not in ETCD_READS:
         msg = f"POST is for {sorted(ETCD_READS)} alone, not for {request['url']}"
         raise ValueError(msg)
-    exchange = _Exchange(host, request)
+    if method not in ("GET", "HEAD", "POST"):  # a peer is asked, and never changed
+        msg = f"{method} is no request that only reads"
+        raise ValueError(msg)
+    return cast("Json", exchange(host, request, method, b"{}" if method == "POST" else None))
+
+
+def exchange(host: LiveHost, request: HttpRequest, method: str, body: bytes | None = None) -> HttpAnswer:
+    """One exchange by a method, whatever the request's own is."""
+    having = _Exchange(host, request, method, body)
     try:
-        return cast("Json", host.bounded(exchange.run, f"asking {exchange.where}", limit=request["limit"]))
+        return cast("HttpAnswer", host.bounded(having.run, f"asking {having.where}", limit=request["limit"]))
     except HostError as error:
         if error.reason != "DeadlineExceeded":
             raise
-        exchange.abandon()
-        return cast("Json", exchange.late())
+        having.abandon()
+        return having.late()
 
 
 class _Exchange:
     """The state of one exchange, so that whoever gives up on it can tell how far it came."""
 
-    def __init__(self, host: LiveHost, request: HttpRequest) -> None:
+    def __init__(self, host: LiveHost, request: HttpRequest, method: str, body: bytes | None) -> None:
         self._host = host
+        self._method = method
+        self._body = body
         self._request = request
         self._url = _split(request["url"])
         self._proxy = _split(request["proxy"]) if request["proxy"] else None
@@ -134,8 +145,7 @@ class _Exchange:
         connection.sock = line
         try:
             self._stage = "waiting for an answer"
-            method = self._request["method"]
-            connection.request(method, self._target(), b"{}" if method == "POST" else None, self._headers())
+            connection.request(self._method, self._target(), self._body, self._headers())
             response = connection.getresponse()
             self._responses.append(response)
             self._stage = "reading the answer"

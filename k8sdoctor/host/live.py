@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from contextlib import suppress
 from importlib import import_module
@@ -26,13 +27,14 @@ _SENDS = {
     "dns": "DNS queries",
     "tls": "TLS greetings",
     "http": "HTTP requests",
+    "upload": "HTTP requests",
     "kube": "requests to the API server",
 }
 """The verbs that send something to a peer, and what they send; `--offline` switches them off."""
 
 
 class LiveHost(Host):
-    """Answers by looking. Changes nothing."""
+    """Answers by looking. Changes nothing, but for the upload that a registry is asked to begin when `--intrusive` was given."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class LiveHost(Host):
         self.probe_limit = probe_limit
         self._given = given
         self._own: dict[str, Callable[..., Any]] = {
-            "given": lambda: self._hidden(cast("Json", self._given)),
+            "given": self._told,
             "identity": self._identity,
             "user": self._user,
             "now": time.time,
@@ -70,6 +72,10 @@ class LiveHost(Host):
         """Answer a verb by looking."""
         if self.offline and verb in _SENDS:
             raise HostError("Offline", f"--offline forbids {_SENDS[verb]}")
+        if verb == "upload" and not self._given.get("intrusive"):
+            raise HostError(
+                "NotPermitted", "beginning an upload changes something at the registry; --intrusive allows it"
+            )
         own = self._own.get(verb)
         if own is not None:
             return cast("Json", own(**arguments))
@@ -83,6 +89,13 @@ class LiveHost(Host):
         """Run a probe in the node's network namespace (or another), for `limit` seconds at most (default: the probe limit)."""
         inside = self.files.real(namespace) if namespace is not None else self.namespace
         return netns.call(function, namespace=inside, limit=limit or self.probe_limit, what=what)
+
+    def _told(self) -> Json:
+        told = cast("dict[str, Json]", self._hidden(cast("Json", self._given)))
+        if "images" in self._given:
+            path, text = self._given["images"]["path"], self._given["images"]["text"]
+            told["images"] = {"path": path, "text": _but_for_images(text, self.vault.hide(text))}
+        return told
 
     def _hidden(self, value: Json) -> Json:
         """The value with every secret in its texts replaced."""
@@ -138,6 +151,17 @@ class LiveHost(Host):
         return self.vault.hide(text)
 
 
+_IMAGE = re.compile(r"[a-z0-9.:-]+(?:/[a-z0-9._-]+)+(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?\s*")
+
+
+def _but_for_images(text: str, hidden: str) -> str:
+    """A list of images without its secrets. `quay.io/lab/docker_auth:1.5` looks like one and is an image."""
+    written, shown = text.splitlines(keepends=True), hidden.splitlines(keepends=True)
+    if len(written) != len(shown):
+        return hidden
+    return "".join(line if _IMAGE.fullmatch(line) else safe for line, safe in zip(written, shown, strict=True))
+
+
 _MODULES = {
     "run": "processes",
     "processes": "processes",
@@ -146,6 +170,7 @@ _MODULES = {
     "dns": "dns",
     "tls": "tls",
     "http": "http",
+    "upload": "upload",
     "cri": "cri",
     "kube": "kube",
     "public_key": "keys",

@@ -120,6 +120,7 @@ class DoctorApp(App[None]):
         self._clock = clock
         self._since: dict[str, float] = {}  # when each check that runs was started
         self._waiting_for: tuple[str, ...] = ()
+        self._advanced: dict[str, tuple[int, int]] = {}  # of what, how many are done of how many
         self._watching = False
         self._next: float | None = None
         self._stale = False
@@ -176,6 +177,7 @@ class DoctorApp(App[None]):
         self._since.clear()
         self.board.waiting.clear()
         self._waiting_for = ()
+        self._advanced.clear()
         self._next = None
         self.session.start(only=only, profile=self.report.profile if self.report is not None else None)
         self._ticker.resume()
@@ -208,6 +210,8 @@ class DoctorApp(App[None]):
                 self.board.results[result.check] = result
             case engine.Late(waiting_for):
                 self._waiting_for = waiting_for
+            case engine.Advanced(what, done, of):
+                self._advanced[what] = (done, of)
 
     def _take(self, report: Report, *, partial: bool) -> None:
         first = self.report is None
@@ -225,6 +229,7 @@ class DoctorApp(App[None]):
         self._since.clear()
         self.board.waiting.clear()
         self._waiting_for = ()
+        self._advanced.clear()
         if self._watching:
             self._next = self._clock() + self.interval
 
@@ -246,7 +251,13 @@ class DoctorApp(App[None]):
 
     def _paint_running(self) -> None:
         seconds = {check: self._clock() - since for check, since in self._since.items()}
-        self.query_one(CheckList).show_running(seconds, self.session.request.deadline)
+        self.query_one(CheckList).show_running(seconds, self._limit)
+
+    @property
+    def _limit(self) -> float | None:
+        """Seconds that the run may take; None where a list takes as long as it is long."""
+        request = self.session.request
+        return None if request.lifted else request.deadline
 
     # -- painting ------------------------------------------------------------------------------------------------------
 
@@ -290,10 +301,11 @@ class DoctorApp(App[None]):
         if self.session.running and (self.report is None or self.session.elapsed >= PATIENCE):
             progress = Progress(
                 self.session.elapsed,
-                self.session.request.deadline,
+                self._limit,
                 len(self.board.waiting) - len(self._since),
                 len(self.board.waiting),
                 self._waiting_for,
+                dict(self._advanced),
             )
         self.query_one(Overview).show(
             Vitals(

@@ -112,7 +112,9 @@ class Session:
         """Start a run of all checks, or of one in a profile; what a run that is on will tell is out of date then."""
         request = self.request
         if only is not None:
-            request = replace(request, named=(only,), profile=Profile(profile) if profile else request.profile)
+            request = replace(
+                request, named=(only,), also=frozenset(), profile=Profile(profile) if profile else request.profile
+            )
         self._number += 1
         self.running = True
         self.begun = self._clock()

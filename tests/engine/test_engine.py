@@ -440,3 +440,77 @@ def test_report_of_takes_checks_and_refuses_ids_that_nothing_has() -> None:
 def test_examine_raises_what_broke_for_the_author_to_see() -> None:
     with pytest.raises(AssertionError, match="KeyError"):
         examine(NODE, raising)
+
+
+# -- what takes as long as it is long ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lasting:
+    lasting = True
+
+    number: int = 0
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        for done in (1, 2, 3):
+            host.advanced("steps", done, 3)
+        released.wait(0.6)
+        return cls(3)
+
+
+@dataclass(frozen=True)
+class AfterLasting:
+    number: int
+
+    @classmethod
+    def observe(cls, host: Host, lasting: Lasting) -> Self:
+        return cls(lasting.number + 1)
+
+
+@check("lasting", title="It is long", area="test", profiles=frozenset())
+def lasting(fact: AfterLasting) -> Iterator[Finding]:
+    yield passed("Seen", f"It came to {fact.number}.")
+
+
+def test_a_lasting_fact_outlasts_the_deadline_and_one_that_hangs_does_not() -> None:
+    report = engine.run(
+        FakeHost(), [lasting, hanging], Request(named=("lasting", "hanging"), deadline=0.2, lifted=True)
+    )
+
+    assert {result.check: result.findings[0].reason for result in report.results} == {
+        "lasting": "Seen",
+        "hanging": "DeadlineExceeded",
+    }
+
+
+def test_a_lasting_fact_ends_with_a_deadline_that_was_meant() -> None:
+    report = engine.run(FakeHost(), [lasting], Request(named=("lasting",), deadline=0.2))
+
+    assert [result.findings[0].reason for result in report.results] == ["DeadlineExceeded"]
+
+
+def test_how_far_a_fact_has_come_is_told_in_the_callers_thread() -> None:
+    told: list[tuple[str, Event]] = []
+
+    engine.run(
+        FakeHost(),
+        [lasting],
+        Request(named=("lasting",)),
+        on_event=lambda event: told.append((threading.current_thread().name, event)),
+    )
+
+    steps = [(thread, event) for thread, event in told if isinstance(event, engine.Advanced)]
+    assert steps == [(threading.current_thread().name, engine.Advanced("steps", done, 3)) for done in (1, 2, 3)]
+
+
+def test_a_check_of_no_profile_runs_when_an_option_asks_for_it_and_beside_the_named_ones() -> None:
+    released.set()
+
+    def ids(**request: Any) -> list[str]:
+        return [result.check for result in engine.run(FakeHost(), [lasting, hanging], Request(**request)).results]
+
+    assert ids(profile=Profile.NODE) == ["hanging"]
+    assert ids(profile=Profile.NODE, also=frozenset({"lasting"})) == ["hanging", "lasting"]
+    assert ids(named=("hanging",), also=frozenset({"lasting"})) == ["hanging", "lasting"]
+    assert ids(named=("hanging",)) == ["hanging"]

@@ -29,9 +29,9 @@ class CheckList(LineList[Row]):
         super().__init__(id=id)
         self._symbols = symbols
         self._seconds: Mapping[str, float] = {}
-        self._deadline = 0.0
+        self._deadline: float | None = None
 
-    def show_running(self, running: Mapping[str, float], deadline: float) -> None:
+    def show_running(self, running: Mapping[str, float], deadline: float | None) -> None:
         """The checks that run, each with the seconds so far."""
         if running or self._seconds:
             self._seconds, self._deadline = running, deadline
@@ -79,7 +79,8 @@ class CheckList(LineList[Row]):
         seconds = self._seconds.get(line.check)
         if line.kind == "check" and seconds is not None and (line.status is None or seconds >= PATIENCE):
             turning = f"{spinner(seconds, self._symbols)} " if line.status is not None else ""
-            return f"{turning}{seconds:.0f} s of {self._deadline:.0f} s", base
+            limit = f" of {self._deadline:.0f} s" if self._deadline is not None else ""
+            return f"{turning}{seconds:.0f} s{limit}", base
         if line.change is None:
             return "", base
         return line.change, base + self.get_component_rich_style(f"change--{line.change}", partial=True)

@@ -14,7 +14,7 @@ from k8sdoctor.tui.history import Change, History, sparkline
 from k8sdoctor.tui.widgets.palette import COLOURS, Symbols, spinner, symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from k8sdoctor.report import Report
 
@@ -30,10 +30,12 @@ class Progress:
     """A run that is on."""
 
     seconds: float
-    deadline: float
+    deadline: float | None
     done: int
     all: int
     waiting_for: tuple[str, ...] = ()
+    advanced: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Of what many things (`images`), how many are done of how many."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,11 @@ class Overview(Static):
             yield f"{gap}{spinner(progress.seconds, self._symbols)} examining"
             if progress.all:
                 yield f", {progress.done} of {progress.all} checks done"
-            yield f", {progress.seconds:.0f} s of {progress.deadline:.0f} s"
+            for what, (done, of) in progress.advanced.items():
+                yield f", {done} of {of} {harmless(what)}"
+            yield f", {progress.seconds:.0f} s"
+            if progress.deadline is not None:
+                yield f" of {progress.deadline:.0f} s"
             if progress.waiting_for:
                 yield (f", waiting for {harmless(', '.join(progress.waiting_for))}", "$foreground-muted")
         elif vitals.report is not None:
