@@ -678,7 +678,8 @@ def _not_asked(*parts: object) -> Iterator[Finding]:
 
 def _planned_badly(planned: KubeadmConfig | Unobserved) -> Iterator[Finding]:
     if isinstance(planned, KubeadmConfig) and planned.problem:
-        yield unknown("Unreadable", _sentence(planned.problem), subject=planned.source)
+        about = (planned.source or "").removeprefix("--config ")
+        yield unknown("Unreadable", _sentence(planned.problem), subject=planned.source, traits=[f"config:{about}"])
 
 
 def _unread_manifest(server: ApiServer) -> Iterator[Finding]:

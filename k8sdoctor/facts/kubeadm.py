@@ -93,9 +93,13 @@ class KubeadmConfig:
 
 @dataclass(frozen=True)
 class ClusterKubeadmConfig:
-    """What kubeadm was told when the cluster was made: its ConfigMap `kubeadm-config`, which every node may read."""
+    """What kubeadm was told when the cluster was made: its ConfigMap `kubeadm-config`, which every node may read.
+
+    `text` is its ClusterConfiguration as stored.
+    """
 
     config: KubeadmConfig
+    text: str = ""
 
     @classmethod
     def observe(cls, host: Host, access: ApiAccess) -> Self:
@@ -106,7 +110,7 @@ class ClusterKubeadmConfig:
         path = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
         found = host.kube(path, kubeconfig=access.kubeconfig)
         text = yaml.string(found, "data", "ClusterConfiguration") or ""
-        return cls(KubeadmConfig.parse(text, "ConfigMap kube-system/kubeadm-config"))
+        return cls(KubeadmConfig.parse(text, "ConfigMap kube-system/kubeadm-config"), text)
 
 
 @dataclass(frozen=True)

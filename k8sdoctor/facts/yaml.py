@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from k8sdoctor.host import Json
+
+Path: TypeAlias = "tuple[str | int, ...]"
+"""The way to a value: keys of mappings, places in lists from 0."""
 
 
 class YamlError(ValueError):
@@ -18,10 +23,77 @@ def documents(text: str, path: str) -> list[Json]:
     """Every document of a text; empty ones are left out. Raises YamlError that names `path`, line and column."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
+    with _complaints(path):
         # Timestamps and the like become objects that JSON cannot hold; none of the fields that we read is one.
-        return [cast("Json", document) for document in yaml.load_all(text, loader) if document is not None]
+        return [cast("Json", document) for document in yaml.load_all(text, _loader()) if document is not None]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A document with the lines of its keys and list items, all from 1. `twice` are keys that stand twice in one mapping, with both lines."""
+
+    value: Json
+    line: int
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    twice: tuple[tuple[Path, int, int], ...] = ()
+
+
+def placed(text: str, path: str) -> list[Placed]:
+    """Every document of a text with its lines; empty ones are left out. Raises YamlError that names `path`, line and column.
+
+    What an alias stands for has the lines of its anchor.
+    """
+    found: list[Placed] = []
+    with _complaints(path):
+        loader = _loader()(text)
+        try:
+            while loader.check_node():
+                node = loader.get_node()
+                lines: dict[Path, int] = {}
+                twice: list[tuple[Path, int, int]] = []
+                _walk(node, (), lines, twice, set())  # before the next line, which resolves merge keys in place
+                value = loader.construct_document(node)
+                if value is not None:
+                    found.append(Placed(cast("Json", value), node.start_mark.line + 1, lines, tuple(twice)))
+        finally:
+            loader.dispose()
+    return found
+
+
+def _walk(node: Any, path: Path, lines: dict[Path, int], twice: list[tuple[Path, int, int]], seen: set[int]) -> None:
+    """Note the lines of all that is below a node, each node once: aliases may repeat one a billion times."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if node.id == "mapping":
+        for key, value in node.value:
+            if key.id != "scalar" or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            below = (*path, str(key.value))
+            line = key.start_mark.line + 1
+            if below in lines:
+                twice.append((below, lines[below], line))
+            lines[below] = line
+            _walk(value, below, lines, twice, seen)
+    elif node.id == "sequence":
+        for place, item in enumerate(node.value):
+            lines[*path, place] = item.start_mark.line + 1
+            _walk(item, (*path, place), lines, twice, seen)
+
+
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@contextmanager
+def _complaints(path: str) -> Iterator[None]:
+    """Whatever a YAML library complains about, as a YamlError."""
+    import yaml
+
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

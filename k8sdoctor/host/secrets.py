@@ -38,7 +38,11 @@ _PATTERNS = (
 _BASE64_PEM = re.compile(
     r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]*(?:[ \t]*\\?\r?\n[ \t]*[A-Za-z0-9+/]+={0,2}(?=[ \t\"'\\]*\r?(?:\n|\Z)))*"
 )
-_PLACEHOLDER = re.compile(r"REDACTED-\d+")
+DEFAULT_TOKEN = "REDACTED-DEFAULT-TOKEN"  # noqa: S105 -- a placeholder
+"""What stands for the one bootstrap token that is no secret in itself, so that a check may tell it from others."""
+
+_PUBLISHED_TOKEN = "abcdef.0123456789abcdef"  # noqa: S105 -- kubeadm's `config print init-defaults`
+_PLACEHOLDER = re.compile(rf"REDACTED-\d+|{DEFAULT_TOKEN}")
 _PLAIN = frozenset({"true", "false", "null", "none", "~", "|", ">", "|-", ">-"})
 
 
@@ -70,6 +74,8 @@ class Vault:
         """The placeholder of a text that is known to be a secret."""
         if not secret or secret.lower() in _PLAIN or _PLACEHOLDER.fullmatch(secret):
             return secret
+        if secret == _PUBLISHED_TOKEN:
+            return DEFAULT_TOKEN
         with self._lock:
             if secret not in self._placeholders:
                 placeholder = f"REDACTED-{len(self._placeholders) + 1}"

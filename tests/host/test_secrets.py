@@ -111,6 +111,14 @@ def test_a_bootstrap_token_is_hidden_wherever_it_stands() -> None:
     assert "abcdef.0123456789abcdef" not in Vault().hide("join --token abcdef.0123456789abcdef x")
 
 
+def test_the_token_of_kubeadm_s_printed_defaults_is_hidden_and_told_from_others() -> None:
+    vault = Vault()
+    hidden = vault.hide("token: abcdef.0123456789abcdef\ntoken: bbcdef.0123456789abcdef")
+
+    assert hidden == "token: REDACTED-DEFAULT-TOKEN\ntoken: REDACTED-1"
+    assert vault.hide(hidden) == hidden
+
+
 def test_a_placeholder_comes_back_as_the_secret() -> None:
     vault = Vault()
     hidden = vault.hide(f"http://user:{SECRET}@proxy:3128")

@@ -366,11 +366,12 @@ def test_a_kubelet_that_may_read_little_of_the_api_is_no_fault() -> None:
         assert (outcome.code, alarms(outcome)) == (0, set())
 
 
+_HASH = f"sha256:{'0a' * 32}"
 _JOIN = f"""\
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
 discovery:
-  bootstrapToken: {{apiServerEndpoint: "{FAR}:6443", token: abcdef.0123456789abcdef, unsafeSkipCAVerification: true}}
+  bootstrapToken: {{apiServerEndpoint: "{FAR}:6443", token: 0a1b2c.0123456789abcdef, caCertHashes: [{_HASH}]}}
 """
 
 
