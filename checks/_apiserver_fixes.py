@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from k8sdoctor.finding import Fix, Safety
+from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
+from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.finding import Fix, Safety, Unobserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from k8sdoctor.facts.api_server import ApiServer
+    from k8sdoctor.facts.certificates import Certificates
+    from k8sdoctor.facts.stage import Stage
     from k8sdoctor.facts.versions import Version
     from k8sdoctor.facts.x509 import Certificate
 
@@ -64,6 +69,46 @@ class Site:
         version = self.version or FOUR_BETA
         beta = 4 if version >= FOUR_BETA else 3 if version >= THREE_BETA else 2
         return f"kubeadm.k8s.io/v1beta{beta}"
+
+
+def site_of(  # noqa: PLR0913, PLR0917 -- as many facts as commands depend on
+    stage: Stage,
+    disk: Certificates,
+    server: ApiServer,
+    kubelet: Kubelet | Unobserved,
+    kubeadm: KubeadmBinary | Unobserved,
+    planned: KubeadmConfig | Unobserved,
+    told: ClusterKubeadmConfig | Unobserved,
+) -> Site:
+    """What the commands depend on, of what is known."""
+    path = planned.source.removeprefix("--config ") if isinstance(planned, KubeadmConfig) and planned.source else None
+    leaf = disk.chain[0] if disk.chain else None
+    return Site(
+        control_plane=stage.stage == "control-plane",
+        certificate=disk.path,
+        manifest=server.source
+        if server.source and server.source.startswith("/")
+        else "/etc/kubernetes/manifests/kube-apiserver.yaml",
+        version=kubeadm.version if isinstance(kubeadm, KubeadmBinary) else None,
+        api_version=told.config.api_version if isinstance(told, ClusterKubeadmConfig) else None,
+        node_name=_node_name(kubelet, leaf),
+        cri_socket=kubelet.runtime_endpoint if isinstance(kubelet, Kubelet) else None,
+        endpoint=told.config.control_plane_endpoint if isinstance(told, ClusterKubeadmConfig) else None,
+        advertise_address=server.address,
+        port=server.port,
+        planned=path,
+        tls_server_name="kubernetes" if leaf and "kubernetes" in leaf.dns_names else None,
+    )
+
+
+def _node_name(kubelet: Kubelet | Unobserved, leaf: Certificate | None) -> str:
+    """The name that kubeadm gave this node: it tells the kubelet any but the host's own.
+
+    The certificate tells only where it holds no other name, for kubeadm sorts them (`pkiutil.RemoveDuplicateAltNames`).
+    """
+    told = kubelet.flags.get("--hostname-override") if isinstance(kubelet, Kubelet) else None
+    others = [name for name in (leaf.dns_names if leaf else ()) if name.split(".")[0] != "kubernetes"]
+    return told or (others[0] if len(others) == 1 else "$(hostname)")
 
 
 def restart(site: Site) -> str:
@@ -221,7 +266,12 @@ _PHASES = {
 }
 
 
-def _write_kubeconfig(site: Site, phase: str) -> str:
+def kubeconfig_phase(path: str) -> str | None:
+    """The phase of `kubeadm init` that writes a kubeconfig."""
+    return _PHASES.get(path)
+
+
+def write_kubeconfig(site: Site, phase: str) -> str:
     """One phase of kubeadm, told what it would otherwise take from defaults: the flags of cmd/kubeadm/app/cmd/phases/init/kubeconfig.go."""
     words = [f"kubeadm init phase kubeconfig {phase}"]
     if site.endpoint:
@@ -243,7 +293,7 @@ def new_kubeconfigs(site: Site, paths: Sequence[str], leaf: Certificate) -> Fix:
         commands.append(f"mv -n {path} {path}.{suffix}")
         phase = _PHASES.get(path)
         if phase and site.control_plane:
-            commands.append(_write_kubeconfig(site, phase))
+            commands.append(write_kubeconfig(site, phase))
         elif path.startswith("/root/"):
             commands.append(f"cp -n {ADMIN} {path}")
     joins = not site.control_plane and "/etc/kubernetes/kubelet.conf" in paths
@@ -342,7 +392,7 @@ def rewrite_kubeconfig(site: Site, path: str) -> Fix:
     commands: tuple[str, ...] = (f"kubectl config view --kubeconfig {path}",)
     if phase and site.control_plane:
         title += ", or have it written anew"
-        commands = (f"mv -n {path} {path}.broken", _write_kubeconfig(site, phase))
+        commands = (f"mv -n {path} {path}.broken", write_kubeconfig(site, phase))
     elif phase:
         title += ", or join this node to the cluster again, by `kubeadm reset` and a new `kubeadm join`"
         commands = (f"${{EDITOR:-vi}} {path}",)

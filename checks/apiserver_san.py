@@ -29,7 +29,7 @@ should be; certificates that lie there already are judged all the same.
 - `EndpointUnreachable` (fail): nobody answers, or no handshake comes about
 - `NameNotResolved` (fail): this node's resolver knows no address for the name
 - `PlainHttpEndpoint` (fail): the peer speaks HTTP without TLS
-- `KubeconfigInvalid` (fail): a kubeconfig, or a certificate that it needs, is malformed
+- `KubeconfigInvalid` (fail, or warn for a person's own): a kubeconfig, or a certificate that it needs, is malformed
 - `CertificateInvalid` (fail): a file of certificates holds none that can be used
 - `ManifestInvalid` (fail): the API server's manifest is malformed, so the kubelet starts none from it
 - `ExpiresSoon` (warn): less than 30 days, or less than a fifth of its time, are left
@@ -64,7 +64,7 @@ from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoi
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, ROOT_USER, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, Kubeconfig, Kubeconfigs
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates, ToldCertificates
 from k8sdoctor.facts.stage import Stage
@@ -182,7 +182,7 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
         stage=stage,
         disk=disk,
         server=server,
-        site=_site(stage, disk, server, kubelet, kubeadm, planned, told),
+        site=fixes.site_of(stage, disk, server, kubelet, kubeadm, planned, told),
         clients_asked=any(hello.asks_clients for one in looks for hello in one.hellos),
     )
     cases = Cases()
@@ -545,6 +545,7 @@ def _soon(scene: Scene) -> Iterator[Finding]:
             subject=place,
             evidence=[_shown(place, leaf)],
             fix=fixes.renew_authority(leaf) if authority_ else fixes.renew(scene.site, leaf),
+            traits=[f"certificate:{leaf.fingerprint}"],
         )
 
 
@@ -601,7 +602,8 @@ def _told(case: Case, scene: Scene) -> Finding:
             own = leaf in scene.disk.ca
             message = f"The certificate {leaf.subject} at {where} expired on {_date(leaf.not_after)}; it is {_date(scene.now)} here."
             fix = restart or (fixes.renew_authority(leaf) if own else fixes.renew(site, leaf))
-            return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fix)
+            traits = [f"certificate:{each.fingerprint}" for each in case.certificates]
+            return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fix, traits=traits)
         case "NotYetValid":
             message = f"The certificate {leaf.subject} at {where} begins on {_date(leaf.not_before)}; it is {_date(scene.now)} here."
             return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fixes.set_clock())
@@ -624,6 +626,7 @@ def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:
         subject=case.places[0],
         evidence=evidence,
         fix=fix,
+        traits=[f"file:{file}" for file in files],
     )
 
 
@@ -649,15 +652,25 @@ def _unread(
         problems += [(file.path, problem) for file in kubeconfigs.files if (problem := _invalid(file))]
     for reason, messages in _by_reason(unreadable).items():
         yield unknown(reason, _sentence("; ".join(messages)))
+    personal = (
+        {file.path for file in kubeconfigs.files if file.personal} if isinstance(kubeconfigs, Kubeconfigs) else set()
+    )
     for path, problem in problems:
         # What a component of the node reads must be right; what a person reads may wait.
-        tell = warn if path in (ROOT_USER, BOOTSTRAP) else fail
-        fix = fixes.rewrite_kubeconfig(site, path)
-        yield tell("KubeconfigInvalid", _sentence(problem), subject=path, evidence=[Evidence(path, problem)], fix=fix)
+        tell = warn if path in personal or path == BOOTSTRAP else fail
+        yield tell(
+            "KubeconfigInvalid",
+            _sentence(problem),
+            subject=path,
+            evidence=[Evidence(path, problem)],
+            fix=fixes.rewrite_kubeconfig(site, path),
+            traits=[f"file:{path}"],
+        )
     for path, problem in disk.malformed:
         message = f"{path} holds no usable certificate: {problem}."
         fix = fixes.look_at(path)
-        yield fail("CertificateInvalid", message, subject=path, evidence=[Evidence(path, problem)], fix=fix)
+        evidence = [Evidence(path, problem)]
+        yield fail("CertificateInvalid", message, subject=path, evidence=evidence, fix=fix, traits=[f"file:{path}"])
 
 
 def _invalid(file: Kubeconfig) -> str | None:
@@ -705,45 +718,6 @@ def _by_reason(found: Iterable[Unobserved]) -> dict[str, list[str]]:
 
 
 # -- words --------------------------------------------------------------------------------------------------------------
-
-
-def _site(  # noqa: PLR0913, PLR0917 -- see above
-    stage: Stage,
-    disk: Certificates,
-    server: ApiServer,
-    kubelet: Kubelet | Unobserved,
-    kubeadm: KubeadmBinary | Unobserved,
-    planned: KubeadmConfig | Unobserved,
-    told: ClusterKubeadmConfig | Unobserved,
-) -> fixes.Site:
-    path = planned.source.removeprefix("--config ") if isinstance(planned, KubeadmConfig) and planned.source else None
-    leaf = disk.chain[0] if disk.chain else None
-    return fixes.Site(
-        control_plane=stage.stage == "control-plane",
-        certificate=disk.path,
-        manifest=server.source
-        if server.source and server.source.startswith("/")
-        else "/etc/kubernetes/manifests/kube-apiserver.yaml",
-        version=kubeadm.version if isinstance(kubeadm, KubeadmBinary) else None,
-        api_version=told.config.api_version if isinstance(told, ClusterKubeadmConfig) else None,
-        node_name=_node_name(kubelet, leaf),
-        cri_socket=kubelet.runtime_endpoint if isinstance(kubelet, Kubelet) else None,
-        endpoint=told.config.control_plane_endpoint if isinstance(told, ClusterKubeadmConfig) else None,
-        advertise_address=server.address,
-        port=server.port,
-        planned=path,
-        tls_server_name="kubernetes" if leaf and "kubernetes" in leaf.dns_names else None,
-    )
-
-
-def _node_name(kubelet: Kubelet | Unobserved, leaf: Certificate | None) -> str:
-    """The name that kubeadm gave this node: it tells the kubelet any but the host's own.
-
-    The certificate tells only where it holds no other name, for kubeadm sorts them (`pkiutil.RemoveDuplicateAltNames`).
-    """
-    told = kubelet.flags.get("--hostname-override") if isinstance(kubelet, Kubelet) else None
-    others = [name for name in (leaf.dns_names if leaf else ()) if name.split(".")[0] != "kubernetes"]
-    return told or (others[0] if len(others) == 1 else "$(hostname)")
 
 
 def _sources(uses: Iterable[Use]) -> tuple[str, ...]:

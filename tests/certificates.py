@@ -60,11 +60,13 @@ def issue(
     authority: bool = False,
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
     path_length: int | None = None,
+    groups: Sequence[str] = (),
     more: Sequence[x509.ExtensionType] = (),
 ) -> Issued:
     """A certificate by another (None: by itself)."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = dt.datetime.fromtimestamp(start, dt.UTC)
     builder = (
         x509.CertificateBuilder()

@@ -6,11 +6,16 @@ here and was true of that node: the kernel's switches, what sets them at boot, t
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from k8sdoctor.facts.x509 import certificates
+from k8sdoctor.facts.x509 import public_key as public_key_of_certificate
 from k8sdoctor.testing import FakeHost, HostError
 
 if TYPE_CHECKING:
@@ -27,6 +32,9 @@ _TAKEN_OUT = (
     *("ca.key", "apiserver.key", "apiserver-kubelet-client.key", "front-proxy-ca.key", "front-proxy-client.key"),
     *("sa.key", "sa.pub"),
 )
+CURRENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+KUBECONFIGS = tuple(f"/etc/kubernetes/{name}.conf" for name in ("admin", "controller-manager", "scheduler", "kubelet"))
+
 _PLUGINS = ("bridge", "portmap", "host-local", "loopback")
 
 
@@ -76,6 +84,7 @@ def files() -> dict[str, str | HostError]:
                 found[f"{target}/{path.relative_to(DATA / folder)}"] = path.read_text()
     for name in _TAKEN_OUT:
         found.setdefault(f"/etc/kubernetes/pki/{name}", "")
+    found[CURRENT] = HostError("NotRecorded", f"the recording does not hold {CURRENT}")
     for sandbox in _sandboxes():
         found[f"/run/netns/{sandbox['netns']}"] = ""
     return found
@@ -260,13 +269,6 @@ def tls(address: str, port: int, server_name: str | None, attempt: int) -> dict[
     }
 
 
-def http(url: str, **_: Any) -> dict[str, Any] | HostError:
-    """The API server was ready, as its pod said; nobody else was recorded."""
-    if url.partition("?")[0] != "https://10.27.53.32:6443/readyz":
-        return HostError("NotRecorded", f"the recording does not hold what {url} answered")
-    return {"status": 200, "headers": {}, "body": "ok", "peer": "10.27.53.32:6443", "failure": None}
-
-
 def dns(queries: list[Any], netns: str | None) -> list[dict[str, Any]]:
     """Every query is answered by whom it was sent to."""
     del netns
@@ -325,6 +327,19 @@ def run(argv: list[str]) -> dict[str, Any]:
     return {"code": 0, "out": answers[words], "err": ""}
 
 
+def public_key(path: str, user: str | None) -> dict[str, Any]:
+    """Private keys were not recorded; that each belonged to the certificate beside it is sure, for the node worked with them."""
+    recorded = files().get(path)
+    if not isinstance(recorded, str):
+        recorded = files().get(f"{path.removesuffix('.key')}.crt")
+    if not isinstance(recorded, str):
+        raise HostError("NotRecorded", f"the recording does not hold {path}")
+    if user is not None:
+        recorded = base64.b64decode(yaml.safe_load(recorded)["users"][0]["user"]["client-certificate-data"]).decode()
+    [certificate] = certificates(recorded)
+    return {"public_key": public_key_of_certificate(certificate), "problem": None}
+
+
 def control_plane(changed: Mapping[str, str | HostError | None] | None = None, **verbs: Any) -> FakeHost:
     """The recorded node, with some files changed (None removes one) and some verbs answered otherwise."""
     found = files()
@@ -340,9 +355,10 @@ def control_plane(changed: Mapping[str, str | HostError | None] | None = None, *
         "cri": cri,
         "kube": kube,
         "tls": tls,
-        "http": http,
         "dns": dns,
         "run": run,
+        "public_key": public_key,
         "resolve": lambda name: {"addresses": [], "error": f"{name} does not exist"},
     }
-    return FakeHost(found, **{**answers, **verbs})
+    # kubeadm and the kubelet write what holds a key for root alone.
+    return FakeHost(found, modes=dict.fromkeys((*KUBECONFIGS, CURRENT), 0o600), **{**answers, **verbs})

@@ -14,6 +14,7 @@ TRUE_OF_IT = {
 
 NOT_RECORDED = {
     ("etcd", "NotRecorded", Status.UNKNOWN),  # what etcd itself said
+    ("kubeconfig", "NotRecorded", Status.UNKNOWN),  # the certificate that the kubelet rotates
 }
 
 

@@ -11,7 +11,7 @@ from k8sdoctor.facts import yaml
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.api_server import PORT, ApiServer, first_address
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import ROOT_USER, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubeconfig import Kubeconfig, Kubeconfigs
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
@@ -38,6 +38,7 @@ class Use:
     `kind` says what it is known from: a `kubeconfig`; the `cluster`'s own configuration; the `own` API server's manifest; the `service`
     address that pods use; a `member` behind that address; what is `planned` by --config, or the endpoint to `join`; `given` by --endpoint.
     `name` is what the certificate must be valid for. `ca` is the text of what is trusted, from `ca_source`; None: nobody said.
+    `personal` is a kubeconfig that a person reads.
     """
 
     kind: Kind
@@ -51,6 +52,7 @@ class Use:
     plain: bool = False
     proxy: str | None = None
     client_certificate: bool = False
+    personal: bool = False
 
     @property
     def server_name(self) -> str | None:
@@ -185,6 +187,7 @@ def _of_kubeconfig(file: Kubeconfig, source: str, target: tuple[str, int]) -> Us
         plain=(file.server or "").startswith("http://"),
         proxy=file.proxy,
         client_certificate=file.client_certificate,
+        personal=file.personal,
     )
 
 
@@ -261,11 +264,11 @@ def _members(slices: dict[str, Json], name: str) -> list[Use]:
 
 
 def _own_cluster_only(uses: list[Use]) -> list[Use]:
-    """Leave out root's own kubeconfig where it leads to another cluster: a place of which nothing else here knows, with another CA."""
-    others = [use for use in uses if use.source != ROOT_USER]
+    """Leave out people's own kubeconfigs where they lead to another cluster: a place of which nothing else here knows, with another CA."""
+    others = [use for use in uses if not use.personal]
     known = {(use.host, use.port) for use in others}
     cas = {use.ca for use in others if use.ca}
-    return [use for use in uses if use.source != ROOT_USER or not cas or (use.host, use.port) in known or use.ca in cas]
+    return [use for use in uses if not use.personal or not cas or (use.host, use.port) in known or use.ca in cas]
 
 
 def gathered(uses: Iterable[Use]) -> tuple[ApiEndpoint, ...]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
+from k8sdoctor.facts.kubectl import Kubectl
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from k8sdoctor.host import Host, Json
 
 KUBELET = "/etc/kubernetes/kubelet.conf"
@@ -34,8 +37,10 @@ class Kubeconfig:
 
     `server` is None where the context names none. `ca` is the text of the trusted certificates, from `ca_source` (the file, or the field
     that holds them); None means the machine's own trust store. `insecure` skips all verification. `client_certificate` is true where the user
-    shows a certificate. `problem` is a sentence when the file is malformed, or when something that it names is; the other fields then
-    hold what could be read. `unread` says why the file with its authority could not be looked at.
+    shows a certificate. `user` is the name of the context's user, who stands in the file `user_path`, and `credentials` all that is written
+    of him, secrets as placeholders. `personal` is a file that people's kubectl reads, and no component. `problem` is a sentence when the
+    file is malformed, or when something that it names is; the other fields then hold what could be read. `unread` says why the file with
+    its authority could not be looked at.
     """
 
     path: str
@@ -48,6 +53,10 @@ class Kubeconfig:
     client_certificate: bool = False
     problem: str | None = None
     unread: Unobserved | None = None
+    user: str | None = None
+    user_path: str = ""
+    credentials: Mapping[str, Json] = field(default_factory=dict)
+    personal: bool = False
 
     @classmethod
     def parse(cls, host: Host, path: str, text: str) -> Self:
@@ -59,18 +68,35 @@ class Kubeconfig:
         current = yaml.string(document, "current-context")
         if current is None:
             return cls(path, problem=f"{path} names no current-context")
-        context = _named(document, "contexts", "context", current)
+        return cls.resolve(host, ((path, document),), current)
+
+    @classmethod
+    def resolve(cls, host: Host, documents: Sequence[tuple[str, Mapping[str, Json]]], current: str) -> Self:
+        """What a context leads to in some files with their contents; of entries with one name the first file's counts, as in client-go."""
+        where, context = _named(documents, "contexts", "context", current)
+        path = where or documents[0][0]
         if context is None:
             return cls(path, problem=f"{path}: its current-context {current!r} is not among its contexts")
         name = yaml.string(context, "cluster")
-        cluster = _named(document, "clusters", "cluster", name)
+        cluster_path, cluster = _named(documents, "clusters", "cluster", name)
         if cluster is None:
             return cls(path, problem=f"{path}: the cluster {name!r} of context {current!r} is not among its clusters")
-        user = _named(document, "users", "user", yaml.string(context, "user")) or {}
+        path = cluster_path or path
+        user = yaml.string(context, "user")
+        user_path, credentials = _named(documents, "users", "user", user)
         ca, source, problem, unread = _authority(host, path, cluster)
         server = yaml.string(cluster, "server")
         if server is None:
             problem = f"{path}: the cluster {name!r} names no server"
+        elif user is not None and credentials is None:
+            problem = problem or f"{path}: the user {user!r} of context {current!r} is not among its users"
+        elif cluster.get("insecure-skip-tls-verify") is True and source:
+            # client-go's transport.TLSConfigFor: "specifying a root certificates file with the insecure flag is not allowed"
+            problem = (
+                problem
+                or f"{path}: the cluster {name!r} has both an authority and insecure-skip-tls-verify, which no client accepts"
+            )
+        credentials = credentials or {}
         return cls(
             path,
             server=server,
@@ -79,9 +105,12 @@ class Kubeconfig:
             insecure=cluster.get("insecure-skip-tls-verify") is True,
             server_name=yaml.string(cluster, "tls-server-name"),
             proxy=yaml.string(cluster, "proxy-url"),
-            client_certificate="client-certificate" in user or "client-certificate-data" in user,
+            client_certificate="client-certificate" in credentials or "client-certificate-data" in credentials,
             problem=problem,
             unread=unread,
+            user=user,
+            user_path=user_path or path,
+            credentials=credentials,
         )
 
 
@@ -97,8 +126,8 @@ class Kubeconfigs:
         return next((file for file in self.files if file.path == path), None)
 
     @classmethod
-    def observe(cls, host: Host, kubelet: Kubelet | Unobserved) -> Self:
-        """Read kubeadm's kubeconfigs, the kubelet's own, root's, and the one named on the command line."""
+    def observe(cls, host: Host, kubelet: Kubelet | Unobserved, kubectl: Kubectl | Unobserved) -> Self:
+        """Read kubeadm's kubeconfigs, the kubelet's own, root's, that of who runs the doctor, and the one named on the command line."""
         flags = kubelet.flags if isinstance(kubelet, Kubelet) else {}
         given = host.given()["kubeconfig"]
         paths = [given, flags.get("--kubeconfig"), flags.get("--bootstrap-kubeconfig"), *KUBEADM, ROOT_USER]
@@ -111,7 +140,13 @@ class Kubeconfigs:
                 unreadable.append((path, Unobserved(error.reason, error.message)))
                 continue
             if text is not None and not (path == ROOT_USER and not text.strip()):  # kubectl itself leaves an empty one
-                files.append(Kubeconfig.parse(host, path, text))
+                found = Kubeconfig.parse(host, path, text)
+                files.append(replace(found, personal=path == ROOT_USER))
+        setups = kubectl.setups if isinstance(kubectl, Kubectl) else ()
+        for setup in setups:
+            own = setup.config
+            if own is not None and all(own.path != file.path for file in files):
+                files.append(own)
         kubelet_conf = flags.get("--kubeconfig", KUBELET)
         if any(file.path == kubelet_conf for file in files):
             bootstrap = flags.get("--bootstrap-kubeconfig", BOOTSTRAP)
@@ -119,17 +154,21 @@ class Kubeconfigs:
         return cls(tuple(files), tuple(unreadable))
 
 
-def _named(document: dict[str, Json], listed: str, key: str, name: str | None) -> dict[str, Json] | None:
-    entries = document.get(listed)
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and yaml.string(entry, "name") == name:
-            found = entry.get(key)
-            return found if isinstance(found, dict) else None
-    return None
+def _named(
+    documents: Sequence[tuple[str, Mapping[str, Json]]], listed: str, key: str, name: str | None
+) -> tuple[str | None, Mapping[str, Json] | None]:
+    """The first entry of a name, and the file that holds it."""
+    for path, document in documents:
+        entries = document.get(listed)
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, dict) and yaml.string(entry, "name") == name:
+                found = entry.get(key)
+                return path, (found if isinstance(found, dict) else None)
+    return None, None
 
 
 def _authority(
-    host: Host, path: str, cluster: dict[str, Json]
+    host: Host, path: str, cluster: Mapping[str, Json]
 ) -> tuple[str | None, str | None, str | None, Unobserved | None]:
     """The trusted certificates, where they stand, and what is wrong with them. Inline data win over a path, as in client-go."""
     data = yaml.string(cluster, "certificate-authority-data")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +23,8 @@ _BLOCK = re.compile(r"-----BEGIN (?P<kind>CERTIFICATE)-----.*?-----END (?P=kind)
 
 # crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern.
 _LABEL = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
+
+Purpose: TypeAlias = Literal["servers", "clients"]
 
 MAX_CHAIN = 10
 """Certificates in a chain; real ones have two to four."""
@@ -141,14 +143,16 @@ def _matches(pattern: str, host: str) -> bool:
     )
 
 
-def verify(chain: Sequence[Certificate], roots: Sequence[Certificate], now: float) -> Trust:
-    """Whether a chain as served, leaf first, leads to one of the roots for a server's purpose. The leaf's own dates and names are not looked at."""
+def verify(
+    chain: Sequence[Certificate], roots: Sequence[Certificate], now: float, purpose: Purpose = "servers"
+) -> Trust:
+    """Whether a chain as shown, leaf first, leads to one of the roots for a purpose. The leaf's own dates and names are not looked at."""
     leaf, rest = chain[0], chain[1:]
     expired: Certificate | None = None
     refused: str | None = None
     for path in _paths((leaf,), rest, roots):
         late = next((each for each in path[1:] if not each.not_before <= now <= each.not_after), None)
-        why = _refused(path)
+        why = _refused(path, purpose)
         if why is not None:
             refused = refused or why
         elif late is None:
@@ -185,6 +189,40 @@ def _load(pem: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate(pem.encode())
 
 
+def organizations(certificate: Certificate) -> tuple[str, ...]:
+    """The organisations in its subject, which are a client's groups (apiserver pkg/authentication/request/x509)."""
+    from cryptography import x509
+
+    found = _load(certificate.pem).subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
+    return tuple(str(each.value) for each in found)
+
+
+@lru_cache(maxsize=256)
+def public_key(certificate: Certificate) -> str | None:
+    """SHA-256 of its public key, as `Host.public_key` tells it of a private one; None for a kind of key that is not known here."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    from k8sdoctor.host.keys import fingerprint
+
+    try:
+        return fingerprint(_load(certificate.pem).public_key())
+    except (UnsupportedAlgorithm, ValueError, TypeError):
+        return None
+
+
+def public_key_of(text: str) -> str | None:
+    """SHA-256 of the public key in a PEM text, such as sa.pub; None for a text that holds none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    from k8sdoctor.host.keys import fingerprint
+
+    try:
+        return fingerprint(load_pem_public_key(text.encode()))
+    except (UnsupportedAlgorithm, ValueError, TypeError):
+        return None
+
+
 @lru_cache(maxsize=1024)
 def signed_by(certificate: Certificate, authority: Certificate) -> bool:
     """Whether an authority, one that may sign, has signed a certificate."""
@@ -219,10 +257,10 @@ def _may_sign(authority: x509.Certificate) -> bool:
         return True
 
 
-def _refused(path: Sequence[Certificate]) -> str | None:
+def _refused(path: Sequence[Certificate], purpose: Purpose) -> str | None:
     """Why Go refuses a chain whose signatures are right, leaf first (`isValid`); None where it does not. Dates are not looked at."""
-    if not all(map(_serves, path)):
-        return "its extended key usage does not allow servers"
+    if not all(allows(each, purpose) for each in path):
+        return f"its extended key usage does not allow {purpose}"
     for position, authority in enumerate(path[1:], 1):
         intermediate = position < len(path) - 1
         limit, is_authority = _basic_constraints(authority)
@@ -235,17 +273,17 @@ def _refused(path: Sequence[Certificate]) -> str | None:
     return None
 
 
-def _serves(certificate: Certificate) -> bool:
-    """Whether a certificate does not restrict its use to something else than servers."""
+def allows(certificate: Certificate, purpose: Purpose) -> bool:
+    """Whether a certificate does not restrict its use to something else."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    allowed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    wanted = ExtendedKeyUsageOID.SERVER_AUTH if purpose == "servers" else ExtendedKeyUsageOID.CLIENT_AUTH
     try:
         usages = _load(certificate.pem).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    return bool(allowed & set(usages))
+    return bool({wanted, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages))
 
 
 def _basic_constraints(certificate: Certificate) -> tuple[int | None, bool]:

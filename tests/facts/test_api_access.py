@@ -32,7 +32,9 @@ class Api:
 
 
 def access(host: FakeHost) -> ApiAccess:
-    return ApiAccess.observe(host, Kubeconfigs.observe(host, Unobserved("NotFound", "no kubelet")))
+    return ApiAccess.observe(
+        host, Kubeconfigs.observe(host, Unobserved("NotFound", "no kubelet"), Unobserved("NotRecorded", "nobody"))
+    )
 
 
 def test_the_administrators_kubeconfig_comes_first() -> None:

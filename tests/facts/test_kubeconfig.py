@@ -15,6 +15,7 @@ from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import cluster_ca
 
 NO_KUBELET = Unobserved("NotFound", "no kubelet")
+NO_KUBECTL = Unobserved("NotRecorded", "nobody looked")
 
 
 def test_a_real_kubelets_kubeconfig_is_read() -> None:
@@ -92,7 +93,7 @@ def test_all_that_lie_there_are_found_and_an_unreadable_one_hides_no_other() -> 
         given={"config": None, "kubeconfig": "/given", "endpoints": []},
     )
 
-    found = Kubeconfigs.observe(host, NO_KUBELET)
+    found = Kubeconfigs.observe(host, NO_KUBELET, NO_KUBECTL)
 
     assert {file.path for file in found.files} == {"/given", KUBELET, ROOT_USER}
     assert [(path, why.reason) for path, why in found.unreadable] == [(ADMIN, "NotPermitted")]
@@ -101,8 +102,8 @@ def test_all_that_lie_there_are_found_and_an_unreadable_one_hides_no_other() -> 
 def test_a_bootstrap_file_counts_only_until_the_kubelet_has_its_own() -> None:
     good = kubeconfig({"server": "https://lb"}, {})
 
-    before = Kubeconfigs.observe(FakeHost({BOOTSTRAP: good}), NO_KUBELET)
-    after = Kubeconfigs.observe(FakeHost({BOOTSTRAP: good, KUBELET: good}), NO_KUBELET)
+    before = Kubeconfigs.observe(FakeHost({BOOTSTRAP: good}), NO_KUBELET, NO_KUBECTL)
+    after = Kubeconfigs.observe(FakeHost({BOOTSTRAP: good, KUBELET: good}), NO_KUBELET, NO_KUBECTL)
 
     assert [file.path for file in before.files] == [BOOTSTRAP]
     assert [file.path for file in after.files] == [KUBELET]
@@ -112,7 +113,9 @@ def test_the_kubelets_own_flag_tells_where_its_kubeconfig_is() -> None:
     kubelet = Kubelet(None, 1, {"--kubeconfig": "/var/lib/kubelet/kubeconfig"}, {}, "", {}, ())
     host = FakeHost({"/var/lib/kubelet/kubeconfig": kubeconfig({"server": "https://lb"}, {})})
 
-    assert [file.path for file in Kubeconfigs.observe(host, kubelet).files] == ["/var/lib/kubelet/kubeconfig"]
+    assert [file.path for file in Kubeconfigs.observe(host, kubelet, NO_KUBECTL).files] == [
+        "/var/lib/kubelet/kubeconfig"
+    ]
 
 
 @pytest.mark.parametrize(("error", "problem", "unread"), [("NotFound", True, False), ("NotPermitted", False, True)])

@@ -104,13 +104,13 @@ def test_a_token_that_does_not_say_has_no_end(tmp_path: Path, text: str) -> None
 
 def test_the_environment_of_who_runs_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
     monkeypatch.setenv("KUBECONFIG", "/a::b:/a")
     monkeypatch.setenv("SUDO_USER", "nobody")
 
     user = LiveHost().user()
 
-    assert (user["home"], user["kubeconfig"]) == ("/home/ann", ["/a", f"{tmp_path}/b"])
+    assert (user["home"], user["kubeconfig"]) == ("/people/ann", ["/a", f"{tmp_path}/b"])
     assert user["sudo_user"] == "nobody"
 
 

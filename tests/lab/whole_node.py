@@ -19,15 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
 from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import Containerd
 from tests.lab.kube_proxy import ServicePort, restore
 from tests.lab.node import wait_for
+from tests.pki import CLIENT, kubeadm_pki
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +49,14 @@ POD_DNS = {
 }
 """What the kubelet hands to the runtime for a pod with the policy ClusterFirst."""
 
-_KEPT = ("/etc/sysctl.d", "/etc/modules-load.d", "/etc/containerd", "/etc/kubernetes", "/var/lib/kubelet")
+_KEPT = (
+    "/etc/sysctl.d",
+    "/etc/modules-load.d",
+    "/etc/containerd",
+    "/etc/kubernetes",
+    "/var/lib/kubelet",
+    "/root/.kube",
+)
 
 SYSCTLS = """\
 net.bridge.bridge-nf-call-iptables  = 1
@@ -96,7 +100,7 @@ _ETCD = (
     "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
 )
 
-SERVE_API = """
+_SERVE = """
 import sys, threading
 from pathlib import Path
 repository, address, folder, *forbidden = sys.argv[1:]
@@ -201,7 +205,9 @@ class WholeNode:
     def _join(self) -> None:
         lab, where = self.lab, self.endpoint or f"https://{self.api_address}:6443"
         cluster = {"server": where, "certificate-authority-data": base64_pem(self.ca)}
-        mine = issue(f"system:node:{lab.name}", self.ca, start=time.time() - DAY, usages=[])
+        mine = issue(
+            f"system:node:{lab.name}", self.ca, start=time.time() - DAY, usages=CLIENT, groups=["system:nodes"]
+        )
         client = "/var/lib/kubelet/pki/kubelet-client-current.pem"
         lab.write(client, mine.pem + mine.key_pem, mode=0o600)
         lab.write(
@@ -210,6 +216,7 @@ class WholeNode:
             mode=0o600,
         )
         lab.write("/etc/kubernetes/pki/ca.crt", self.ca.pem)
+        lab.run(["mkdir", "-p", "/root/.kube"])
         lab.run(["mkdir", "-p", "/etc/kubernetes/manifests"])
         lab.write("/var/lib/kubelet/config.yaml", (CONTROL_PLANE / "var-lib-kubelet/config.yaml").read_text())
         lab.write("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS=""\n')
@@ -219,10 +226,17 @@ class WholeNode:
     def _rule(self, cluster: Mapping[str, str]) -> None:
         """What a control plane has beyond a worker."""
         lab = self.lab
-        admin = issue("kubernetes-admin", self.ca, start=time.time() - DAY, usages=[])
-        user = {"client-certificate-data": base64_pem(admin), "client-key-data": base64_pem(admin, key=True)}
-        for name in ("admin", "super-admin", "controller-manager", "scheduler"):
-            lab.write(f"/etc/kubernetes/{name}.conf", kubeconfig(cluster, user), mode=0o600)
+        begin = time.time() - DAY
+        for name, user, groups in (
+            ("admin", "kubernetes-admin", ["kubeadm:cluster-admins"]),
+            ("super-admin", "kubernetes-super-admin", ["system:masters"]),
+            ("controller-manager", "system:kube-controller-manager", []),
+            ("scheduler", "system:kube-scheduler", []),
+        ):
+            one = issue(user, self.ca, start=begin, usages=CLIENT, groups=groups)
+            shown = {"client-certificate-data": base64_pem(one), "client-key-data": base64_pem(one, key=True)}
+            lab.write(f"/etc/kubernetes/{name}.conf", kubeconfig(cluster, shown), mode=0o600)
+        lab.run(["install", "-D", "-m", "600", "/etc/kubernetes/admin.conf", "/root/.kube/config"])
         for path in sorted((CONTROL_PLANE / "etc-kubernetes/manifests").iterdir()):
             text = path.read_text().replace(f"{_OPTION}--etcd-servers=http://127.0.0.1:2379\n", _ETCD_OPTIONS)
             lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(text), mode=0o600)
@@ -230,37 +244,13 @@ class WholeNode:
         self._keep_data()
 
     def _issue_pki(self) -> None:
-        """The certificates and keys that the manifests name; the API server's own come with `serve_api`."""
-        start, client = time.time() - DAY, [ExtendedKeyUsageOID.CLIENT_AUTH]
-        front = issue("front-proxy-ca", authority=True, start=start, days=3650)
-        accounts = ec.generate_private_key(ec.SECP256R1())
-        found = {
-            "ca": self.ca,
-            "apiserver-kubelet-client": issue("kube-apiserver-kubelet-client", self.ca, start=start, usages=client),
-            "front-proxy-ca": front,
-            "front-proxy-client": issue("front-proxy-client", front, start=start, usages=client),
-        }
-        for name, one in found.items():
-            self.lab.write(f"/etc/kubernetes/pki/{name}.crt", one.pem)
-            self.lab.write(f"/etc/kubernetes/pki/{name}.key", one.key_pem, mode=0o600)
-        public = accounts.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        private = accounts.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        self.lab.write("/etc/kubernetes/pki/sa.pub", public.decode())
-        self.lab.write("/etc/kubernetes/pki/sa.key", private.decode(), mode=0o600)
+        """The certificates and keys that the manifests name, and etcd; the API server's own come with `serve_api`."""
+        for path, text in kubeadm_pki(self.ca, node=self.lab.name, address=NODE, start=time.time() - DAY).items():
+            self.lab.write(path, text, mode=0o600 if path.endswith(".key") else 0o644)
 
     def _keep_data(self) -> None:
         """A real etcd of one member, with an authority of its own and TLS, as kubeadm's has."""
-        lab, start = self.lab, time.time() - DAY
-        ca = issue("etcd-ca", authority=True, start=start, days=3650)
-        both = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
-        server = issue(
-            lab.name, ca, dns=[lab.name, "localhost"], ips=["127.0.0.1", "::1", NODE], start=start, usages=both
-        )
-        client = issue("kube-apiserver-etcd-client", ca, start=start, usages=both[1:])
-        for name, one in (("etcd/server", server), ("apiserver-etcd-client", client)):
-            lab.write(f"/etc/kubernetes/pki/{name}.crt", one.pem)
-            lab.write(f"/etc/kubernetes/pki/{name}.key", one.key_pem, mode=0o600)
-        lab.write("/etc/kubernetes/pki/etcd/ca.crt", ca.pem)
+        lab = self.lab
         etcd = lab.popen(["etcd", "--name", lab.name, "--data-dir", "/var/lib/etcd", *_ETCD])
         wait_for(lambda: "ready to serve client requests" in etcd.log, "etcd")
 
@@ -294,7 +284,7 @@ class WholeNode:
             lab.write(f"{folder}/{name}.key", one.key_pem, mode=0o600)
         for path in sorted((CONTROL_PLANE / "api").iterdir()):
             lab.write(f"{folder}/api/{path.name}", self._ours(path.read_text()))
-        words = [sys.executable, "-c", SERVE_API, str(REPOSITORY), address, folder, *self.forbidden]
+        words = [sys.executable, "-c", _SERVE, str(REPOSITORY), address, folder, *self.forbidden]
         return lab.popen(words, far=self.role == "worker")
 
     def _await(self, address: str, daemon: Daemon) -> None:

@@ -1,0 +1,571 @@
+"""Judging kubeconfigs: what kubectl finds, and what each file shows of its user."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, CONTROLLER_MANAGER, KUBELET, ROOT_USER, SCHEDULER
+from k8sdoctor.finding import Finding, Status
+from k8sdoctor.host import HostError
+from k8sdoctor.testing import FakeHost, Recorder, Recording, examine, report_of
+from tests.api_server import kubeconfig
+from tests.certificates import DAY, NOW, Issued, base64_pem, cluster_ca, issue, jwt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CA = "/etc/kubernetes/pki/ca.crt"
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+CURRENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+CLIENT = [ExtendedKeyUsageOID.CLIENT_AUTH]
+SERVER = "https://10.0.0.1:6443"
+
+
+def client(name: str = "kubernetes-admin", ca: Issued | None = None, *, group: str = "", **more: Any) -> Issued:
+    """A client's certificate, as kubeadm makes it."""
+    return issue(name, ca or cluster_ca(), **{"usages": CLIENT, "groups": [group] if group else [], **more})
+
+
+def node_client(name: str = "node1", **more: Any) -> Issued:
+    return client(f"system:node:{name}", group="system:nodes", **more)
+
+
+def conf(
+    user: Issued | Mapping[str, Any] | None = None,
+    *,
+    ca: Issued | None = None,
+    key: Issued | None = None,
+    cluster: Mapping[str, Any] | None = None,
+) -> str:
+    """A kubeconfig with everything inline."""
+    if user is None:
+        user = client()
+    if isinstance(user, Issued):
+        user = {
+            "client-certificate-data": base64_pem(user),
+            "client-key-data": base64_pem(key or user, key=True),
+        }
+    where = {"server": SERVER, "certificate-authority-data": base64_pem(ca or cluster_ca())} | dict(cluster or {})
+    return kubeconfig(where, user)
+
+
+def manifest(clients: str) -> str:
+    """An API server that trusts the clients of an authority."""
+    words = ["kube-apiserver", f"--client-ca-file={clients}"]
+    return json.dumps({"kind": "Pod", "spec": {"containers": [{"name": "kube-apiserver", "command": words}]}})
+
+
+def rotated() -> str:
+    return conf({"client-certificate": CURRENT, "client-key": CURRENT})
+
+
+def pem(one: Issued) -> str:
+    return one.pem + one.key_pem
+
+
+@dataclass
+class Node:
+    """A healthy control plane; tests change what they are about (None removes a file)."""
+
+    files: dict[str, Any] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
+    user: dict[str, Any] = field(default_factory=dict)
+    worker: bool = False
+    denied: tuple[str, ...] = ()
+    verbs: dict[str, Any] = field(default_factory=dict)
+
+    def host(self) -> FakeHost:
+        files: dict[str, Any] = {
+            CA: cluster_ca().pem,
+            KUBELET: rotated(),
+            CURRENT: pem(node_client()),
+            "/usr/bin/kubectl": "",
+        }
+        if not self.worker:
+            files |= {
+                ADMIN: conf(group_admin()),
+                ROOT_USER: conf(group_admin()),
+                CONTROLLER_MANAGER: conf(client("system:kube-controller-manager")),
+                SCHEDULER: conf(client("system:kube-scheduler")),
+                MANIFEST: manifest(CA),
+            }
+        files |= self.files
+        modes = {**dict.fromkeys(files, 0o600), **self.modes}
+        user = {"name": "root", "home": "/root", "kubeconfig": [], "sudo_user": None, "sudo_home": None, **self.user}
+        return FakeHost(
+            {path: text for path, text in files.items() if text is not None},
+            modes=modes,
+            denied=self.denied,
+            user=user,
+            **self.verbs,
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        return examine(self.host(), "kubeconfig")
+
+
+def group_admin(**more: Any) -> Issued:
+    return client(group="kubeadm:cluster-admins", **more)
+
+
+def only(node: Node) -> Finding:
+    """The one finding that is no pass and no skip."""
+    [found] = [each for each in node.findings() if each.status not in (Status.PASS, Status.SKIP)]
+    assert found.fix is not None or found.status is Status.UNKNOWN
+    return found
+
+
+def verdict(node: Node) -> set[tuple[str, str, str | None]]:
+    return {(str(each.status), each.reason, each.subject) for each in node.findings()}
+
+
+# -- healthy ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_control_plane_passes() -> None:
+    found = Node().findings()
+
+    assert {(each.status, each.reason) for each in found} == {
+        (Status.PASS, "Usable"),
+        (Status.PASS, "KubectlConfigured"),
+    }
+    assert {each.subject for each in found if each.reason == "Usable"} == {
+        ADMIN,
+        ROOT_USER,
+        KUBELET,
+        CONTROLLER_MANAGER,
+        SCHEDULER,
+    }
+
+
+def test_a_healthy_worker_passes_and_its_kubectl_is_left_alone() -> None:
+    assert verdict(Node(worker=True)) == {("pass", "Usable", KUBELET), ("skip", "KubectlNotConfigured", None)}
+
+
+@pytest.mark.parametrize(
+    "files", [{}, {"/usr/bin/containerd": ""}, {"/usr/bin/containerd": "", "/usr/bin/kubectl": ""}]
+)
+def test_a_machine_before_init_is_no_fault(files: dict[str, str]) -> None:
+    assert {(each.status, each.reason) for each in examine(FakeHost(files), "kubeconfig")} == {
+        (Status.SKIP, "KubectlNotConfigured")
+    }
+
+
+def test_where_nobody_tells_who_looks_and_nothing_lies_there_nothing_is_judged() -> None:
+    host = FakeHost({}, user=HostError("NotRecorded", "the recording does not hold user"))
+
+    assert [each.reason for each in examine(host, "kubeconfig")] == ["NotRecorded"]
+
+
+def test_a_recording_is_judged_like_the_node() -> None:
+    kept = Recorder(Node(files={ADMIN: conf(group_admin(), key=client())}).host())
+    live = examine(kept, "kubeconfig")
+
+    assert examine(Recording(kept.dump()), "kubeconfig") == live
+    assert {each.reason for each in live} >= {"KeyMismatch"}
+
+
+# -- what kubectl finds ---------------------------------------------------------------------------------------------------
+
+
+def test_a_user_without_a_kubeconfig_on_a_control_plane_is_told_of_localhost() -> None:
+    found = only(Node(files={ROOT_USER: None}))
+
+    assert (found.status, found.reason, found.subject) == (Status.WARN, "NoKubeconfig", ROOT_USER)
+    assert "http://localhost:8080" in found.message
+    assert found.fix is not None
+    assert "cp -n /etc/kubernetes/admin.conf /root/.kube/config" in found.fix.commands
+
+
+def test_an_empty_kubeconfig_is_as_good_as_none_and_the_fix_moves_it_aside() -> None:
+    found = only(Node(files={ROOT_USER: ""}))
+
+    assert found.reason == "NoKubeconfig"
+    assert found.fix is not None
+    assert found.fix.commands[0] == "mv -n /root/.kube/config /root/.kube/config.empty"
+
+
+@pytest.mark.parametrize("lacks", ["/usr/bin/kubectl", ADMIN])
+def test_nobody_misses_a_kubeconfig_without_kubectl_or_without_an_administrators_file(lacks: str) -> None:
+    assert ("skip", "KubectlNotConfigured", None) in verdict(Node(files={ROOT_USER: None, lacks: None}))
+
+
+SUDO = {"sudo_user": "ann", "sudo_home": "/people/ann"}
+ANNS = "/people/ann/.kube/config"
+
+
+def test_by_sudo_either_ones_kubeconfig_is_enough() -> None:
+    hers = Node(files={ROOT_USER: None, ANNS: conf(group_admin())}, user=SUDO)
+    roots = Node(user=SUDO)
+
+    assert ("pass", "KubectlConfigured", ANNS) in verdict(hers)
+    assert ("pass", "KubectlConfigured", ROOT_USER) in verdict(roots)
+    assert "kubectl of ann has no kubeconfig" in str([each.message for each in roots.findings()])
+
+
+def test_by_sudo_without_any_the_one_who_called_is_given_one() -> None:
+    found = only(Node(files={ROOT_USER: None}, user=SUDO))
+
+    assert found.reason == "NoKubeconfig"
+    assert "kubectl of root and ann" in found.message
+    assert found.fix is not None
+    assert found.fix.commands == (
+        "mkdir -p /people/ann/.kube",
+        "cp -n /etc/kubernetes/admin.conf /people/ann/.kube/config",
+        'chown "$(id -u ann):$(id -g ann)" /people/ann/.kube /people/ann/.kube/config',
+    )
+
+
+def test_a_user_who_may_not_read_admin_conf_is_told_of_his_own() -> None:
+    node = Node(
+        files={ROOT_USER: None},
+        denied=(ADMIN,),
+        user={"name": "bob", "home": "/people/bob"},
+    )
+
+    assert ("warn", "NoKubeconfig", "/people/bob/.kube/config") in verdict(node)
+
+
+@pytest.mark.parametrize(("worker", "status"), [(False, Status.FAIL), (True, Status.WARN)])
+def test_a_variable_that_names_a_missing_file_is_told(worker: bool, status: Status) -> None:
+    found = only(Node(worker=worker, user={"kubeconfig": ["/gone"]}))
+
+    assert (found.status, found.reason, found.subject) == (status, "KubeconfigMissing", "/gone")
+    assert found.fix is not None
+    assert found.fix.commands[0] == "unset KUBECONFIG"
+
+
+def test_of_several_files_missing_ones_are_passed_over_and_the_first_that_names_something_counts() -> None:
+    contexts = "contexts: [{name: here, context: {cluster: c, user: u}}]\ncurrent-context: here\n"
+    clusters = f"clusters: [{{name: c, cluster: {{server: '{SERVER}', certificate-authority: ca.crt}}}}]\n"
+    users = "users: [{name: u, user: {token: abc}}]\ncurrent-context: other\n"
+    node = Node(
+        files={"/a/one": contexts, "/b/c/two": clusters, "/d/three": users, "/b/c/ca.crt": cluster_ca().pem},
+        user={"kubeconfig": ["/gone", "/a/one", "/b/c/two", "/d/three"]},
+    )
+
+    assert ("pass", "KubectlConfigured", "/b/c/two") in verdict(node)
+    assert ("pass", "Usable", "/b/c/two") in verdict(node)
+    assert only(Node(files={**node.files, "/a/one": None}, user=node.user)).reason == "KubeconfigInvalid"
+
+
+def test_a_kubeconfig_without_a_current_context_is_told_with_its_contexts() -> None:
+    text = conf(group_admin()).replace("current-context: admin@kubernetes\n", "")
+    found = only(Node(files={ROOT_USER: text}))
+
+    assert (found.status, found.reason, found.subject) == (Status.WARN, "NoCurrentContext", ROOT_USER)
+    assert found.fix is not None
+    assert found.fix.commands == ("kubectl config --kubeconfig /root/.kube/config use-context admin@kubernetes",)
+
+
+def test_one_cause_in_two_checks_is_one_diagnosis() -> None:
+    text = conf(group_admin()).replace("current-context: admin@kubernetes", "current-context: gone")
+    report = report_of(Node(files={ADMIN: text}).host(), "kubeconfig", "apiserver-san")
+
+    [diagnosis] = [each for each in report.diagnoses if each.cause.check == "kubeconfig"]
+    assert [(each.check, each.reason) for each in diagnosis.explains] == [("apiserver-san", "KubeconfigInvalid")]
+    assert not [
+        each
+        for each in report.diagnoses
+        if each.cause.reason == "KubeconfigInvalid" and each.cause.check != "kubeconfig"
+    ]
+
+
+# -- a file ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{{: [\n", "line 1, column 4"),
+        (
+            conf(group_admin()).replace("current-context: admin@kubernetes", "current-context: gone"),
+            "'gone' is not among its contexts",
+        ),
+        (conf(group_admin()).replace("cluster: kubernetes\n", "cluster: gone\n"), "the cluster 'gone'"),
+        (conf(group_admin()).replace("user: admin\n", "user: gone\n"), "the user 'gone'"),
+        (conf(cluster={"insecure-skip-tls-verify": True}), "which no client accepts"),
+        (conf(cluster={"certificate-authority-data": "AAAA"}), "no usable certificate"),
+        (conf(cluster={"certificate-authority-data": "", "certificate-authority": "/gone"}), "/gone does not exist"),
+    ],
+    ids=["syntax", "context", "cluster", "user", "insecure", "authority", "absent authority"],
+)
+@pytest.mark.parametrize(("path", "status"), [(ADMIN, Status.FAIL), (ROOT_USER, Status.WARN)])
+def test_a_malformed_kubeconfig_says_what_is_wrong(path: str, status: Status, text: str, said: str) -> None:
+    found = only(Node(files={path: text}))
+
+    assert (found.status, found.reason, found.subject) == (status, "KubeconfigInvalid", path)
+    assert said in found.message
+
+
+def test_an_authority_of_another_cluster_is_told_and_explains_what_is_refused() -> None:
+    other = issue("kubernetes", authority=True)
+    found = only(Node(files={CONTROLLER_MANAGER: conf(client("system:kube-controller-manager", other), ca=other)}))
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "OtherAuthority", CONTROLLER_MANAGER)
+    assert "of the same name and another key" in found.message
+    assert [(link.check, link.reason) for link in found.explains] == [("apiserver-san", "UntrustedIssuer")]
+    assert found.fix is not None
+    assert "kubeadm init phase kubeconfig controller-manager" in found.fix.commands[1]
+
+
+def test_a_persons_kubeconfig_may_lead_to_another_cluster() -> None:
+    other = cluster_ca("elsewhere")
+    text = conf(client(ca=other), ca=other, cluster={"server": "https://192.0.2.9:6443"})
+
+    assert {each.status for each in Node(files={ROOT_USER: text}).findings()} == {Status.PASS}
+
+
+def test_a_bundle_in_which_the_clusters_authority_stands_is_trusted_in_it() -> None:
+    both = base64.b64encode((cluster_ca("old").pem + cluster_ca().pem).encode()).decode()
+
+    assert {
+        each.status for each in Node(files={ADMIN: conf(cluster={"certificate-authority-data": both})}).findings()
+    } == {Status.PASS}
+
+
+def test_who_verifies_nothing_or_names_no_authority_is_warned() -> None:
+    bare = {"certificate-authority-data": ""}
+
+    insecure = only(Node(files={ADMIN: conf(cluster={**bare, "insecure-skip-tls-verify": True})}))
+    unnamed = only(Node(files={ADMIN: conf(cluster=bare)}))
+
+    assert (insecure.status, insecure.reason) == (Status.WARN, "InsecureSkipTlsVerify")
+    assert (unnamed.status, unnamed.reason) == (Status.WARN, "AuthorityNotNamed")
+
+
+# -- a credential ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_without_any_credential_is_told() -> None:
+    found = only(Node(files={SCHEDULER: conf({})}))
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, "NoCredentials", SCHEDULER)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason", "said"),
+    [
+        ({CURRENT: None}, "ClientCertificateMissing", "it does not exist"),
+        ({CURRENT: "garbage"}, "ClientCertificateInvalid", "it holds no PEM block of a certificate"),
+        ({CURRENT: node_client().pem}, "KeyInvalid", "it holds no PEM block of a private key"),
+        ({CURRENT: node_client().pem + node_client().key_pem}, "KeyMismatch", "is not the one of the certificate"),
+        ({CURRENT: pem(node_client("node2"))}, "OtherNode", "node2, and this one registers as node1"),
+        ({CURRENT: pem(client("system:node:node1"))}, "WrongIdentity", "O=system:nodes"),
+        ({CURRENT: pem(client("kubernetes-admin", group="system:masters"))}, "WrongIdentity", "O=system:nodes"),
+        ({CURRENT: pem(node_client(ca=cluster_ca("other")))}, "ClientCertificateUntrusted", "its issuer is CN=other"),
+        (
+            {CURRENT: pem(node_client(usages=[ExtendedKeyUsageOID.SERVER_AUTH]))},
+            "ClientCertificateUntrusted",
+            "does not allow clients",
+        ),
+        ({CURRENT: pem(node_client(start=NOW - 400 * DAY))}, "ClientCertificateExpired", "it is 2026-05-28"),
+        ({CURRENT: pem(node_client(start=NOW + 9 * DAY))}, "ClientCertificateNotYetValid", "begins on"),
+        ({KUBELET: conf({"client-certificate": CURRENT, "client-key": "/gone.key"})}, "KeyMissing", "/gone.key"),
+        ({KUBELET: conf({"client-certificate": CURRENT})}, "KeyMissing", "it names none"),
+    ],
+)
+@pytest.mark.parametrize("worker", [False, True])
+def test_a_kubelets_credential_of_no_use_says_why(files: dict[str, Any], reason: str, said: str, worker: bool) -> None:
+    found = only(Node(files=files, worker=worker))
+
+    assert (found.status, found.reason, found.subject) == (Status.FAIL, reason, KUBELET)
+    assert said in found.message
+
+
+def test_a_dangling_link_names_where_it_leads() -> None:
+    node = Node(files={CURRENT: None}, verbs={"readlink": "/var/lib/kubelet/pki/kubelet-client-2026.pem"})
+
+    assert "it is a link to /var/lib/kubelet/pki/kubelet-client-2026.pem, which does not exist" in only(node).message
+
+
+def test_the_kubelets_own_name_decides_and_not_the_hosts_where_a_flag_says_so() -> None:
+    process = {"pid": 5, "ppid": 1, "name": "kubelet"}
+    words = ["/usr/bin/kubelet", f"--kubeconfig={KUBELET}", "--hostname-override=Node2"]
+    renamed = Node(files={CURRENT: pem(node_client("node2"))}, verbs={"processes": [{**process, "cmdline": words}]})
+    cloud = Node(
+        files={CURRENT: pem(node_client("ip-10-0-0-1.internal"))},
+        verbs={"processes": [{**process, "cmdline": [*words[:2], "--cloud-provider=aws"]}]},
+    )
+
+    assert {each.status for each in renamed.findings()} == {Status.PASS}
+    assert {each.status for each in cloud.findings()} == {Status.PASS}
+
+
+def test_a_component_must_show_its_own_name() -> None:
+    found = only(Node(files={SCHEDULER: conf(client("system:kube-controller-manager"))}))
+
+    assert (found.reason, found.subject) == ("WrongIdentity", SCHEDULER)
+    assert "system:kube-scheduler" in found.message
+
+
+def test_an_inline_key_of_another_certificate_is_found_and_never_shown() -> None:
+    other = client()
+    found = only(Node(files={ADMIN: conf(group_admin(), key=other)}))
+
+    assert (found.reason, found.subject) == ("KeyMismatch", ADMIN)
+    assert base64_pem(other, key=True)[60:90] not in str(found)
+
+
+def test_where_clients_have_an_authority_of_their_own_only_it_could_judge() -> None:
+    files = {MANIFEST: manifest("/etc/clients.crt"), CURRENT: pem(node_client(ca=cluster_ca("clients")))}
+
+    assert {each.status for each in Node(files=files).findings()} == {Status.PASS}
+
+
+def test_certificates_of_kubeadm_that_ended_are_one_finding_with_one_fix() -> None:
+    old = NOW - 400 * DAY
+    admin = group_admin(start=old)
+    files = {
+        ADMIN: conf(admin),
+        ROOT_USER: conf(admin),
+        CONTROLLER_MANAGER: conf(client("system:kube-controller-manager", start=old)),
+        SCHEDULER: conf(client("system:kube-scheduler", start=old)),
+    }
+    report = report_of(Node(files=files).host(), "kubeconfig")
+    [result] = report.results
+    bad = [each for each in result.findings if each.status is not Status.PASS]
+
+    assert {(str(each.status), each.reason, each.subject) for each in bad} == {
+        ("fail", "ClientCertificateExpired", f"{ADMIN}, {CONTROLLER_MANAGER}, {SCHEDULER}"),
+        ("warn", "ClientCertificateExpired", ROOT_USER),
+    }
+    [diagnosis] = report.diagnoses
+    assert [each.subject for each in diagnosis.explains] == [ROOT_USER]
+    commands = diagnosis.fix.commands if diagnosis.fix else ()
+    assert [each.rpartition("kubeadm certs renew ")[2] for each in commands[:3]] == [
+        "admin.conf",
+        "controller-manager.conf",
+        "scheduler.conf",
+    ]
+    assert "kube-scheduler.yaml" in commands[3]
+
+
+def test_what_ends_soon_is_warned_of() -> None:
+    found = only(Node(files={SCHEDULER: conf(client("system:kube-scheduler", start=NOW - 350 * DAY))}))
+
+    assert (found.status, found.reason, found.subject) == (Status.WARN, "ExpiresSoon", SCHEDULER)
+    assert "in 15 days" in found.message
+
+
+def test_a_kubelet_that_did_not_rotate_in_time_is_told_and_one_that_may_still_do_so_is_not() -> None:
+    early = Node(files={CURRENT: pem(node_client(start=NOW - 325 * DAY))})
+    late = Node(files={CURRENT: pem(node_client(start=NOW - 330 * DAY))})
+
+    assert {each.status for each in early.findings()} == {Status.PASS}
+    assert (only(late).status, only(late).reason) == (Status.WARN, "NotRotated")
+
+
+def test_a_first_certificate_that_rotation_does_not_replace_is_told() -> None:
+    first = node_client(start=NOW - 200 * DAY)
+    found = only(Node(files={KUBELET: conf(first)}))
+    same = Node(files={KUBELET: conf(first), CURRENT: pem(first)})
+    alone = Node(files={KUBELET: conf(first), CURRENT: None})
+
+    assert (found.status, found.reason, found.subject) == (Status.WARN, "EmbeddedCertificate", KUBELET)
+    assert {each.status for each in (*same.findings(), *alone.findings())} == {Status.PASS}
+
+
+def test_an_ended_first_certificate_beside_a_rotated_one_needs_no_new_one() -> None:
+    found = only(Node(files={KUBELET: conf(node_client(start=NOW - 400 * DAY))}))
+    nothing = only(Node(files={KUBELET: conf(node_client(start=NOW - 400 * DAY)), CURRENT: None}))
+
+    assert found.reason == nothing.reason == "ClientCertificateExpired"
+    assert found.fix is not None
+    assert nothing.fix is not None
+    assert not any("kubeadm" in each for each in found.fix.commands)
+    assert any("kubeadm init phase kubeconfig kubelet" in each for each in nothing.fix.commands)
+
+
+@pytest.mark.parametrize(("end", "reason"), [(NOW - DAY, "TokenExpired"), (NOW + DAY, None), (1e300, None)])
+def test_a_token_that_ended_is_told_and_not_shown(end: float, reason: str | None) -> None:
+    token = jwt(exp=end)
+    found = Node(files={ADMIN: conf({"token": token})}).findings()
+
+    assert [each.reason for each in found if each.status is not Status.PASS] == ([reason] if reason else [])
+    assert token not in str(found)
+
+
+def test_a_token_in_a_file_is_looked_at_too() -> None:
+    node = Node(files={ADMIN: conf({"tokenFile": "token"}), "/etc/kubernetes/token": jwt(exp=5)})
+
+    assert only(node).reason == "TokenExpired"
+
+
+@pytest.mark.parametrize("command", ["aws", "./bin/login", "/opt/login"])
+def test_a_plugin_that_is_not_installed_is_told(command: str) -> None:
+    user = {"exec": {"command": command, "apiVersion": "client.authentication.k8s.io/v1"}}
+    there = {"aws": "/usr/local/bin/aws", "./bin/login": "/etc/kubernetes/./bin/login", "/opt/login": "/opt/login"}
+
+    assert only(Node(files={ADMIN: conf(user)})).reason == "PluginMissing"
+    assert {each.status for each in Node(files={ADMIN: conf(user), there[command]: ""}).findings()} == {Status.PASS}
+
+
+def test_a_persons_faults_are_warnings() -> None:
+    found = only(Node(files={ROOT_USER: conf(group_admin(start=NOW - 400 * DAY))}))
+
+    assert (found.status, found.reason, found.subject) == (Status.WARN, "ClientCertificateExpired", ROOT_USER)
+    assert found.fix is not None
+    assert "cp -n /etc/kubernetes/admin.conf /root/.kube/config" in found.fix.commands[0]
+
+
+def test_a_bootstrap_file_with_a_bootstrap_token_is_good_until_the_kubelet_has_its_own() -> None:
+    node = Node(worker=True, files={KUBELET: None, BOOTSTRAP: conf({"token": "abcdef.0123456789abcdef"})})
+
+    assert ("pass", "Usable", BOOTSTRAP) in verdict(node)
+
+
+# -- permissions ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True), (0o400, False)]
+)
+def test_a_key_that_others_may_read_is_told(mode: int, warned: bool) -> None:
+    node = Node(modes={ADMIN: mode, CURRENT: mode})
+
+    found = [each for each in node.findings() if each.status is not Status.PASS]
+
+    assert [(each.reason, each.subject) for each in found] == (
+        [("ReadableByOthers", f"{CURRENT}, {ADMIN}")] if warned else []
+    )
+    assert not warned or (found[0].fix is not None and found[0].fix.commands == (f"chmod 600 {CURRENT} {ADMIN}",))
+
+
+def test_a_kubeconfig_without_a_secret_may_be_read_by_everybody() -> None:
+    assert {each.status for each in Node(modes={KUBELET: 0o644}).findings()} == {Status.PASS}
+
+
+def test_a_group_of_people_is_others() -> None:
+    def stat(path: str) -> Any:
+        text = Node().host().read(path)
+        return {
+            "kind": "file",
+            "size": len(text),
+            "mode": 0o640,
+            "uid": 0,
+            "gid": 1000,
+            "mtime": 0.0,
+            "inode": 1,
+            "path": path,
+        }
+
+    [found] = [each for each in Node(verbs={"stat": stat}).findings() if each.status is Status.WARN]
+    assert found.reason == "ReadableByOthers"
+
+
+# -- what could not be looked at ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [ADMIN, CURRENT, ROOT_USER])
+def test_what_may_not_be_read_is_unknown_and_never_a_fault(path: str) -> None:
+    found = [each for each in Node(denied=(path,)).findings() if each.status not in (Status.PASS, Status.SKIP)]
+
+    assert [(each.status, each.reason) for each in found] == [(Status.UNKNOWN, "NotPermitted")]
+    assert path in found[0].message
