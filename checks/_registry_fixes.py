@@ -6,7 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from k8sdoctor.checks._pause_image_fixes import keep_served, set_key
+from k8sdoctor.checks._pause_image_fixes import set_key
+from k8sdoctor.checks._pull_fixes import keep_served
 from k8sdoctor.finding import Fix, Safety
 
 if TYPE_CHECKING:

@@ -70,10 +70,21 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _pause_image_fixes as fixes
+from k8sdoctor.checks import _pull_fixes as pulls
+from k8sdoctor.checks._pull_judgement import (
+    PULL_FAILS,
+    Verdict,
+    chain,
+    conversation,
+    reason,
+    said,
+    same_host,
+    verdict,
+    why_not,
+)
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pull import PullAttempts
-from k8sdoctor.facts.registry_chain import Stopper
 from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.registry_visit import Attempt
 from k8sdoctor.facts.runtime import Runtime
@@ -98,36 +109,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from k8sdoctor.facts.settings import IgnoredSetting
-
-_BY_OUTCOME = {
-    "not-found": "ImageNotFound",
-    "auth-required": "AuthRequired",
-    "forbidden": "RegistryForbidden",
-    "no-registry": "NotARegistry",
-    "error": "RegistryError",
-    "no-platform": "NoMatchingPlatform",
-    "tls-port": "PlainHttpRegistry",
-}
-_BY_FAILURE = {
-    "name-not-resolved": "NameNotResolved",
-    "tls-untrusted": "CertificateUntrusted",
-    "tls-name": "CertificateNameMismatch",
-    "tls-expired": "CertificateExpired",
-    "tls-not-yet-valid": "CertificateNotYetValid",
-    "tls-plain": "PlainHttpRegistry",
-    "protocol": "NotARegistry",
-    "ca-unreadable": "CaUnreadable",
-    "client-certificate-unreadable": "ClientCertificateUnreadable",
-}
-_BY_STOPPER = {
-    "ca-unreadable": "CaUnreadable",
-    "client-certificate-unreadable": "ClientCertificateUnreadable",
-    "config-conflict": "RuntimeConfigInvalid",
-    "config-invalid": "RuntimeConfigInvalid",
-    "blocked": "RegistryBlocked",
-    "policy": "PolicyRejects",
-    "no-host": "NoRegistryHost",
-}
 
 
 @check("pause-image", title="The sandbox image is on the node, or can be pulled", area="images")
@@ -192,6 +173,7 @@ class _Case:
         self.hosts = hosts
         self.pull = pull
         self.distribution = distribution
+        self.wanted = pulls.Wanted(image.runtime, (image.image,), "pause-image", "pause.tar")
         asked = pull.presence_problem is None
         # An image that nobody could look for may be here, and on a node that ran pods it most likely is.
         self.status = Status.FAIL if asked or not stage.joined else Status.WARN
@@ -199,82 +181,67 @@ class _Case:
             f"{image.image} is not on this node, and" if asked else f"If {image.image} is not on this node already,"
         )
 
-    def finding(self, reason: str, message: str, evidence: list[Evidence], fix: Fix | None) -> Finding:
+    def finding(self, found: Verdict, message: str) -> Finding:
         """A failure, or a warning where nobody could look whether the image is here."""
         build = fail if self.status is Status.FAIL else warn
-        return build(reason, message, subject=self.image.image, evidence=evidence, fix=fix)
+        evidence = self.evidence
+        if found.stopper is not None:
+            evidence.insert(0, Evidence(found.stopper.source, found.stopper.path))
+        return build(
+            found.reason,
+            message,
+            subject=self.image.image,
+            evidence=evidence,
+            fix=_fix(self, found),
+            explains=same_host(found.reason, found.culprit, "images", "registry-config"),
+        )
 
     @property
     def evidence(self) -> list[Evidence]:
         """The chain: who was asked and answered what, who would be skipped, and where the image's name is from."""
-        found = [_chain(attempt) for attempt in self.pull.attempts]
-        found += [Evidence(host.source, f"{host.url} is skipped: {host.why}") for host in self.hosts.skipped]
-        if self.hosts.proxy.http or self.hosts.proxy.https:
-            proxy = self.hosts.proxy.https or self.hosts.proxy.http
-            found.append(Evidence(self.hosts.proxy.source, f"the runtime's proxy is {proxy}"))
-        return [*found, _named(self.image)]
+        return [*chain(self.pull, self.hosts), _named(self.image)]
 
 
 # -- the way to the image ------------------------------------------------------------------------------------------------
 
 
 def _way(case: _Case) -> Iterator[Finding]:
-    stoppers = [stopper for stopper in case.hosts.stoppers if stopper.base_url is None]
-    if stoppers:
-        yield _stopped(case, stoppers[0])
-        return
-    pull = case.pull
-    untried = [attempt for attempt in pull.reached if attempt.outcome == "untried"]
-    if untried and all(attempt.reason == "Offline" for attempt in untried):
-        yield skip(
-            "Offline",
-            f"{case.opening} no registry was asked whether it can be pulled (--offline).",
-            subject=case.image.image,
-            evidence=case.evidence,
-        )
-        return
-    if pull.serving is not None:
-        yield from _pullable(case, pull.serving)
-        return
-    if untried:
-        yield unknown(
-            untried[0].reason,
-            f"{case.opening} {untried[0].netloc} could not be asked for it: {untried[0].words}.",
-            subject=case.image.image,
-            evidence=case.evidence,
-        )
-        return
-    failing = [attempt for attempt in pull.reached if attempt.outcome != "serves"]
-    if not failing:
-        message = f"{case.opening} {case.runtime.label} has no host to resolve it at."
-        yield case.finding("NoRegistryHost", message, case.evidence, _by_hand(case))
-        return
-    # What ends the chain is the cause, whatever the others did; else the first host, for it is the one that was chosen.
-    first = failing[-1] if pull.ends_with(failing[-1]) else failing[0]
-    told = _said(first, case)
-    others = dict.fromkeys(_said(attempt, case) for attempt in failing)
-    # containerd pulls an image for other machines that has no index; its processes then end with an exec format error.
-    cannot = "would get none that runs here" if first.outcome == "no-platform" else "cannot pull it"
-    message = f"{case.opening} {case.runtime.label} {cannot}: {told}"
-    message += "".join(f"; {other}" for other in others if other != told)
-    unasked = [
-        attempt for attempt in pull.attempts[len(pull.reached) :] if attempt.host.base_url != first.host.base_url
-    ]
-    if unasked:
-        message += f"; it asks no other host after that, so {unasked[0].netloc} is not reached"
-    yield case.finding(_reason(first), f"{message}.", case.evidence, _mend(case, first))
-
-
-def _pullable(case: _Case, serving: Attempt) -> Iterator[Finding]:
-    for attempt in case.pull.reached:
-        if attempt is not serving and attempt.outcome != "untried":
-            yield warn(
-                "MirrorFailing",
-                f"{_said(attempt, case)}; {case.runtime.label} then pulls {case.image.image} from {serving.netloc}.",
-                subject=urlsplit(attempt.host.base_url).netloc,
-                evidence=[_chain(attempt), Evidence(attempt.host.source, attempt.host.base_url)],
-                fix=_mend(case, attempt),
+    found = verdict(case.pull, case.hosts)
+    match found.kind:
+        case "offline":
+            yield skip(
+                "Offline",
+                f"{case.opening} no registry was asked whether it can be pulled (--offline).",
+                subject=case.image.image,
+                evidence=case.evidence,
             )
+        case "serves" if found.attempt is not None:
+            yield from _pullable(case, found, found.attempt)
+        case "untried" if found.attempt is not None:
+            yield unknown(
+                found.reason,
+                f"{case.opening} {found.attempt.netloc} could not be asked for it: {found.attempt.words}.",
+                subject=case.image.image,
+                evidence=case.evidence,
+            )
+        case _:
+            message = f"{case.opening} {why_not(found, case.runtime.label, case.pull.platform)}."
+            yield case.finding(found, message)
+
+
+def _pullable(case: _Case, found: Verdict, serving: Attempt) -> Iterator[Finding]:
+    for attempt in found.failing:
+        yield warn(
+            "MirrorFailing",
+            f"{said(attempt, case.pull.platform)}; {case.runtime.label} then pulls {case.image.image} from {serving.netloc}.",
+            subject=urlsplit(attempt.host.base_url).netloc,
+            evidence=[conversation(attempt), Evidence(attempt.host.source, attempt.host.base_url)],
+            fix=_mend(case, attempt),
+            explains=(
+                *same_host("MirrorFailing", attempt.netloc, "images"),
+                *same_host(reason(attempt), attempt.netloc, "registry-config"),
+            ),
+        )
     if case.pull.presence_problem is None:
         yield passed(
             "Pullable",
@@ -291,69 +258,6 @@ def _pullable(case: _Case, serving: Attempt) -> Iterator[Finding]:
         )
 
 
-def _stopped(case: _Case, stopper: Stopper) -> Finding:
-    reason = _BY_STOPPER[stopper.kind]
-    message = f"{case.opening} {case.runtime.label} cannot pull it: {stopper.why} ({stopper.path}, named in {stopper.source})."
-    fix = _by_hand(case)
-    if stopper.kind == "ca-unreadable":
-        concerned = next((host.base_url for host in case.hosts.hosts if stopper.path in host.ca_files), None)
-        fix = fixes.provide_ca(stopper.path, concerned)
-    evidence = [Evidence(stopper.source, stopper.path), *case.evidence]
-    return case.finding(reason, message, evidence, fix)
-
-
-def _reason(attempt: Attempt) -> str:
-    if attempt.outcome == "unreachable":
-        return _BY_FAILURE.get(attempt.failure or "", "RegistryUnreachable")
-    if attempt.outcome == "auth-required" and attempt.login:
-        return "RegistryForbidden"  # a login was given, and refused
-    return _BY_OUTCOME.get(attempt.outcome, "RegistryError")
-
-
-def _said(attempt: Attempt, case: _Case) -> str:
-    """What a host did, as the middle of a sentence."""
-    who = attempt.netloc
-    if attempt.elsewhere:
-        who = f"{who} (where {urlsplit(attempt.host.base_url).netloc} sends it)"
-    quoted = f" (“{attempt.words}”)" if attempt.words else ""
-    match attempt.outcome:
-        case "unreachable":
-            return _said_nothing(attempt, who)
-        case "tls-port":
-            return f"{who} wants HTTPS, and is asked by plain HTTP ({attempt.host.source})"
-        case "not-found":
-            return f"{who} has no {attempt.host.repository}:{attempt.host.reference}{quoted}"
-        case "no-registry":
-            return f"{who} answers like no registry: {attempt.status} with {_content_type(attempt)}{quoted}"
-        case "no-platform":
-            held = ", ".join(attempt.platforms) or "no platform"
-            return f"{who} has the image for {held}, and this node is {case.pull.platform}"
-        case "auth-required" if not attempt.login:
-            return f"{who} wants a login{quoted}"
-        case _ if attempt.failure == "proxy-refused":
-            return attempt.words
-        case _:
-            return f"{who} answers {attempt.status}{quoted}"
-
-
-def _said_nothing(attempt: Attempt, who: str) -> str:
-    if attempt.failure == "tls-plain":
-        return f"{who} speaks plain HTTP, and is asked by HTTPS ({attempt.host.source})"
-    if attempt.failure == "name-not-resolved":
-        return f"the node's resolver has no address for {attempt.words}"
-    return f"{who} cannot be used: {attempt.words.removeprefix(f'{attempt.netloc}: ')}"
-
-
-def _content_type(attempt: Attempt) -> str:
-    found = [exchange for exchange in attempt.exchanges if exchange.url == attempt.where and exchange.content_type]
-    return found[-1].content_type if found else "no content type"
-
-
-def _chain(attempt: Attempt) -> Evidence:
-    lines = [str(exchange) for exchange in attempt.exchanges] or [f"not asked: {attempt.words}"]
-    return Evidence(f"{attempt.host.base_url} ({attempt.host.source})", "\n".join(lines))
-
-
 def _named(image: SandboxImage) -> Evidence:
     return Evidence(image.source, f"{image.key} = {image.image}" if image.key and not image.default else image.image)
 
@@ -361,32 +265,21 @@ def _named(image: SandboxImage) -> Evidence:
 # -- fixes -----------------------------------------------------------------------------------------------------------
 
 
-def _by_hand(case: _Case, why: str = "no registry is needed for that") -> Fix:
-    return fixes.bring_by_hand(case.image, why)
+def _fix(case: _Case, found: Verdict) -> Fix:
+    if found.attempt is not None:
+        return _mend(case, found.attempt)
+    if found.stopper is not None and found.stopper.kind == "ca-unreadable":
+        path = found.stopper.path
+        return pulls.provide_ca(path, next((each.base_url for each in case.hosts.hosts if path in each.ca_files), None))
+    return pulls.bring_by_hand(case.wanted)
 
 
 def _mend(case: _Case, attempt: Attempt) -> Fix:
-    reason = _reason(attempt)
-    match reason:
-        case "CertificateUntrusted":
-            return fixes.trust(case.image, case.distribution, attempt)
-        case "CaUnreadable":
-            path = next((path for path in attempt.host.ca_files if path in attempt.words), "")
-            return fixes.provide_ca(path, attempt.host.base_url) if path else _by_hand(case)
-        case "PlainHttpRegistry":
-            wanted = "https" if attempt.outcome == "tls-port" else "http"
-            return fixes.change_scheme(case.image, case.hosts, attempt, wanted)
-        case "CertificateExpired" | "CertificateNotYetValid" | "CertificateNameMismatch":
-            return _by_hand(
-                case, f"the certificate of {attempt.netloc} can only be mended there; is `date` right here?"
-            )
-    if reason in ("ImageNotFound", "NoMatchingPlatform") and not attempt.host.upstream:
-        return fixes.fill_mirror(case.image, attempt)
     other = next((wish for wish in case.image.wishes if _registry(wish.image) != _registry(case.image.image)), None)
+    last = None
     if other is not None:
-        why = f"the one that {other.who} uses, {other.source}"
-        return fixes.use_image(case.image, other.image, why)
-    return _by_hand(case)
+        last = fixes.use_image(case.image, other.image, f"the one that {other.who} uses, {other.source}")
+    return pulls.mend(case.wanted, case.hosts, case.distribution, [attempt], last)
 
 
 def _registry(image: str) -> str:
@@ -433,7 +326,7 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
                 title=f"Correct {where}",
                 commands=(
                     f"${{EDITOR:-vi}} {f'+{problem.line} ' if problem.line else ''}{problem.path}",
-                    fixes.restart(image),
+                    pulls.restart(image.runtime),
                 ),
                 verify=fixes.AGAIN,
                 safety=Safety.MANUAL,
@@ -447,7 +340,7 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
             evidence=[_named(image)],
             fix=Fix(
                 title="Make the runtime read its configuration again",
-                commands=(fixes.restart(image),),
+                commands=(pulls.restart(image.runtime),),
                 verify=fixes.AGAIN,
                 safety=Safety.DISRUPTIVE,
             ),
@@ -465,7 +358,6 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
 
 # A mirror that is written in one of these ways was meant to be asked; what has no effect, or is overruled on purpose, was not.
 _MEANT = frozenset({"wrong-table", "no-config-path", "other-folder", "malformed", "not-loaded"})
-_PULL_FAILS = tuple(sorted({"RegistryUnreachable", *_BY_OUTCOME.values(), *_BY_FAILURE.values()}))
 
 
 def _would_have_helped(setting: IgnoredSetting, runtime: Runtime) -> tuple[Link, ...]:
@@ -473,7 +365,7 @@ def _would_have_helped(setting: IgnoredSetting, runtime: Runtime) -> tuple[Link,
     if setting.kind not in _MEANT:
         return ()
     why = f"{runtime.label} was meant to ask another host ({setting.source}), and asks the one that fails instead."
-    return tuple(Link("pause-image", reason, why) for reason in _PULL_FAILS)
+    return tuple(Link(check, fault, why) for check in ("pause-image", "images") for fault in PULL_FAILS)
 
 
 def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts) -> Iterator[Finding]:

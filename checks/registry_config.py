@@ -70,7 +70,7 @@ from typing import TYPE_CHECKING, Literal
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _registry_fixes as fixes
-from k8sdoctor.checks._pause_image_fixes import provide_ca
+from k8sdoctor.checks._pull_fixes import provide_ca
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_answers import Answer, RegistryAnswers

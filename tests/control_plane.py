@@ -73,7 +73,6 @@ def files() -> dict[str, str | HostError]:
         "/proc/sys/net/ipv6/conf/default/forwarding": "0\n",
         "/proc/1/environ": "PATH=/usr/bin\0",
         "/proc/900/environ": "PATH=/usr/bin\0",
-        "/proc/950/environ": "PATH=/usr/bin\0",
     }
     for plugin in _PLUGINS:
         found[f"/opt/cni/bin/{plugin}"] = "\x7fELF"
@@ -212,7 +211,11 @@ def cri(endpoint: str, method: str, request: Mapping[str, Any]) -> dict[str, Any
                 }
             }
         case "ImageService/ListImages":
-            return {"images": []}
+            # The kubelet reported what this very call answered (pkg/kubelet/nodestatus Images), up to 50 of them.
+            [node] = data("api/nodes.json")["items"]
+            return {
+                "images": [{"id": image["names"][0], "repo_tags": image["names"]} for image in node["status"]["images"]]
+            }
     raise HostError("RuntimeUnreachable", f"the recording does not hold {method}")
 
 
@@ -267,6 +270,21 @@ def tls(address: str, port: int, server_name: str | None, attempt: int) -> dict[
         "chain": [text("etc-kubernetes/pki/apiserver.crt")],
         "client_cas": ["CN=kubernetes", "CN=front-proxy-ca"],
         "failure": None,
+    }
+
+
+def http(**request: Any) -> dict[str, Any]:
+    """No registry: the resolver said nothing, as the waiting kube-proxy pod tells in its status."""
+    host = request["url"].partition("://")[2].partition("/")[0]
+    if host != "registry.k8s.io":
+        raise HostError("NotRecorded", f"the recording does not hold what {host} answers")
+    words = f"{host}: lookup {host} on 10.255.255.53:53: i/o timeout"
+    return {
+        "status": 0,
+        "headers": {},
+        "body": "",
+        "peer": None,
+        "failure": {"kind": "name-not-resolved", "message": words},
     }
 
 
@@ -357,6 +375,7 @@ def control_plane(changed: Mapping[str, str | HostError | None] | None = None, *
         "kube": kube,
         "tls": tls,
         "dns": dns,
+        "http": http,
         "run": run,
         "public_key": public_key,
         "resolve": lambda name: {"addresses": [], "error": f"{name} does not exist"},

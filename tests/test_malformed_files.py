@@ -23,7 +23,7 @@ SYSCTLS = "/etc/sysctl.d/k8s.conf"
 
 # Each place, and the checks that may say something else for it.
 PLACES = {
-    "/etc/containerd/config.toml": {"pause-image"},
+    "/etc/containerd/config.toml": {"images", "pause-image"},
     "/etc/cni/net.d/10-bridge.conflist": {"cni-config"},
     "/var/lib/kubelet/pki/kubelet-client-current.pem": {"kubeconfig"},
     "/var/lib/kubelet/config.yaml": {"dns-reply-source"},
@@ -33,9 +33,9 @@ PLACES = {
     f"{KUBERNETES}/scheduler.conf": {"apiserver-san", "kubeconfig"},
     f"{KUBERNETES}/pki/apiserver.crt": {"apiserver-san"},
     f"{KUBERNETES}/pki/ca.crt": {"apiserver-san", "kubeconfig"},
-    f"{KUBERNETES}/manifests/kube-apiserver.yaml": {"apiserver-san", "etcd", "kubeconfig", "static-pods"},
-    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config", "static-pods"},
-    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"static-pods"},
+    f"{KUBERNETES}/manifests/kube-apiserver.yaml": {"apiserver-san", "etcd", "images", "kubeconfig", "static-pods"},
+    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config", "images", "static-pods"},
+    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"images", "static-pods"},
 }
 
 # Lines that are none are passed over by who reads these, so what counts is what is left; only a whole file can be unreadable.

@@ -11,12 +11,46 @@ from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from k8sdoctor.host import Host, Json
 
 # kubeadm's own placeholder in `kubeadm config print init-defaults`; it is nobody's address.
 PLACEHOLDER_ADDRESS = "1.2.3.4"
+
+
+@dataclass(frozen=True, slots=True)
+class KubeadmAddons:
+    """What decides, beside release and repository, which images kubeadm wants. What was not said is None.
+
+    `proxy` and `dns` tell whether kubeadm brings kube-proxy and CoreDNS: not where a phase is skipped or `disabled` is set (v1beta4).
+    `control_plane` is true where a JoinConfiguration makes a control plane.
+    """
+
+    dns_repository: str | None = None
+    dns_tag: str | None = None
+    etcd_repository: str | None = None
+    etcd_tag: str | None = None
+    external_etcd: bool = False
+    proxy: bool = True
+    dns: bool = True
+    control_plane: bool = False
+
+    @classmethod
+    def parse(cls, cluster: Mapping[str, Json], local: Mapping[str, Json], join: Mapping[str, Json]) -> Self:
+        """From a ClusterConfiguration, an InitConfiguration or JoinConfiguration, and a JoinConfiguration."""
+        skipped = {phase.lower() for phase in yaml.strings(local, "skipPhases")}
+        off = {name for name in ("proxy", "dns") if _mapping(cluster.get(name)).get("disabled") is True}
+        return cls(
+            dns_repository=yaml.string(cluster, "dns", "imageRepository"),
+            dns_tag=yaml.string(cluster, "dns", "imageTag"),
+            etcd_repository=yaml.string(cluster, "etcd", "local", "imageRepository"),
+            etcd_tag=yaml.string(cluster, "etcd", "local", "imageTag"),
+            external_etcd=isinstance(_mapping(cluster.get("etcd")).get("external"), dict),
+            proxy="proxy" not in off and not skipped & {"addon", "addon/kube-proxy"},
+            dns="dns" not in off and not skipped & {"addon", "addon/coredns"},
+            control_plane=isinstance(join.get("controlPlane"), dict),
+        )
 
 
 @dataclass(frozen=True)
@@ -45,6 +79,7 @@ class KubeadmConfig:
     api_version: str | None = None
     joins: bool = False
     discovery_endpoint: str | None = None
+    addons: KubeadmAddons = KubeadmAddons()
 
     @classmethod
     def observe(cls, host: Host) -> Self:
@@ -88,6 +123,7 @@ class KubeadmConfig:
             ),
             joins="JoinConfiguration" in kinds,
             discovery_endpoint=yaml.string(join, "discovery", "bootstrapToken", "apiServerEndpoint"),
+            addons=KubeadmAddons.parse(cluster, local, join),
         )
 
 

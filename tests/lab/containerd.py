@@ -222,10 +222,10 @@ class Containerd:
 
     # -- what it needs -----------------------------------------------------------------------------------------------
 
-    def import_image(self, name: str = PAUSE) -> None:
-        """Give it an image that sleeps for good."""
+    def import_image(self, *names: str) -> None:
+        """Give it an image that sleeps for good, by these names (by default that of the sandbox image)."""
         path = "/run/pause.tar"
-        (self.node.root / path.lstrip("/")).write_bytes(image_archive(name))
+        (self.node.root / path.lstrip("/")).write_bytes(image_archive(*names or (PAUSE,)))
         self.node.run(["ctr", "-n", "k8s.io", "images", "import", path])
 
     def link_plugins(self, *names: str) -> None:
@@ -244,7 +244,7 @@ class Containerd:
         return self.write_network("10-bridge.conflist", BRIDGE_NETWORK)
 
 
-def image_archive(name: str, architecture: str | None = None) -> bytes:
+def image_archive(*names: str, architecture: str | None = None) -> bytes:
     """A docker archive (`docker save`) of one layer that holds busybox and sleeps; by default for this machine."""
     busybox = Path("/bin/busybox").read_bytes()
     layer = _tar({"bin/busybox": (busybox, 0o755)})
@@ -257,7 +257,7 @@ def image_archive(name: str, architecture: str | None = None) -> bytes:
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
         }
     ).encode()
-    manifest = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": list(names), "Layers": ["layer.tar"]}]).encode()
     return _tar({"config.json": (config, 0o644), "layer.tar": (layer, 0o644), "manifest.json": (manifest, 0o644)})
 
 

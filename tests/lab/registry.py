@@ -138,7 +138,7 @@ class Registries:
             ("foreign-index", other),
         ):
             archive = f"/run/{repository}.tar"
-            (self.node.root / archive.lstrip("/")).write_bytes(image_archive(IMAGE, architecture))
+            (self.node.root / archive.lstrip("/")).write_bytes(image_archive(IMAGE, architecture=architecture))
             target = f"docker://127.0.0.1:5000/{repository}:3.6"
             self.node.far_run(
                 ["skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", f"docker-archive:{archive}", target]

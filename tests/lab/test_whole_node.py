@@ -61,7 +61,7 @@ def test_a_healthy_worker_passes_every_check(node: WholeNode) -> None:
     statuses = {result["check"]: result["status"] for result in outcome.report["results"]}
     assert {check: status for check, status in statuses.items() if status not in ("pass", "skip")} == {}
     assert {check for check, status in statuses.items() if status == "pass"} >= {
-        *("apiserver-san", "br-netfilter", "cni-config", "dns-reply-source", "ip-forward", "pause-image"),
+        *("apiserver-san", "br-netfilter", "cni-config", "dns-reply-source", "images", "ip-forward", "pause-image"),
         *("kubeadm-config",),
     }
     assert (outcome.code, outcome.report["metadata"]["profile"]) == (0, "node")

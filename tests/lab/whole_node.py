@@ -38,6 +38,14 @@ FAR = "192.0.2.1"
 PAUSE = "registry.k8s.io/pause:3.10.2"
 """What kubeadm of the recorded version wants; kubeadm's documentation has the runtime use the same."""
 
+IMAGES = (
+    *(f"registry.k8s.io/kube-{name}:v1.36.2" for name in ("apiserver", "controller-manager", "scheduler", "proxy")),
+    "registry.k8s.io/coredns/coredns:v1.14.2",
+    PAUSE,
+    "registry.k8s.io/etcd:3.6.8-0",
+)
+"""What `kubeadm config images list` of the recorded version prints, and `kubeadm config images pull` gets."""
+
 DNS_SERVICE = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
 PODS = "10.244.0.0/16"
@@ -65,11 +73,12 @@ net.ipv4.ip_forward                 = 1
 """
 """The file that Kubernetes' documentation of container runtimes had people write."""
 
-_PROGRAM = """\
+_PROGRAM = f"""\
 #!/bin/sh
 case "$*" in
 --version) echo Kubernetes v1.36.2 ;;
 "version -o short") echo v1.36.2 ;;
+"config images list --kubernetes-version v1.36.2") printf '%s\\n' {" ".join(IMAGES)} ;;
 *) exit 1 ;;
 esac
 """
@@ -176,7 +185,7 @@ class WholeNode:
         containerd = self.containerd = Containerd(lab, sandbox_image=PAUSE, pod_dns=POD_DNS)
         containerd.link_plugins()
         containerd.start()
-        containerd.import_image(PAUSE)
+        containerd.import_image(*IMAGES)
 
     def _start_pods(self) -> None:
         containerd = self.containerd
