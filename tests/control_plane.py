@@ -73,6 +73,7 @@ def files() -> dict[str, str | HostError]:
         "/proc/sys/net/ipv6/conf/default/forwarding": "0\n",
         "/proc/1/environ": "PATH=/usr/bin\0",
         "/proc/900/environ": "PATH=/usr/bin\0",
+        "/proc/950/environ": "PATH=/usr/bin\0",
     }
     for plugin in _PLUGINS:
         found[f"/opt/cni/bin/{plugin}"] = "\x7fELF"

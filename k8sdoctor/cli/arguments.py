@@ -151,6 +151,11 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         help="ask for the head of every URL in this list, one a line (kubespray's files.list); downloads nothing; - is stdin",
     )
     add(
+        "--intrusive",
+        action="store_true",
+        help="ask the runtime's private registries to begin an upload, and cancel it at once: may anyone push there?",
+    )
+    add(
         "--kubeconfig",
         metavar="FILE",
         help="a kubeconfig by which the API server may be asked (below --root, if given)",

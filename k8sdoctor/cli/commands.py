@@ -74,6 +74,9 @@ def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[
         given["files"] = arguments.files
         given["proxy"] = _proxy()
         also.add("download-list")
+    if arguments.intrusive:
+        given["intrusive"] = True
+        also.add("registry-push")
     return frozenset(also)
 
 

@@ -1,16 +1,26 @@
-"""The proxy that a process of the node uses, by the rules of Go's net/http, since every runtime is written in Go."""
+"""The proxy that a process of the node uses, by the rules of Go's net/http, since every runtime is written in Go.
+
+Read in golang.org/x/net `http/httpproxy/proxy.go`, which net/http brings along.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from k8sdoctor.facts.settings import IgnoredSetting
+from k8sdoctor.facts.systemd_unit import UnitEnvironment
+from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from k8sdoctor.host import Host
+
+NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +34,71 @@ class ProxyEnvironment:
     """`/proc/812/environ`, or the unit file that sets them."""
     problem: str | None = None
     """Why the environment could not be read: what is here is then not all."""
+    differing: tuple[str, ...] = ()
+    """Variables that have another value in lower case, which Go passes over and other programs take."""
 
     @classmethod
     def of(cls, variables: Mapping[str, str], source: str) -> Self:
         """From a process's environment: upper case counts before lower case, as in Go."""
-        http, https, no_proxy = (
-            variables.get(name) or variables.get(name.lower()) or None
-            for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+        http, https, no_proxy = (variables.get(name) or variables.get(name.lower()) or None for name in NAMES)
+        pairs = ((name, variables.get(name), variables.get(name.lower())) for name in NAMES)
+        differing = tuple(name for name, upper, lower in pairs if upper and lower and upper != lower)
+        return cls(http, https, no_proxy, source if http or https else "not set", differing=differing)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any proxy."""
+        return bool(self.http or self.https)
+
+    @property
+    def shown(self) -> str:
+        """The proxies without user and password, for a sentence."""
+        found = dict.fromkeys(filter(None, (self.https, self.http)))
+        return " and ".join(without_user(proxy) for proxy in found) or "none"
+
+    def reaches(self, subnet: str) -> bool:
+        """Whether every address of a subnet is asked directly; only entries that are CIDRs can say so.
+
+        >>> ProxyEnvironment(https="p", no_proxy="10.0.0.0/8").reaches("10.96.0.0/12")
+        True
+        >>> ProxyEnvironment(https="p", no_proxy="10.96.0.1,10.96.*").reaches("10.96.0.0/12")
+        False
+        """
+        wanted = ipaddress.ip_network(subnet, strict=False)
+        entries = [entry.strip() for entry in (self.no_proxy or "").split(",")]
+        if not self.is_set or "*" in entries:
+            return True
+        return any(wanted.version == network.version and wanted.subnet_of(network) for network in _networks(entries))  # type: ignore[arg-type]  # one version
+
+    @property
+    def vain(self) -> tuple[str, ...]:
+        """Entries of NO_PROXY that match nothing: an asterisk elsewhere than in front, blanks or other marks between names, a URL."""
+        entries = [entry.strip() for entry in (self.no_proxy or "").split(",")]
+        marks = set(" \t;|")
+        return tuple(
+            entry
+            for entry in entries
+            if set(entry) & marks
+            or "*" in entry.removeprefix("*")
+            or "://" in entry
+            or (entry[:1] == "*" and entry[1:2] not in {"", "."})
         )
-        return cls(http, https, no_proxy, source if http or https else "not set")
+
+    @property
+    def malformed(self) -> tuple[tuple[str, str], ...]:
+        """Proxies that are none, without user and password, and what Go makes of each (`parseProxy`)."""
+        found = []
+        for proxy in dict.fromkeys(filter(None, (self.http, self.https))):
+            shown = without_user(proxy)
+            try:
+                parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+                _ = parts.port
+            except ValueError:
+                found.append((shown, "Go takes it for no proxy at all and asks everybody directly"))
+                continue
+            if not parts.hostname or parts.hostname in {"http", "https"} or set(parts.netloc) & set("\"' "):
+                found.append((shown, f"Go looks for a proxy of the name {parts.hostname or ''!r}"))
+        return tuple(found)
 
     @classmethod
     def of_process(cls, host: Host, pid: int) -> Self:
@@ -99,3 +165,71 @@ def _split(entry: str) -> tuple[str, int | None]:
     if colon and port.isdigit() and (":" not in name or name.endswith("]")):
         return name, int(port)
     return entry, None
+
+
+def _networks(entries: list[str]) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    for entry in entries:
+        if "/" in entry:
+            try:
+                yield ipaddress.ip_network(entry, strict=False)
+            except ValueError:
+                continue
+
+
+def without_user(proxy: str) -> str:
+    """A proxy without user and password.
+
+    >>> without_user("http://me:secret@proxy:3128")
+    'http://proxy:3128'
+    """
+    scheme, mark, rest = proxy.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitProxy:
+    """The proxy of a service: what its process has, and what its unit's files say by now."""
+
+    unit: str
+    held: ProxyEnvironment
+    """What counts: the process's own where it runs and may be looked at, else `planned`."""
+    planned: ProxyEnvironment
+    sources: Mapping[str, str]
+    """The file that sets each variable of the unit, by its upper-case name."""
+    stale: tuple[IgnoredSetting, ...] = ()
+    """What the process does not have yet."""
+    unread: Unobserved | None = None
+    """Why the unit's files, or the process's environment, could not be read."""
+
+    @classmethod
+    def of(cls, host: Host, pid: int | None, unit: str) -> Self:
+        """Read the unit's files and the process's environment. Never raises: `problem` says what could not be read."""
+        unread: Unobserved | None = None
+        try:
+            files = UnitEnvironment.read(host, unit)
+        except HostError as error:
+            files, unread = UnitEnvironment(), Unobserved(error.reason, error.message)
+        sources: dict[str, str] = {}
+        for name in NAMES:
+            for spelt in (name, name.lower()):
+                if spelt in files.variables:
+                    sources.setdefault(name, files.sources[spelt])
+        named = ", ".join(dict.fromkeys(sources.values())) or "not set"
+        planned = replace(
+            ProxyEnvironment.of(files.variables, ""), source=named, problem=unread.message if unread else None
+        )
+        if pid is None:
+            return cls(unit, planned, planned, sources, unread=unread)
+        try:
+            held = ProxyEnvironment.of_process(host, pid)
+        except HostError as error:
+            why_not = Unobserved(error.reason, error.message)
+            return cls(unit, replace(planned, problem=error.message), planned, sources, unread=why_not)
+        stale = []
+        for name, wanted, has in zip(
+            NAMES, (planned.http, planned.https, planned.no_proxy), (held.http, held.https, held.no_proxy), strict=True
+        ):
+            if wanted and wanted != has:
+                why = f"the running {unit} (pid {pid}) has {without_user(has) if has else 'none'}: it was not restarted since this was written"
+                stale.append(IgnoredSetting("not-loaded", name, without_user(wanted), sources[name], why))
+        return cls(unit, held, planned, sources, tuple(stale))

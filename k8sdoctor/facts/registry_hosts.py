@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts.containerd import ContainerdConfig
 from k8sdoctor.facts.crio import CrioConfig
 from k8sdoctor.facts.docker import DockerConfig
-from k8sdoctor.facts.proxy import ProxyEnvironment
+from k8sdoctor.facts.proxy import ProxyEnvironment, UnitProxy
 from k8sdoctor.facts.registry_chain import RegistryChain
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.settings import IgnoredSetting
-from k8sdoctor.facts.systemd_unit import UnitEnvironment
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.read_once import ReadOnce
@@ -36,8 +35,8 @@ class PullConfig:
     proxy: ProxyEnvironment = field(default_factory=ProxyEnvironment)
     ignored: tuple[IgnoredSetting, ...] = ()
     """What is written about registries where this version does not read it."""
-    stale: tuple[IgnoredSetting, ...] = ()
-    """Proxies that the running daemon does not have yet."""
+    unit: UnitProxy | None = None
+    """The proxy of the service that pulls; None where Docker's own file tells it."""
 
     @classmethod
     def observe(
@@ -51,16 +50,16 @@ class PullConfig:
         """Take the configuration of the runtime that runs here. Raises NotFound without one, NotPermitted."""
         if isinstance(containerd, ContainerdConfig):
             vain = tuple(one for one in containerd.ignored if "registry" in one.key)
-            proxy, stale = _proxy(host, runtime.pid, runtime.unit)
-            return cls("containerd", containerd, proxy, vain, stale)
+            unit = UnitProxy.of(host, runtime.pid, runtime.unit)
+            return cls("containerd", containerd, unit.held, vain, unit)
         if isinstance(crio, CrioConfig):
-            proxy, stale = _proxy(host, runtime.pid, runtime.unit)
-            return cls("cri-o", crio, proxy, stale=stale)
+            unit = UnitProxy.of(host, runtime.pid, runtime.unit)
+            return cls("cri-o", crio, unit.held, unit=unit)
         if isinstance(docker, DockerConfig):
             if docker.proxies is not None:
                 return cls("cri-dockerd", docker, docker.proxies)
-            proxy, stale = _proxy(host, docker.pid, "docker")  # dockerd pulls, not cri-dockerd
-            return cls("cri-dockerd", docker, proxy, stale=stale)
+            unit = UnitProxy.of(host, docker.pid, "docker")  # dockerd pulls, not cri-dockerd
+            return cls("cri-dockerd", docker, unit.held, unit=unit)
         raise HostError("NotFound", "the runtime's configuration is not known")
 
 
@@ -100,7 +99,7 @@ class _Reader:
 
     def chain(self, image: ImageReference) -> RegistryHosts:
         found = self._read(image)
-        ignored = (*self._config.ignored, *found.ignored, *self._config.stale)
+        ignored = (*self._config.ignored, *found.ignored)
         return RegistryHosts(**{**vars(found), "ignored": ignored, "proxy": self._config.proxy})
 
     def _read(self, image: ImageReference) -> RegistryChain:
@@ -127,31 +126,3 @@ class _Reader:
         known = self._of_containerd[key]
         hosts = tuple(replace(each, repository=image.repository, reference=image.object) for each in known.hosts)
         return replace(known, image=image, hosts=hosts)
-
-
-def _proxy(host: Host, pid: int | None, unit: str) -> tuple[ProxyEnvironment, tuple[IgnoredSetting, ...]]:
-    """The proxy of the process that pulls, and what its unit says by now that the process does not have."""
-    problem: str | None = None
-    try:
-        planned = UnitEnvironment.read(host, unit)
-    except HostError as error:
-        planned, problem = UnitEnvironment(), error.message
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-    wanted = ProxyEnvironment.of(planned.variables, "")
-    sources = [planned.sources[name] for name in (*names, *map(str.lower, names)) if name in planned.variables]
-    wanted = replace(wanted, source=", ".join(dict.fromkeys(sources)) or "not set", problem=problem)
-    if pid is None:
-        return wanted, ()
-    try:
-        held = ProxyEnvironment.of_process(host, pid)
-    except HostError as error:
-        return replace(wanted, problem=error.message), ()
-    stale = []
-    for name, planned_value, value in zip(
-        names, (wanted.http, wanted.https, wanted.no_proxy), (held.http, held.https, held.no_proxy), strict=True
-    ):
-        if planned_value and planned_value != value:
-            source = planned.sources.get(name) or planned.sources[name.lower()]
-            why = f"the running {unit} (pid {pid}) has {value or 'none'}: it was not restarted since this was written"
-            stale.append(IgnoredSetting("not-loaded", name, planned_value, source, why))
-    return held, tuple(stale)

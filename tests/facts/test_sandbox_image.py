@@ -9,6 +9,7 @@ from k8sdoctor.facts.crio import CrioConfig
 from k8sdoctor.facts.docker import DockerConfig
 from k8sdoctor.facts.kubeadm import KubeadmBinary, KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.proxy import UnitProxy
 from k8sdoctor.facts.registry_hosts import PullConfig, RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage, Wish, kubeadm_pause_image
@@ -213,10 +214,10 @@ def test_an_environment_file_counts_too_and_an_empty_assignment_forgets() -> Non
 
 def test_a_proxy_that_the_running_daemon_has_not_got_yet_is_told() -> None:
     files = {DROP_IN: '[Service]\nEnvironment="HTTPS_PROXY=http://p:3128"\n', "/proc/8/environ": "PATH=/bin\0"}
-    found = hosts(files, pid=8)
+    unit = UnitProxy.of(FakeHost(files), 8, "containerd")
 
-    assert found.proxy.https is None
-    [ignored] = found.ignored
+    assert unit.held.https is None
+    [ignored] = unit.stale
     assert (ignored.kind, ignored.key, ignored.source) == ("not-loaded", "HTTPS_PROXY", DROP_IN)
 
 
@@ -226,7 +227,7 @@ def test_a_proxy_that_the_running_daemon_has_is_no_news() -> None:
         "/proc/8/environ": "HTTPS_PROXY=http://p:3128\0",
     }
 
-    assert hosts(files, pid=8).ignored == ()
+    assert UnitProxy.of(FakeHost(files), 8, "containerd").stale == ()
 
 
 def test_what_crio_says_of_itself_counts() -> None:
