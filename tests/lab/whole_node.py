@@ -109,7 +109,7 @@ _ETCD = (
     "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
 )
 
-_SERVE = """
+SERVE_API = """
 import sys, threading
 from pathlib import Path
 repository, address, folder, *forbidden = sys.argv[1:]
@@ -293,7 +293,7 @@ class WholeNode:
             lab.write(f"{folder}/{name}.key", one.key_pem, mode=0o600)
         for path in sorted((CONTROL_PLANE / "api").iterdir()):
             lab.write(f"{folder}/api/{path.name}", self._ours(path.read_text()))
-        words = [sys.executable, "-c", _SERVE, str(REPOSITORY), address, folder, *self.forbidden]
+        words = [sys.executable, "-c", SERVE_API, str(REPOSITORY), address, folder, *self.forbidden]
         return lab.popen(words, far=self.role == "worker")
 
     def _await(self, address: str, daemon: Daemon) -> None:
