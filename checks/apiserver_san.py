@@ -415,6 +415,7 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
             f"No API server answers at {endpoint.authority} ({_list(_sources(endpoint.uses))}): {said}{tail}.",
             subject=endpoint.authority,
             evidence=[words for each, met in group for words in _words(each, [met])],
+            traits=[f"kind:{kind}" for kind in endpoint.kinds],
             fix=fixes.find_silence(
                 scene.site, endpoint.authority, own="own" in endpoint.kinds, service=endpoint.kinds == {"service"}
             ),

@@ -280,10 +280,11 @@ class _Judge:
         evidence = _seen(self.replies, self.dns)
         pods = _pods(exchanges)
         first = exchanges[0]
+        traits = {f"address:{each.address}" for each in exchanges}
         match reason:
             case "UnexpectedSource":
                 family, bridge = details
-                traits = {f"family:{family}", *([f"bridge:{bridge}"] if bridge else [])}
+                traits |= {f"family:{family}", *([f"bridge:{bridge}"] if bridge else [])}
                 return fail(
                     reason,
                     self._unexpected(exchanges, bridge),
@@ -300,6 +301,7 @@ class _Judge:
                     self._no_reply(details[0], exchanges),
                     subject=subject,
                     evidence=evidence,
+                    traits=traits | ({"servers:answer"} if details[0] == "service" else set()),
                     fix=_no_reply_fix(details[0], exchanges, self.dns),
                 )
             case "TcpOnly" | "UdpOnly":
@@ -312,6 +314,7 @@ class _Judge:
                     f"unanswered{_errors(lost)}.",
                     subject=subject,
                     evidence=evidence,
+                    traits=traits,
                     fix=_look_at_filters(bad.lower(), first.address, self.dns),
                 )
             case "ServerFailure" | "RefusedQuery":
@@ -321,6 +324,7 @@ class _Judge:
                     f"{subject} answered {pods} with {code} {self._count(exchanges, code)} when asked for {self.replies.name}",
                     subject=subject,
                     evidence=evidence,
+                    traits=traits,
                     fix=_look_at_server(code, self.dns),
                 )
             case "NameNotFound":
@@ -330,6 +334,7 @@ class _Judge:
                     f"cluster has; the domain is from {self.dns.domain_source}.",
                     subject=subject,
                     evidence=evidence,
+                    traits=traits,
                     fix=_look_at_server("NXDOMAIN", self.dns),
                 )
             case "SlowReply":
@@ -340,6 +345,7 @@ class _Judge:
                     f"{subject} answered {pods} later than {SLOW:g} s {_times(len(late), len(times))}, at worst after {max(late):.1f} s.",
                     subject=subject,
                     evidence=evidence,
+                    traits=traits,
                     fix=_look_at_load(self.dns),
                 )
             case "RepliesLost":
@@ -351,6 +357,7 @@ class _Judge:
                     "waits 5 s before it asks again.",
                     subject=subject,
                     evidence=evidence,
+                    traits=traits,
                     fix=_look_at_load(self.dns),
                 )
             case _:

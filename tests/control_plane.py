@@ -338,6 +338,10 @@ def processes() -> list[dict[str, Any]]:
             "--kubeconfig=/etc/kubernetes/kubelet.conf",
             "--config=/var/lib/kubelet/config.yaml",
         ],
+        990: [
+            "/usr/bin/kube-proxy",
+            "--config=/etc/kubernetes/kube-proxy.conf",
+        ],  # a process of the host there, and no pod
     }
     return [
         {"pid": pid, "ppid": 0 if pid == 1 else 1, "name": cmdline[0].rpartition("/")[2], "cmdline": cmdline}
@@ -345,18 +349,21 @@ def processes() -> list[dict[str, Any]]:
     ]
 
 
-def run(argv: list[str]) -> dict[str, Any]:
-    """The programs' versions, and the runtime's effective configuration."""
+def run(argv: list[str], keep: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The programs' versions, the runtime's effective configuration, and kube-proxy's rules."""
     answers = {
         ("kubelet", "--version"): "Kubernetes v1.36.2\n",
         ("kubeadm", "version", "-o", "short"): "v1.36.2\n",
         ("containerd", "--version"): "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u1\n",
         ("containerd", "config", "dump"): text("containerd-config-dump.toml"),
+        ("iptables-save",): text("iptables-save.txt"),
+        ("nft", "list", "tables"): "table ip mangle\ntable ip filter\ntable ip nat\n",
     }
     words = (argv[0].rpartition("/")[2], *argv[1:])
     if words not in answers:
         raise HostError("NotFound", f"the command {argv[0]} is not installed")
-    return {"code": 0, "out": answers[words], "err": ""}
+    lines = [line for line in answers[words].splitlines() if not keep or any(each in line for each in keep)]
+    return {"code": 0, "out": "".join(f"{line}\n" for line in lines), "err": ""}
 
 
 def public_key(path: str, user: str | None) -> dict[str, Any]:

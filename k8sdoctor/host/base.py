@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -446,9 +446,14 @@ class Host(ABC):
 
     # -- processes, kernel -------------------------------------------------------------------------------------------
 
-    def run(self, *argv: str) -> CommandResult:
-        """Run a read-only command of the node with a plain environment. Raises NotFound, NotPermitted, DeadlineExceeded."""
-        return cast("CommandResult", self.ask("run", _args(argv=list(argv))))
+    def run(self, *argv: str, keep: Sequence[str] = ()) -> CommandResult:
+        """Run a read-only command of the node, in its network namespace, with a plain environment.
+
+        With `keep`, only lines of its output are kept that hold one of these texts, for what may print millions. Raises NotFound,
+        NotPermitted, DeadlineExceeded.
+        """
+        arguments: dict[str, Json] = {"argv": list(argv), **({"keep": list(keep)} if keep else {})}
+        return cast("CommandResult", self.ask("run", arguments))
 
     def processes(self) -> list[Process]:
         """The node's processes by pid. Raises Unreadable without /proc."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from k8sdoctor.host.base import CommandResult, HostError, Json, Process
 
@@ -44,11 +47,16 @@ def _proc_of(host: LiveHost) -> Iterator[None]:
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
     """Answer `run` and `processes`."""
     if verb == "run":
-        return cast("Json", _run(host, cast("list[str]", arguments["argv"])))
+        argv = cast("list[str]", arguments["argv"])
+        keep = tuple(text.encode() for text in cast("list[str]", arguments.get("keep", [])))
+        if host.namespace is None:
+            return cast("Json", _run(host, argv, keep))
+        # A child is in the network namespace of the thread that starts it.
+        return cast("Json", host.bounded(lambda: _run(host, argv, keep), argv[0], limit=host.probe_limit + 1))
     return cast("Json", _processes(host))
 
 
-def _run(host: LiveHost, argv: list[str]) -> CommandResult:
+def _run(host: LiveHost, argv: list[str], keep: tuple[bytes, ...]) -> CommandResult:
     command = [*(["chroot", host.root] if host.root else []), *argv]
     environment = {"PATH": _PATH, "LC_ALL": "C", "HOME": "/nonexistent"}
     try:
@@ -67,18 +75,46 @@ def _run(host: LiveHost, argv: list[str]) -> CommandResult:
         raise HostError("NotPermitted", f"the command {argv[0]} may not be run by this user") from None
     except OSError as error:
         raise HostError("Unreadable", f"the command {argv[0]} cannot be run: {os.strerror(error.errno or 0)}") from None
-    try:
-        out, err = process.communicate(timeout=host.probe_limit)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise HostError("DeadlineExceeded", f"`{' '.join(argv)}` did not end within {host.probe_limit:g} s") from None
+    out, err = _output(process, keep, host.probe_limit, argv)
     if host.root and process.returncode == 127:  # noqa: PLR2004 -- chroot's code for a command that is not there
         raise HostError("NotFound", f"the command {argv[0]} is not installed")
-    return CommandResult(code=process.returncode, out=_text(host, out), err=_text(host, err))
+    return CommandResult(code=process.returncode, out=host.vault.hide(out), err=host.vault.hide(err))
 
 
-def _text(host: LiveHost, data: bytes) -> str:
-    return host.vault.hide(data[:OUTPUT_LIMIT].decode("utf-8", "replace"))
+def _output(
+    process: subprocess.Popen[bytes], keep: tuple[bytes, ...], limit: float, argv: list[str]
+) -> tuple[str, str]:
+    """What a process prints until it ends, of each stream as much as we hold. Raises DeadlineExceeded, and ends it then."""
+    held: list[bytearray] = [bytearray(), bytearray()]
+
+    def read(stream: IO[bytes], into: bytearray, wanted: tuple[bytes, ...]) -> None:
+        with stream:
+            for line in iter(
+                partial(stream.readline, OUTPUT_LIMIT), b""
+            ):  # also what is not kept is read, for the process waits until somebody does
+                if len(into) < OUTPUT_LIMIT and (not wanted or any(text in line for text in wanted)):
+                    into += line
+
+    readers = [
+        threading.Thread(target=read, args=(stream, into, wanted), daemon=True)
+        for stream, into, wanted in zip((process.stdout, process.stderr), held, (keep, ()), strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+    end = time.monotonic() + limit
+    try:
+        process.wait(limit)
+        for reader in readers:
+            reader.join(max(0.0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        pass
+    if process.poll() is None or any(reader.is_alive() for reader in readers):  # a child of its may hold the pipe
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+        process.wait()
+        raise HostError("DeadlineExceeded", f"`{' '.join(argv)}` did not end within {limit:g} s")
+    out, err = (bytes(each[:OUTPUT_LIMIT]).decode("utf-8", "replace") for each in held)
+    return out, err
 
 
 def _processes(host: LiveHost) -> list[Process]:

@@ -162,7 +162,7 @@ def test_replies_from_a_backend_on_the_same_bridge_name_it_and_the_bridge() -> N
     assert (finding.status, finding.reason) == (Status.FAIL, "UnexpectedSource")
     assert "3 of 8 replies over UDP came from 10.244.0.22 (pod kube-system/coredns-1)" in finding.message
     assert "same bridge cni0" in finding.message
-    assert finding.traits == {"bridge:cni0", "family:ipv4"}
+    assert finding.traits == {"bridge:cni0", "family:ipv4", f"address:{SERVICE}"}
     assert finding.fix is not None
     assert "sysctl net.bridge.bridge-nf-call-iptables" in finding.fix.commands
 
@@ -184,8 +184,8 @@ def test_strays_on_two_bridges_are_two_findings() -> None:
     findings = judge(View(CLIENT, asked([here] * 8)), View(second, asked([there] * 8)), pods=pods)
 
     assert [finding.traits for finding in findings] == [
-        {"bridge:cni0", "family:ipv4"},
-        {"bridge:cbr0", "family:ipv4"},
+        {"bridge:cni0", "family:ipv4", f"address:{SERVICE}"},
+        {"bridge:cbr0", "family:ipv4", f"address:{SERVICE}"},
     ]
 
 
@@ -194,7 +194,7 @@ def test_a_stray_of_a_backend_elsewhere_is_not_laid_on_the_pod_s_bridge() -> Non
     [finding] = judge(View(CLIENT, asked([stray] * 8)))
 
     assert finding.reason == "UnexpectedSource"
-    assert finding.traits == {"family:ipv4"}
+    assert finding.traits == {"family:ipv4", f"address:{SERVICE}"}
 
 
 def test_a_stray_from_a_routed_pod_names_no_bridge() -> None:
@@ -202,7 +202,7 @@ def test_a_stray_from_a_routed_pod_names_no_bridge() -> None:
     pods = PodNamespaces((routed, replace(SERVER, bridge=None)))
     [finding] = judge(View(routed, asked([(Reply(source="10.244.0.22"),)] * 8)), pods=pods)
 
-    assert finding.traits == {"family:ipv4"}
+    assert finding.traits == {"family:ipv4", f"address:{SERVICE}"}
 
 
 def test_a_reply_from_the_asked_address_but_another_port_is_unexpected() -> None:
@@ -217,7 +217,7 @@ def test_ipv6_is_a_finding_and_a_trait_of_its_own() -> None:
     stray = (Reply(source="fd00:244::22"),)
     [finding] = judge(View(CLIENT, asked([GOOD] * 8) + asked([stray] * 8, server=SERVICE6)), dns=dns)
 
-    assert finding.traits == {"bridge:cni0", "family:ipv6"}
+    assert finding.traits == {"bridge:cni0", "family:ipv6", f"address:{SERVICE6}"}
     assert finding.fix is not None
     assert "sysctl net.bridge.bridge-nf-call-ip6tables" in finding.fix.commands
 

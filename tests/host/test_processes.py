@@ -1,4 +1,4 @@
-"""The processes of a node, where there may be none to be seen."""
+"""The processes of a node, where there may be none to be seen, and the commands that are run on it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from k8sdoctor.host import HostError
 from k8sdoctor.host.live import LiveHost
+from k8sdoctor.host.processes import OUTPUT_LIMIT
+from tests.lab.node import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,3 +25,39 @@ def test_a_file_tree_without_processes_could_not_be_looked_at(tmp_path: Path, *,
         LiveHost(root=str(tmp_path)).processes()
 
     assert refused.value.reason == "Unreadable"
+
+
+def test_of_a_long_output_only_the_lines_are_kept_that_hold_what_is_looked_for() -> None:
+    said = LiveHost().run("sh", "-c", "seq 300000; echo one 77777 >&2", keep=["77777", "no such"])
+
+    assert (said["out"].splitlines(), said["err"].splitlines(), said["code"]) == (
+        ["77777", "177777", "277777"],
+        ["one 77777"],
+        0,
+    )
+
+
+def test_an_output_without_end_is_cut_and_read_to_its_end() -> None:
+    said = LiveHost().run("head", "-c", "5000000", "/dev/zero")
+
+    assert (len(said["out"]), said["code"]) == (OUTPUT_LIMIT, 0)
+
+
+@pytest.mark.parametrize("text", ["sleep 600.0625", "sleep 600.0625 & echo started", "yes"])
+def test_a_command_that_does_not_end_is_ended_with_its_children(text: str) -> None:
+    host = LiveHost(probe_limit=0.2)
+
+    with pytest.raises(HostError, match=r"did not end within 0\.2 s") as late:
+        host.run("sh", "-c", text)
+
+    assert late.value.reason == "DeadlineExceeded"
+    wait_for(
+        lambda: not [each for each in host.processes() if "600.0625" in each["cmdline"]], "the end of what it started"
+    )
+
+
+def test_a_command_that_is_not_installed_could_not_be_run() -> None:
+    with pytest.raises(HostError, match="no-such-command is not installed") as refused:
+        LiveHost().run("no-such-command")
+
+    assert refused.value.reason == "NotFound"

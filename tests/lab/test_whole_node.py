@@ -24,6 +24,15 @@ pytestmark = [
 ]
 
 CNI = f"{NETWORKS}/10-bridge.conflist"
+RULES = "/run/kube-proxy.rules"
+CRICTL = f"""\
+#!/bin/sh
+# A container of kube-proxy's that is ended is started again, and writes its rules.
+case "$1" in
+ps) echo 1f0 ;;
+stop) iptables-save | grep -v KUBE- | iptables-restore -w && iptables-restore -w --noflush {RULES} ;;
+esac
+"""
 SWITCHES = "net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 net.ipv4.ip_forward=1"
 
 
@@ -33,6 +42,8 @@ def worker() -> Iterator[WholeNode]:
         made = WholeNode(lab)
         made.start()
         lab.shell(f"cp -a {NETWORKS} /run/networks; cp -a {PLUGINS} /run/plugins")
+        lab.write(RULES, made.rules)
+        lab.write("/usr/local/bin/crictl", CRICTL, mode=0o755)
         yield made
 
 
@@ -41,6 +52,7 @@ def node(worker: WholeNode) -> Iterator[WholeNode]:
     """The module's node, whole again after the test."""
     yield worker
     worker.restore()
+    worker.translate()
     worker.lab.shell(f"sysctl -qw {SWITCHES}; echo 0 > /sys/class/net/cni0/bridge/nf_call_iptables")
 
 
@@ -62,7 +74,7 @@ def test_a_healthy_worker_passes_every_check(node: WholeNode) -> None:
     assert {check: status for check, status in statuses.items() if status not in ("pass", "skip")} == {}
     assert {check for check, status in statuses.items() if status == "pass"} >= {
         *("apiserver-san", "br-netfilter", "cni-config", "dns-reply-source", "images", "ip-forward", "pause-image"),
-        *("kubeadm-config",),
+        *("kubeadm-config", "kube-proxy"),
     }
     assert (outcome.code, outcome.report["metadata"]["profile"]) == (0, "node")
 
@@ -145,6 +157,22 @@ FAULTS = [
         "both switches are off",
         "sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.ipv4.ip_forward=0",
         {"ip-forward/ForwardingOff": [NO_REPLY], "br-netfilter/BridgeNfCallOff": []},
+    ),
+    Fault(
+        "nothing translates service addresses",
+        "iptables-save | grep -v KUBE- | iptables-restore",
+        {"kube-proxy/NoRules": ["apiserver-san/EndpointUnreachable", NO_REPLY]},
+    ),
+    Fault(
+        "the rules lead to a DNS server that is gone",
+        "iptables-save | sed '/DNAT.*:53$/s/10[.]244[.]0[.][0-9]*/10.244.0.99/' | iptables-restore",
+        {"kube-proxy/StaleBackend": [NO_REPLY]},
+    ),
+    Fault(
+        "rules of an earlier kube-proxy lie in the other variant of iptables",
+        "iptables-legacy -t nat -N KUBE-SERVICES",
+        {"kube-proxy/MixedIptables": []},
+        status="warn",
     ),
     Fault("a plugin is missing", f"rm {PLUGINS}/bridge", {"cni-config/PluginMissing": []}),
     Fault("the plugin of addresses is missing", f"rm {PLUGINS}/host-local", {"cni-config/PluginMissing": []}),

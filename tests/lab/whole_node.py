@@ -109,6 +109,8 @@ _ETCD = (
     "--trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
 )
 
+_KUBE_PROXY = "exec -a kube-proxy python3 -c 'import time; time.sleep(10**6)' --config=/var/lib/kube-proxy/config.conf"
+
 SERVE_API = """
 import sys, threading
 from pathlib import Path
@@ -138,6 +140,7 @@ class WholeNode:
     members: Sequence[str] = ()
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
+    kube_proxy: Daemon = field(init=False)
     apis: list[Daemon] = field(default_factory=list)
     server: LabSandbox = field(init=False)
     client: LabSandbox = field(init=False)
@@ -170,7 +173,8 @@ class WholeNode:
         balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
         self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
         self.lab.popen(["bash", "-c", _KUBELET])
-        self._translate()
+        self.kube_proxy = self.lab.popen(["bash", "-c", _KUBE_PROXY])
+        self.translate()
         self.keep()
 
     def prepare(self) -> None:
@@ -305,8 +309,9 @@ class WholeNode:
 
         wait_for(serves, "the API server")
 
-    def _translate(self) -> None:
-        """The rules that kube-proxy writes for the two services."""
+    @property
+    def rules(self) -> str:
+        """What kube-proxy writes for the two services."""
         dns, api = self.server.ip, self.api_address
         ports = [
             ServicePort("kube-system/kube-dns:dns", "udp", DNS_SERVICE, 53, (f"{dns}:53",)),
@@ -314,7 +319,12 @@ class WholeNode:
             ServicePort("kube-system/kube-dns:metrics", "tcp", DNS_SERVICE, 9153, (f"{dns}:9153",)),
             ServicePort("default/kubernetes:https", "tcp", API_SERVICE, 443, (f"{api}:6443",)),
         ]
-        self.lab.run(["iptables-restore", "-w", "--noflush"], stdin=restore(ports, pods=PODS))
+        return restore(ports, pods=PODS)
+
+    def translate(self) -> None:
+        """Write the rules of kube-proxy, instead of those that it wrote before."""
+        self.lab.shell("iptables-save | grep -v KUBE- | iptables-restore -w")
+        self.lab.run(["iptables-restore", "-w", "--noflush"], stdin=self.rules)
 
     # -- breaking and mending it -------------------------------------------------------------------------------------
 
