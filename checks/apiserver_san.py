@@ -415,11 +415,13 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
             f"No API server answers at {endpoint.authority} ({_list(_sources(endpoint.uses))}): {said}{tail}.",
             subject=endpoint.authority,
             evidence=[words for each, met in group for words in _words(each, [met])],
-            traits=[f"kind:{kind}" for kind in endpoint.kinds],
             fix=fixes.find_silence(
                 scene.site, endpoint.authority, own="own" in endpoint.kinds, service=endpoint.kinds == {"service"}
             ),
-            traits=[trait for each, _ in group for trait in _traits(each)],
+            traits=[
+                *(trait for each, _ in group for trait in _traits(each)),
+                *(["endpoint:service"] if len(group) == 1 and endpoint.kinds == {"service"} else []),
+            ],
         )
 
 

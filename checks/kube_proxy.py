@@ -273,7 +273,7 @@ def _untranslated(dns: ClusterDns) -> tuple[Link, ...]:
 
 def _api_links(why: str) -> tuple[Link, ...]:
     """The API server's own service is translated by the same rules."""
-    return (Link("apiserver-san", "EndpointUnreachable", why, when=frozenset({"kind:service"})),)
+    return (Link("apiserver-san", "EndpointUnreachable", why, when=frozenset({"endpoint:service"})),)
 
 
 def _seen(routes: Iterable[Route]) -> list[Evidence]:

@@ -126,7 +126,13 @@ def restore(ports: Sequence[ServicePort], *, pods: str) -> str:
     """All rules for these service ports, for `iptables-restore --noflush`; `pods` is the pod CIDR."""
     served = [port for port in ports if port.backends]
     chains = [f":{name} - [0:0]" for port in served for name in (port.chain, *map(port.backend_chain, port.backends))]
-    return _FRAME.format(
+    # The kubelet's rule against martians is of IPv4 alone.
+    frame = (
+        _FRAME
+        if ":" not in pods
+        else "".join(one for one in _FRAME.splitlines(keepends=True) if "127.0.0.0" not in one)
+    )
+    return frame.format(
         rejects="\n".join(port.reject() for port in ports if not port.backends),
         chains="\n".join(dict.fromkeys(chains)),
         rules="\n".join(rule for port in served for rule in port.rules(pods)),
