@@ -64,11 +64,12 @@ from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoi
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, KUBELET, Kubeconfig, Kubeconfigs
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates, ToldCertificates
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address, certificates, verify
+from k8sdoctor.finding import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -418,6 +419,7 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
             fix=fixes.find_silence(
                 scene.site, endpoint.authority, own="own" in endpoint.kinds, service=endpoint.kinds == {"service"}
             ),
+            explains=_without_api(group),
             traits=[
                 *(trait for each, _ in group for trait in _traits(each)),
                 *(["endpoint:service"] if len(group) == 1 and endpoint.kinds == {"service"} else []),
@@ -428,6 +430,16 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
 def _traits(endpoint: ApiEndpoint) -> list[str]:
     """What a cause may ask for: which endpoint it is, and whether it is this node's own API server."""
     return [f"endpoint:{endpoint.authority}", *(["endpoint:own"] if "own" in endpoint.kinds else [])]
+
+
+def _without_api(group: Sequence[tuple[ApiEndpoint, Hello]]) -> Iterator[Link]:
+    """What an API server that is not reached does to this node's being ready."""
+    endpoint = group[0][0]
+    silent = f"nobody answers at {endpoint.authority}"
+    yield Link("node-ready", "NodeUnread", silent, when=frozenset({"api-server:silent"}))
+    if any(use.source == KUBELET for each, _ in group for use in each.uses):
+        for reason in ("StatusUnknown", "LeaseStale"):
+            yield Link("node-ready", reason, f"{silent}, where the kubelet posts its status")
 
 
 def _plain(endpoint: ApiEndpoint, said: str) -> Finding:

@@ -91,6 +91,12 @@ if TYPE_CHECKING:
 
 NO_PODS = (
     Link(
+        "node-ready",
+        "NetworkNotReady",
+        "the runtime has no network as long as it cannot load one from its folder",
+        Certainty.PROVEN,
+    ),
+    Link(
         "dns-reply-source",
         "NoPodNamespace",
         "no pod starts on this node without a pod network, so there is none to ask DNS from",

@@ -71,6 +71,7 @@ from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _apiserver_fixes
 from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _kubeconfig_fixes as fixes
+from k8sdoctor.checks._node_ready_links import kubelet_unheard
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
 from k8sdoctor.facts.credentials import Credential, Credentials, Pair
@@ -413,6 +414,7 @@ def _identity(file: Kubeconfig, leaf: Certificate, pair: Pair, scene: Scene, fix
             subject=file.path,
             evidence=[*evidence, Evidence("the name by which the kubelet registers", scene.node)],
             fix=fix,
+            explains=kubelet_unheard("the API server lets a kubelet write no Node but its certificate's"),
         )
 
 
@@ -512,13 +514,14 @@ def _ended(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Find
     paths = [each.kubeconfig.path for each, _ in found]
     personal = all(each.kubeconfig.personal for each, _ in found)
     what = "certificate in" if len(found) == 1 else "certificates in"
+    unheard = kubelet_unheard("the API server refuses the kubelet's certificate") if scene.kubelet_conf in paths else ()
     return (warn if personal else fail)(
         "ClientCertificateExpired",
         f"The client {what} {words.listed(paths)} ended on {words.date(min(leaf.not_after for leaf in leaves))}; it is {words.date(scene.now)} here.",
         subject=", ".join(paths),
         evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
         fix=fix,
-        explains=() if personal else _copies("ClientCertificateExpired", leaves),
+        explains=() if personal else [*_copies("ClientCertificateExpired", leaves), *unheard],
         traits=_traits(leaves, personal=personal),
     )
 

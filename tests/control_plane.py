@@ -276,12 +276,12 @@ def tls(address: str, port: int, server_name: str | None, attempt: int) -> dict[
 
 _WELL = (
     *("https://10.27.53.32:6443/readyz", "https://10.27.53.32:6443/livez"),
-    *("https://127.0.0.1:10257/healthz", "https://127.0.0.1:10259/healthz"),
+    *("https://127.0.0.1:10257/healthz", "https://127.0.0.1:10259/healthz", "http://127.0.0.1:10248/healthz"),
 )
 
 
 def http(**request: Any) -> dict[str, Any]:
-    """API server, controller manager and scheduler were well, as their pods' status tells.
+    """API server, controller manager and scheduler were well, as their pods' status tells, and the kubelet, which told it.
 
     No registry: the resolver said nothing, as the waiting kube-proxy pod tells in its.
     """

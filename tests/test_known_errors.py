@@ -14,18 +14,16 @@ CHECKS = {check.id: {each.reason for each in Documentation.of(check).reasons} fo
 
 UNWRITTEN = frozenset(
     {
-        *(
-            "certificates",
-            "cgroups",
-            "etcd",
-            "images",
-            "kubeadm-config",
-            "kubeconfig",
-            "kubelet",
-            "node-ready",
-            "ports",
-        ),
-        *("proxy", "registry-config", "static-pods", "subnets", "swap"),
+        "certificates",
+        "cgroups",
+        "images",
+        "kubeconfig",
+        "kubelet",
+        "ports",
+        "proxy",
+        "registry-config",
+        "subnets",
+        "swap",
     }
 )
 """Checks to which the table points ahead of them."""

@@ -22,6 +22,10 @@ READ_LIMIT = 4 * 1024 * 1024
 """Bytes of a file that we are willing to hold; a configuration is far smaller, and a bigger file is `Unreadable`."""
 
 
+TAIL = 256 * 1024
+"""Bytes of a log's end that are read: some thousand lines."""
+
+
 class HostError(Exception):
     """We could not look. `reason` is one of the public reasons below; the text says what would let us look."""
 
@@ -389,6 +393,13 @@ class Host(ABC):
         Unreadable (not a regular file, longer than READ_LIMIT, an I/O error).
         """
         return cast("str", self.ask("read", _args(path=path, netns=netns)))
+
+    def tail(self, path: str, size: int = TAIL) -> str:
+        """The last whole lines of a regular file of any length, such as a log: `size` bytes of it at most.
+
+        Decoded and hidden as by `read`. Raises NotFound, NotPermitted, Unreadable.
+        """
+        return cast("str", self.ask("tail", _args(path=path, size=size)))
 
     def listdir(self, path: str) -> list[DirEntry]:
         """The names in a folder, sorted bytewise. Raises NotFound, NotPermitted, Unreadable (not a folder)."""

@@ -54,6 +54,8 @@ class FakeHost(Host):
         match verb:
             case "read":
                 return self._read(cast("str", arguments["path"]), cast("str | None", arguments["netns"]))
+            case "tail":
+                return self._tail(cast("str", arguments["path"]), cast("int", arguments["size"]))
             case "listdir":
                 return cast("Json", self._listdir(cast("str", arguments["path"])))
             case "stat":
@@ -88,6 +90,10 @@ class FakeHost(Host):
         from k8sdoctor.host import keys
 
         return keys.told(verb, path, user, lambda file: self._read(file, None))
+
+    def _tail(self, path: str, size: int) -> str:
+        data = self._read(path, None).encode()
+        return (data[-size - 1 :].partition(b"\n")[2] if len(data) > size else data).decode()
 
     def _is_folder(self, path: str) -> bool:
         return any(name.startswith(path.rstrip("/") + "/") for name in self._files)

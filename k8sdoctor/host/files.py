@@ -60,23 +60,30 @@ class Files:
 
     def read(self, path: str) -> str:
         """See `Host.read`."""
+        descriptor = self._open(path)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size > READ_LIMIT:
+                raise HostError("Unreadable", _too_big(path, size))
+            return self._drain(descriptor, path)
+        except OSError as error:
+            _refuse(error, path)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, path: str) -> int:
+        """A descriptor of a regular file. Raises HostError for anything else."""
         real = self.real(path)
         try:
             # Not blocking, since opening a FIFO would wait for a writer, and a socket or device must not be touched at all.
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
             _refuse(error, path)
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise HostError("Unreadable", f"{path} is a {_kind(found.st_mode)}, not a regular file")
-            if found.st_size > READ_LIMIT:
-                raise HostError("Unreadable", _too_big(path, found.st_size))
-            return self._drain(descriptor, path)
-        except OSError as error:
-            _refuse(error, path)
-        finally:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             os.close(descriptor)
+            raise HostError("Unreadable", f"{path} is a {_kind(mode)}, not a regular file")
+        return descriptor
 
     def _drain(self, descriptor: int, path: str) -> str:
         chunks: list[bytes] = []
@@ -87,6 +94,19 @@ class Files:
                 raise HostError("Unreadable", _too_big(path, size))
             chunks.append(chunk)
         return b"".join(chunks).decode("utf-8", "replace")
+
+    def tail(self, path: str, size: int) -> str:
+        """See `Host.tail`."""
+        descriptor = self._open(path)
+        try:
+            start = max(0, os.fstat(descriptor).st_size - size)
+            # One byte more tells whether the first line is whole.
+            data = os.pread(descriptor, size + 1, start - 1) if start else os.pread(descriptor, size, 0)
+        except OSError as error:
+            _refuse(error, path)
+        finally:
+            os.close(descriptor)
+        return (data.partition(b"\n")[2] if start else data).decode("utf-8", "replace")
 
     def listdir(self, path: str) -> list[DirEntry]:
         """See `Host.listdir`."""

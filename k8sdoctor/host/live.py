@@ -58,6 +58,7 @@ class LiveHost(Host):
             "user": self._user,
             "now": time.time,
             "read": self._read,
+            "tail": lambda path, size: self.vault.hide(self.files.tail(path, size)),
             "listdir": self.files.listdir,
             "stat": self.files.stat,
             "readlink": self.files.readlink,

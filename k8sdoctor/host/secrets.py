@@ -26,7 +26,7 @@ _PATTERNS = (
     re.compile(r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)", re.DOTALL),
     # In /proc/<pid>/environ a NUL ends a value.
     re.compile(
-        rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s\x00"'#\[{{,}}\]][^\s\x00"',}}\]]*))"""
+        rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})\\*["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:\\+["'](?P<e>[^"'\\\n]+)|"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s\x00"'#\[{{,}}\]][^\s\x00"',}}\]]*))"""
     ),
     re.compile(r"(?i)\b(?:bearer|basic)[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})"),
     re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
@@ -97,7 +97,7 @@ class Vault:
         return self.hide_value(match[0]) if b"PRIVATE KEY-" in begin else match[0]
 
     def _replace(self, match: re.Match[str]) -> str:
-        for name in ("secret", "d", "s", "p"):
+        for name in ("secret", "e", "d", "s", "p"):
             if name in match.re.groupindex and match[name] is not None:
                 start, end = match.span(name)
                 whole = match[0]

@@ -149,7 +149,10 @@ def test_no_configuration_is_right_before_joining_and_wrong_after() -> None:
     assert "holds no .conf" in finding.message
     assert finding.fix is not None
     assert finding.fix.safety is Safety.MANUAL
-    assert [(link.check, link.reason) for link in finding.explains] == [("dns-reply-source", "NoPodNamespace")]
+    assert {(link.check, link.reason) for link in finding.explains} == {
+        ("dns-reply-source", "NoPodNamespace"),
+        ("node-ready", "NetworkNotReady"),
+    }
 
 
 def test_no_configuration_on_a_node_that_may_have_joined_is_unknown() -> None:

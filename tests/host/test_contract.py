@@ -48,6 +48,11 @@ def exercise(host: Host) -> list[object]:
                 said.append(ask(path))
             except HostError as error:
                 said.append(error.reason)
+        for size in (0, 4, 10, 1000):
+            try:
+                said.append(host.tail(path, size))
+            except HostError as error:
+                said.append(error.reason)
     for path, user in ASKED:
         for tell in (host.public_key, host.token_end):
             try:
@@ -109,6 +114,17 @@ def test_what_is_absent_is_not_found_and_nothing_worse(host: Host) -> None:
         assert host.read_optional(path) is None
         assert not host.exists(path)
         assert host.listdir_optional(path) == []
+
+
+def test_the_end_of_a_file_is_its_last_whole_lines(host: Host) -> None:
+    assert host.tail("/etc/hostname", 1000) == "node1\n"
+    assert host.tail("/etc/hostname", 4) == ""
+    assert host.tail("/etc/empty", 10) == ""
+    assert host.tail("/etc/umlaut", 4) == ""
+    for path, reason in (("/etc/missing", "NotFound"), ("/etc/app", "Unreadable")):
+        with pytest.raises(HostError) as caught:
+            host.tail(path, 10)
+        assert caught.value.reason == reason
 
 
 def test_a_folder_is_listed_in_bytewise_order_with_kinds(host: Host) -> None:

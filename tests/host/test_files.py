@@ -10,6 +10,7 @@ import pytest
 
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import READ_LIMIT
+from k8sdoctor.host.fake import FakeHost
 from k8sdoctor.host.files import Files
 
 if TYPE_CHECKING:
@@ -156,3 +157,22 @@ def test_the_kernel_s_own_links_are_left_to_the_kernel() -> None:
 
     assert files.readlink("/proc/self/ns/net").startswith("net:[")
     assert files.stat("/proc/self/ns/net")["inode"] > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "end"),
+    [
+        (100, "a\nbb\nccc\n"),
+        (9, "a\nbb\nccc\n"),
+        (8, "bb\nccc\n"),
+        (7, "bb\nccc\n"),
+        (6, "ccc\n"),
+        (4, "ccc\n"),
+        (3, ""),
+    ],
+)
+def test_the_end_of_a_file_begins_with_a_whole_line(size: int, end: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a\nbb\nccc\n")
+
+    assert Files(str(tmp_path)).tail("/log", size) == end
+    assert FakeHost({"/log": "a\nbb\nccc\n"}).tail("/log", size) == end

@@ -35,6 +35,8 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nc4n4ry\n-----END RSA P
         f"kubeadm join --token {SECRET} 192.0.2.1:6443",
         f"k3s agent --token={SECRET} --server https://192.0.2.1:6443",
         f"client --client-secret '{SECRET}'",
+        f'err="login failed: {{\\"token\\":\\"{SECRET}\\"}}"',
+        f'{{"log":"password=\\"{SECRET}\\" refused"}}',
     ],
 )
 def test_no_secret_leaves_a_host(text: str) -> None:

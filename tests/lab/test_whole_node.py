@@ -429,17 +429,43 @@ def test_a_prepared_node_is_ready_to_make_or_to_join_a_cluster() -> None:
 # -- half-blind ------------------------------------------------------------------------------------------------------
 
 
-def test_a_runtime_that_is_down_leaves_the_rest_judged(node: WholeNode) -> None:
+def test_a_runtime_that_is_down_is_the_one_cause_and_leaves_the_rest_judged(node: WholeNode) -> None:
     node.containerd.stop()
     try:
         outcome = node.check()
+        diagnosis, *others = outcome.report["diagnoses"]
+        node.paste(diagnosis["fix"])
     finally:
-        node.containerd.start()
+        if not node.containerd.running:
+            node.containerd.start()
+    node.containerd.wait_until_ready()
 
-    assert outcome.reasons("cni-config") == {"RuntimeUnreachable"}
-    assert "RuntimeUnreachable" in outcome.reasons("pause-image")
+    assert _name(diagnosis["cause"]) == "node-ready/RuntimeDown"
+    assert {"cni-config/RuntimeUnreachable", "pause-image/RuntimeUnreachable"} <= set(map(_name, diagnosis["explains"]))
+    # Whether the image is there is not known then, and nobody could pull it here.
+    assert {_name(each["cause"]) for each in others} == {"pause-image/NameNotResolved"}
     assert outcome.reasons("dns-reply-source") == {"RepliesMatch"}
-    assert "fail" not in {result["status"] for result in outcome.report["results"]}
+    assert alarms(node.check()) == set()
+
+
+def test_a_kubelet_that_ended_is_the_one_cause_and_its_last_words_say_why(node: WholeNode) -> None:
+    last_words = (
+        'E1120 09:00:00.000001     812 run.go:72] "command failed" err="failed to run Kubelet: running with swap on is not supported, '
+        'please disable swap!"'
+    )
+    node.kubelet.stop()
+    try:
+        stopped = node.check()
+        node.lab.write("/var/log/kubelet.log", f"{last_words}\n")
+        crashed = node.check()
+    finally:
+        node.lab.run(["rm", "-f", "/var/log/kubelet.log"])
+        node.start_kubelet()
+
+    assert alarms(stopped) == {"node-ready/KubeletStopped (fail)"}
+    assert alarms(crashed) == {"node-ready/KubeletCrashes (fail)"}
+    [diagnosis] = crashed.report["diagnoses"]
+    assert "running with swap on is not supported" in diagnosis["title"]
     assert alarms(node.check()) == set()
 
 

@@ -83,9 +83,20 @@ case "$*" in
 esac
 """
 
-# A process with this name and these arguments, for as long as the node lives.
+_HEALTHY = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("127.0.0.1", 10248), Handler).serve_forever()
+"""
+# A process with this name and these arguments, for as long as the node lives, that says that it is well.
 _KUBELET = (
-    "exec -a /usr/local/bin/kubelet python3 -c 'import time; time.sleep(10**6)'"
+    f"exec -a /usr/local/bin/kubelet python3 -c '{_HEALTHY}'"
     " --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
     " --config=/var/lib/kubelet/config.yaml"
 )
@@ -140,7 +151,11 @@ class WholeNode:
     members: Sequence[str] = ()
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
+<<<<<<< HEAD
     kube_proxy: Daemon = field(init=False)
+=======
+    kubelet: Daemon = field(init=False)
+>>>>>>> cbba5e0 (Tell whether this machine is a Node that is Ready, and if not which of its services or settings keeps it from being so)
     apis: list[Daemon] = field(default_factory=list)
     server: LabSandbox = field(init=False)
     client: LabSandbox = field(init=False)
@@ -172,10 +187,20 @@ class WholeNode:
         self._join()
         balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
         self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
+<<<<<<< HEAD
         self.lab.popen(["bash", "-c", _KUBELET])
         self.kube_proxy = self.lab.popen(["bash", "-c", _KUBE_PROXY])
         self.translate()
+=======
+        self.start_kubelet()
+        self._translate()
+>>>>>>> cbba5e0 (Tell whether this machine is a Node that is Ready, and if not which of its services or settings keeps it from being so)
         self.keep()
+
+    def start_kubelet(self) -> None:
+        """Run it, and wait until it answers."""
+        self.kubelet = self.lab.popen(["bash", "-c", _KUBELET])
+        wait_for(lambda: "127.0.0.1:10248" in self.lab.run(["ss", "-Hltn"]).stdout, "the kubelet")
 
     def prepare(self) -> None:
         """Make what Kubernetes' documentation wants before `kubeadm init` or `kubeadm join`: programs, switches, and a runtime."""
