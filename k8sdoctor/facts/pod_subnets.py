@@ -1,4 +1,4 @@
-"""The pod subnets that the cluster was told: by kubeadm's configuration, and by the controller manager's own flags."""
+"""The pod subnets that the cluster was told: by kubeadm's configuration, planned or kept, and by the controller manager's own flags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
-from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -27,12 +27,16 @@ class PodSubnets:
     problem: Unobserved | None = None
 
     @classmethod
-    def observe(cls, host: Host, kubeadm: KubeadmConfig | Unobserved) -> Self:
-        """Read what there is. Never raises: what cannot be read is a problem."""
+    def observe(
+        cls, host: Host, kubeadm: KubeadmConfig | Unobserved, cluster: ClusterKubeadmConfig | Unobserved
+    ) -> Self:
+        """Read what there is. Never raises: what cannot be read is a problem, but for the cluster's own ConfigMap, which few may read."""
         found: dict[Subnet, str] = {}
-        if isinstance(kubeadm, KubeadmConfig):
-            for text in kubeadm.pod_subnets:
-                _add(found, text, f"podSubnet in {kubeadm.source}")
+        stored = cluster.config if isinstance(cluster, ClusterKubeadmConfig) else None
+        for config in (kubeadm, stored):
+            if isinstance(config, KubeadmConfig):
+                for text in config.pod_subnets:
+                    _add(found, text, f"podSubnet in {config.source}")
         problem: Unobserved | None = None
         try:
             for text in _cluster_cidr(host).split(","):

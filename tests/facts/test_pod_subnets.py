@@ -25,7 +25,7 @@ spec:
 def test_subnets_come_from_kubeadm_and_from_the_controller_managers_flag() -> None:
     kubeadm = KubeadmConfig(source="--config k.yaml", pod_subnets=("10.244.0.0/16", "nonsense"))
 
-    found = PodSubnets.observe(FakeHost({CONTROLLER_MANAGER: MANIFEST}), kubeadm).subnets
+    found = PodSubnets.observe(FakeHost({CONTROLLER_MANAGER: MANIFEST}), kubeadm, Unobserved("NotFound", "")).subnets
 
     assert [(str(subnet), source) for subnet, source in found] == [
         ("10.244.0.0/16", "podSubnet in --config k.yaml"),
@@ -38,7 +38,9 @@ def test_subnets_come_from_kubeadm_and_from_the_controller_managers_flag() -> No
     [("[", "Unreadable"), ("a: b", None), ("", None), (HostError("NotPermitted", "run as root"), "NotPermitted")],
 )
 def test_a_manifest_that_cannot_be_read_says_why(content: str | HostError, reason: str | None) -> None:
-    found = PodSubnets.observe(FakeHost({CONTROLLER_MANAGER: content}), Unobserved("NotFound", ""))
+    found = PodSubnets.observe(
+        FakeHost({CONTROLLER_MANAGER: content}), Unobserved("NotFound", ""), Unobserved("NotFound", "")
+    )
 
     assert found.subnets == ()
     assert (found.problem.reason if found.problem else None) == reason
