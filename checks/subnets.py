@@ -83,7 +83,7 @@ KUBEADM = "kubectl -n kube-system get configmap kubeadm-config -o yaml"
 PARTS = "kubectl get nodes -o custom-columns=NAME:.metadata.name,PODS:.spec.podCIDRs"
 
 # Reasons of a host that say themselves why it could not be asked.
-_BLIND = frozenset({"Offline", "NotPermitted", "NotRecorded", "DeadlineExceeded", "Unreadable"})
+_BLIND = frozenset({"NotPermitted", "NotRecorded", "DeadlineExceeded", "Unreadable"})
 
 # Plugins whose pods have addresses of the machine's own network, by design.
 _SHARE = frozenset({"macvlan", "ipvlan", "sriov", "host-device", "azure-vnet", "aws-cni", "vpc-bridge", "ib-sriov"})
@@ -142,10 +142,10 @@ def _agreed(cluster: ClusterSubnets, nodes: ClusterNodes | Unobserved, node: Nod
         problems = [*cluster.unseen, *([nodes] if isinstance(nodes, Unobserved) else [])]
         if not problems:
             return skip("NothingTold", "Neither kubeadm nor a Node says which addresses pods have here.")
-        reason = problems[0].reason if problems[0].reason in _BLIND else "Untold"
-        return unknown(
-            reason, f"Which addresses pods are to have could not be asked: {problems[0].message.rstrip('.')}."
-        )
+        message = f"Which addresses pods are to have could not be asked: {problems[0].message.rstrip('.')}."
+        if problems[0].reason == "Offline":  # not asked on request
+            return skip("Offline", message)
+        return unknown(problems[0].reason if problems[0].reason in _BLIND else "Untold", message)
     whole = f"pods have {cluster.pods.text}" if cluster.pods else "the pods' subnet is not known"
     mine = f", this node {part.text}" if part else ""
     services = f" and services {cluster.services.text}" if cluster.services else ""

@@ -244,7 +244,7 @@ def test_where_nobody_could_be_asked_nothing_is_known() -> None:
 
     assert verdict(cluster=blind, nodes=nobody) == ("Untold", Status.UNKNOWN)
     offline = ClusterSubnets(unseen=(Unobserved("Offline", "not asked"),))
-    assert verdict(cluster=offline, nodes=nobody) == ("Offline", Status.UNKNOWN)
+    assert verdict(cluster=offline, nodes=nobody) == ("Offline", Status.SKIP)
     assert verdict(cluster=ClusterSubnets(), nodes=nodes()) == ("NothingTold", Status.SKIP)
 
 
