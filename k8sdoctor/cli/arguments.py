@@ -57,6 +57,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments, rest = parser().parse_known_args(words)
     if rest:  # argparse itself would point to the help of all commands, which names no option
         raise WrongUsageError(f"unrecognized arguments: {' '.join(rest)}; see k8sdoctor {arguments.command} --help")
+    if getattr(arguments, "images", None) and getattr(arguments, "files", None):
+        _refuse_one_stdin_for_two(arguments)
     # On a terminal the app opens then, unless a report was asked for by its format or file.
     arguments.app = (
         (alone or arguments.command == "demo") and not arguments.output and not getattr(arguments, "report", ())
@@ -74,6 +76,11 @@ def _refuse_command(word: str) -> None:
     near = [f"check {word}"] if known else difflib.get_close_matches(word, _COMMANDS, 1)
     if near:
         raise WrongUsageError(f"there is no command {word!r}; do you mean `k8sdoctor {near[0]}`?")
+
+
+def _refuse_one_stdin_for_two(arguments: argparse.Namespace) -> None:
+    if arguments.images["path"] == arguments.files["path"] == "stdin":
+        raise WrongUsageError("--images - and --files - cannot both be read from stdin; see k8sdoctor check --help")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,6 +151,12 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
     add("--deadline", type=_seconds, metavar="S", help="seconds that the whole run may take (default: 15)")
     add("--config", type=_config, metavar="FILE", help="kubeadm's configuration: what is planned for this node")
+    add(
+        "--images",
+        type=_list,
+        metavar="FILE",
+        help="check every image in this list, one a line (kubespray's images.list, kubeadm config images list); - is stdin",
+    )
     add(
         "--files",
         type=_list,

@@ -56,7 +56,7 @@ def check(arguments: argparse.Namespace) -> int:
         skipped=frozenset(skipped),
         deadline=arguments.deadline or engine.DEADLINE,
         # A list takes as long as it is long; whoever names a deadline means it.
-        lifted=arguments.deadline is None and arguments.files is not None,
+        lifted=arguments.deadline is None and bool(arguments.images or arguments.files),
     )
     with terminal.quiet_stdout():
         if arguments.app and tui.fits():
@@ -70,6 +70,9 @@ def check(arguments: argparse.Namespace) -> int:
 def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[str]:
     """The checks that options ask for beside the profile's; what they need is noted in `given`."""
     also = set()
+    if arguments.images:
+        given["images"] = arguments.images
+        also.add("image-list")
     if arguments.files:
         given["files"] = arguments.files
         given["proxy"] = _proxy()
