@@ -146,6 +146,18 @@ class Registries:
         for repository, architecture in (("index", ours), ("foreign-index", other)):
             self._index(repository, architecture)
 
+    def push(self, *names: str) -> None:
+        """Let the registry hold an image by these names, `kube-proxy:v1.36.2`, beside what it is filled with."""
+        archive = "/run/pushed.tar"
+        (self.node.root / archive.lstrip("/")).write_bytes(image_archive(IMAGE))
+        for name in names:
+            self.node.far_run(
+                [
+                    *("skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"),
+                    *(f"docker-archive:{archive}", f"docker://127.0.0.1:5000/{name}"),
+                ]
+            )
+
     def _index(self, repository: str, architecture: str) -> None:
         """Put an index with one platform in the place of a repository's manifest."""
         script = f"""
