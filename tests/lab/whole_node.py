@@ -151,11 +151,8 @@ class WholeNode:
     members: Sequence[str] = ()
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
-<<<<<<< HEAD
     kube_proxy: Daemon = field(init=False)
-=======
     kubelet: Daemon = field(init=False)
->>>>>>> cbba5e0 (Tell whether this machine is a Node that is Ready, and if not which of its services or settings keeps it from being so)
     apis: list[Daemon] = field(default_factory=list)
     server: LabSandbox = field(init=False)
     client: LabSandbox = field(init=False)
@@ -187,14 +184,9 @@ class WholeNode:
         self._join()
         balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
         self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
-<<<<<<< HEAD
-        self.lab.popen(["bash", "-c", _KUBELET])
+        self.start_kubelet()
         self.kube_proxy = self.lab.popen(["bash", "-c", _KUBE_PROXY])
         self.translate()
-=======
-        self.start_kubelet()
-        self._translate()
->>>>>>> cbba5e0 (Tell whether this machine is a Node that is Ready, and if not which of its services or settings keeps it from being so)
         self.keep()
 
     def start_kubelet(self) -> None:
