@@ -181,7 +181,7 @@ def add_names(site: Site, names: Sequence[str], leaf: Certificate) -> Fix:
         commands=(
             f"set -o noclobber; {kubectl} -n kube-system get configmap kubeadm-config -o jsonpath='{{.data.ClusterConfiguration}}' > {config}; set +o noclobber",
             insert_names(names, config),
-            _local(site, config),
+            local_configuration(site, config),
             _aside(site, leaf),
             f"kubeadm init phase certs apiserver --config {config}",
             take_up(site),
@@ -201,7 +201,7 @@ def insert_names(names: Sequence[str], config: str) -> str:
     )
 
 
-def _local(site: Site, config: str) -> str:
+def local_configuration(site: Site, config: str) -> str:
     """This node's own name, address and socket, which the cluster's configuration does not hold and kubeadm would otherwise guess."""
     name = site.node_name if site.control_plane else "$(hostname)"
     socket = f", criSocket: '{site.cri_socket}'" if site.cri_socket and site.control_plane else ""
@@ -243,7 +243,7 @@ def make_anew(site: Site, leaf: Certificate) -> Fix:
     else:
         commands = (
             f"set -o noclobber; kubectl --kubeconfig {ADMIN} -n kube-system get configmap kubeadm-config -o jsonpath='{{.data.ClusterConfiguration}}' > {config}; set +o noclobber",
-            _local(site, config),
+            local_configuration(site, config),
             _aside(site, leaf),
             f"kubeadm init phase certs apiserver --config {config}",
             take_up(site),

@@ -641,7 +641,7 @@ def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:
         subject=case.places[0],
         evidence=evidence,
         fix=fix,
-        traits=[f"file:{file}" for file in files],
+        traits=[*(f"file:{file}" for file in files), *(f"authority:{each.fingerprint}" for each in scene.disk.ca)],
     )
 
 

@@ -309,6 +309,7 @@ def _authority(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
                 frozenset({f"file:{file.path}"}),
             )
         ],
+        traits=[f"authority:{ours.fingerprint}"],
     )
 
 
@@ -431,6 +432,7 @@ def _chain(file: Kubeconfig, pair: Pair, scene: Scene, fix: Fix) -> Iterator[Fin
         subject=file.path,
         evidence=[words.shown(pair.source, pair.chain[0]), words.shown(CLUSTER_CA, scene.authority[0])],
         fix=fix,
+        traits=[f"authority:{each.fingerprint}" for each in scene.authority],
     )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Issued:
     """A certificate with its key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey | RSAPrivateKey
 
     @property
     def pem(self) -> str:
@@ -39,7 +41,7 @@ class Issued:
     def load(cls, pem: str, key_pem: str) -> Self:
         """One that was written down."""
         key = serialization.load_pem_private_key(key_pem.encode(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        assert isinstance(key, ec.EllipticCurvePrivateKey | RSAPrivateKey)
         return cls(x509.load_pem_x509_certificate(pem.encode()), key)
 
     @property
@@ -61,10 +63,11 @@ def issue(
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
     path_length: int | None = None,
     groups: Sequence[str] = (),
+    rsa: bool = False,
     more: Sequence[x509.ExtensionType] = (),
 ) -> Issued:
     """A certificate by another (None: by itself)."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = generate_rsa(65537, 2048) if rsa else ec.generate_private_key(ec.SECP256R1())
     organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
     subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = dt.datetime.fromtimestamp(start, dt.UTC)

@@ -84,7 +84,8 @@ def files() -> dict[str, str | HostError]:
             if path.is_file():
                 found[f"{target}/{path.relative_to(DATA / folder)}"] = path.read_text()
     for name in _TAKEN_OUT:
-        found.setdefault(f"/etc/kubernetes/pki/{name}", "")
+        taken = f"/etc/kubernetes/pki/{name}"
+        found[taken] = HostError("NotRecorded", f"the recording does not hold {taken}")
     found[CURRENT] = HostError("NotRecorded", f"the recording does not hold {CURRENT}")
     for sandbox in _sandboxes():
         found[f"/run/netns/{sandbox['netns']}"] = ""
@@ -368,9 +369,7 @@ def run(argv: list[str], keep: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def public_key(path: str, user: str | None) -> dict[str, Any]:
     """Private keys were not recorded; that each belonged to the certificate beside it is sure, for the node worked with them."""
-    recorded = files().get(path)
-    if not isinstance(recorded, str):
-        recorded = files().get(f"{path.removesuffix('.key')}.crt")
+    recorded = files().get(f"{path.removesuffix('.key')}.crt" if path.endswith(".key") else path)
     if not isinstance(recorded, str):
         raise HostError("NotRecorded", f"the recording does not hold {path}")
     if user is not None:
@@ -401,4 +400,5 @@ def control_plane(changed: Mapping[str, str | HostError | None] | None = None, *
         "resolve": lambda name: {"addresses": [], "error": f"{name} does not exist"},
     }
     # kubeadm and the kubelet write what holds a key for root alone.
-    return FakeHost(found, modes=dict.fromkeys((*KUBECONFIGS, CURRENT), 0o600), **{**answers, **verbs})
+    private = [*KUBECONFIGS, CURRENT, *(path for path in found if path.endswith(".key"))]
+    return FakeHost(found, modes=dict.fromkeys(private, 0o600), **{**answers, **verbs})

@@ -15,6 +15,7 @@ TRUE_OF_IT = {
 
 NOT_RECORDED = {
     ("etcd", "NotRecorded", Status.UNKNOWN),  # what etcd itself said
+    ("certificates", "NotRecorded", Status.UNKNOWN),  # the keys of service accounts' tokens
     ("kubeconfig", "NotRecorded", Status.UNKNOWN),  # the certificate that the kubelet rotates
 }
 
