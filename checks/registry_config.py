@@ -77,7 +77,7 @@ from k8sdoctor.facts.registry_answers import Answer, RegistryAnswers
 from k8sdoctor.facts.registry_config import RegistryConfig, called
 from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
-from k8sdoctor.finding import Evidence, Finding, Fix, Status, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.finding import Evidence, Finding, Fix, Link, Status, Unobserved, fail, passed, skip, unknown, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,6 +179,8 @@ class _Case:
             else []
         )
         self._stopper = whole[0] if told and whole else None
+        self.malformed = {fixes.place(one.source)[0] for one in self._ignored if one.kind == "malformed"}
+        """Files of which `pause-image` says that they cannot be decoded."""
 
     def told_elsewhere(self, written: IgnoredSetting | Stopper) -> bool:
         """Whether `pause-image` tells it."""
@@ -194,7 +196,10 @@ class _Case:
 
 
 def _written(case: _Case) -> Iterator[Finding]:
+    misnamed = {fixes.place(remark.source)[0] for remark in case.config.remarks if remark.instead == "host"}
     for setting in case.config.ignored:
+        if setting.kind == "malformed" and setting.source in misnamed and not case.told_elsewhere(setting):
+            continue  # the key that is meant to be `host` is told, which is the cause
         yield _left(setting.source) if case.told_elsewhere(setting) else _ignored(case, setting)
     for stopper in case.config.stoppers:
         if case.told_elsewhere(stopper):
@@ -202,6 +207,8 @@ def _written(case: _Case) -> Iterator[Finding]:
         elif stopper.kind in _BY_STOPPER:  # `blocked` is what somebody wanted
             yield _stopped(case, stopper)
     for remark in case.config.remarks:
+        if fixes.place(remark.source)[0] in case.malformed:
+            continue
         # An address that answers like a registry is right, however it looks.
         answer = next((each for each in case.answers.values() if each.host.source == remark.source), None)
         if remark.kind != "path" or answer is None or not answer.registry:
@@ -268,7 +275,18 @@ def _remarked(case: _Case, remark: Remark) -> Finding:
         subject=remark.source,
         evidence=[Evidence(remark.source, remark.key)],
         fix=_mend(case, remark),
+        explains=_causes(remark),
     )
+
+
+def _causes(remark: Remark) -> Iterator[Link]:
+    """What a key that is not read keeps from being heeded: a place that the runtime then does not trust, or asks in vain."""
+    if remark.kind not in {"unknown-key", "path"}:
+        return
+    file = frozenset({f"file:{fixes.place(remark.source)[0]}"})
+    why = f"{remark.source} was meant to say how the place is asked."
+    for reason in ("CertificateUntrusted", "CertificateNameMismatch", "CertificateExpired", "PlainHttpRegistry"):
+        yield Link("registry-config", reason, why, when=file)
 
 
 def _mend(case: _Case, remark: Remark) -> Fix:
@@ -349,7 +367,7 @@ def _failing(case: _Case, answer: Answer, chains: list[RegistryChain], reason: s
         subject=answer.netloc,
         evidence=[Evidence(f"{answer.host.base_url} ({answer.host.source})", str(answer))],
         fix=_mend_place(case, answer, reason),
-        traits={f"host:{answer.netloc}"},
+        traits={f"host:{answer.netloc}", f"file:{fixes.place(answer.host.source)[0]}"},
     )
 
 

@@ -107,6 +107,8 @@ def _in_folder(host: Host, folder: str, version: Version, found: _Chain) -> list
     try:
         hosts = hosts_toml.parse(text, folder, version, remarks)
     except hosts_toml.Malformed as error:
+        # A file that is dropped for want of a [host] may have it by another name.
+        found.remarks += [one for one in remarks if one.instead == "host"]
         source = f"{path}:{error.line}" if error.line else path
         why = f"containerd logs it as undecodable and goes on without it: {error}"
         found.ignored.append(IgnoredSetting("malformed", "hosts.toml", _mirrors_in(text), source, why))

@@ -6,6 +6,7 @@ What it means for the sandbox image is in `RegistryHosts`; here is the rest, rea
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -41,6 +42,12 @@ _ANY = "any."
 def is_made_up(registry: str) -> bool:
     """Whether a registry's name stands for many, so that there is nobody to ask under it."""
     return registry in {DEFAULT, "*"} or registry.startswith(_ANY)
+
+
+def _says_something(host: RegistryHost) -> bool:
+    """Whether anybody wrote about a registry itself: a folder without certificates, or a hosts.toml without `server`, says nothing of it."""
+    in_file = re.search(r"\.toml:\d+$|\.(conf|json)(:\d+)?$", host.source)
+    return bool(in_file or host.ca_files or host.client_certificate)
 
 
 def called(registry: str) -> str:
@@ -87,7 +94,7 @@ class RegistryConfig:
         found: dict[str, RegistryHost] = {}
         for chain in self.chains:
             for host in chain.hosts:
-                if host.source != "default" and not (host.upstream and is_made_up(chain.image.registry)):
+                if not (host.upstream and (is_made_up(chain.image.registry) or not _says_something(host))):
                     found.setdefault(host.base_url, host)
         return tuple(found.values())
 

@@ -199,6 +199,15 @@ def test_each_mistake_in_a_hosts_toml_is_told(reason: str, text: str, mends: str
     assert mends in " ".join(finding.fix.commands)
 
 
+def test_a_file_that_is_dropped_for_a_misspelt_host_is_told_once_and_by_its_cause() -> None:
+    text = '[hosts."https://m:5000"]\n'
+    ours = judge(containerd({HUB: text}, version="1.6.20"))
+    sandbox = judge(containerd({SANDBOX: text}, version="1.6.20"))
+
+    assert reasons(ours) == [("warn", "UnknownKey")]
+    assert reasons(sandbox) == [("skip", "ToldByPauseImage")]
+
+
 def test_a_malformed_file_is_told_with_line_and_column() -> None:
     [finding] = judge(containerd({HUB: f"{MIRROR}  capabilities = pull\n"}))
 

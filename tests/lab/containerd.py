@@ -79,6 +79,9 @@ restart | start | stop)
         rm -f {SOCKET}
     fi
     [ "$1" = stop ] && exit 0
+    for variables in $(cat /etc/systemd/system/containerd.service.d/*.conf 2>/dev/null | grep ^Environment= | cut -d= -f2-); do
+        eval "export $variables"
+    done
     setsid containerd >>{_LOG} 2>&1 </dev/null &
     echo $! >/run/containerd.pid
     ;;
