@@ -128,7 +128,7 @@ def odd(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("option", ["--config", "--kubeconfig"])
+@pytest.mark.parametrize("option", ["--config", "--kubeconfig", "--images", "--files"])
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -65,6 +65,7 @@ class Node:
     error: Exception | None = None
     asked: list[engine.Request] = field(default_factory=list)
     waiting_for: tuple[str, ...] = ()
+    advanced: tuple[engine.Advanced, ...] = ()
     _go: threading.Event = field(default_factory=threading.Event)
 
     def leave(self) -> None:
@@ -85,6 +86,8 @@ class Node:
             if result.check not in self.held:
                 on_event(engine.Finished(result))
         if self.held & set(chosen):
+            for each in self.advanced:
+                on_event(each)
             if self.waiting_for:
                 on_event(engine.Late(self.waiting_for, 2.0))
             assert self._go.wait(WATCHDOG)
