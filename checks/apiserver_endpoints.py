@@ -205,7 +205,7 @@ def _down(member: ApiMember, scene: Scene) -> Finding:
                 when=frozenset({"members:silent"}),
             ),
         ],
-        traits=[f"endpoint:{member.authority}"],
+        traits=[f"endpoint:{member.authority}", *(["endpoint:own"] if member.own else [])],
     )
 
 

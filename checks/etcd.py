@@ -224,7 +224,7 @@ def _not_trusted(found: Sequence[EtcdEndpoint], scene: Scene) -> Finding:
         subject=found[0].url,
         evidence=_said(found),
         fix=fixes.look_at_certificate(scene.site, found[0].url),
-        explains=[_stops()],
+        explains=_stops(),
     )
 
 
@@ -236,7 +236,7 @@ def _unwelcome(found: Sequence[EtcdEndpoint], scene: Scene) -> Finding:
         subject=found[0].url,
         evidence=_said(found),
         fix=fixes.look_at_certificate(scene.site, found[0].url),
-        explains=[_stops()],
+        explains=_stops(),
     )
 
 
@@ -254,12 +254,17 @@ def _unreachable(found: Sequence[EtcdEndpoint], scene: Scene) -> Finding:
         subject=found[0].url,
         evidence=_said(scene.seen.endpoints),
         fix=fixes.start(scene.site, found[0].url),
-        explains=[_stops()],
+        explains=_stops(),
     )
 
 
-def _stops() -> Link:
-    return Link("apiserver-san", "EndpointUnreachable", NEEDS_ETCD, when=frozenset({"endpoint:own"}))
+def _stops() -> list[Link]:
+    own = frozenset({"component:kube-apiserver"})
+    return [
+        Link("control-plane", "ComponentDown", NEEDS_ETCD, when=own),
+        Link("control-plane", "ComponentUnhealthy", NEEDS_ETCD, when=own),
+        Link("apiserver-san", "EndpointUnreachable", NEEDS_ETCD, when=frozenset({"endpoint:own"})),
+    ]
 
 
 def _down(silent: Sequence[EtcdEndpoint], scene: Scene) -> Iterator[Finding]:
@@ -318,7 +323,7 @@ def _no_leader(scene: Scene) -> Finding:
             *_said(scene.seen.endpoints),
         ],
         fix=fixes.regain_majority(scene.site, scene.telling[0][0].url),
-        explains=[_stops(), Link("apiserver-endpoints", "MemberNotReady", NEEDS_ETCD)],
+        explains=[*_stops(), Link("apiserver-endpoints", "MemberNotReady", NEEDS_ETCD)],
     )
 
 

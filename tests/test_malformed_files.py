@@ -37,9 +37,16 @@ PLACES = {
     f"{KUBERNETES}/pki/front-proxy-client.crt": {"certificates"},
     f"{KUBERNETES}/pki/sa.pub": {"certificates"},
     f"{KUBERNETES}/pki/ca.crt": {"apiserver-san", "certificates", "kubeconfig"},
-    f"{KUBERNETES}/manifests/kube-apiserver.yaml": {"apiserver-san", "etcd", "images", "kubeconfig", "static-pods"},
-    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config", "images", "static-pods"},
-    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"images", "static-pods"},
+    f"{KUBERNETES}/manifests/kube-apiserver.yaml": {
+        "apiserver-san",
+        "etcd",
+        "images",
+        "kubeconfig",
+        "static-pods",
+        "control-plane",
+    },
+    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config", "images", "static-pods", "control-plane"},
+    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"images", "static-pods", "control-plane"},
 }
 
 # Lines that are none are passed over by who reads these, so what counts is what is left; only a whole file can be unreadable.

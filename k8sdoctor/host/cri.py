@@ -22,6 +22,8 @@ READ_ONLY = frozenset(
         "RuntimeService/Status",
         "RuntimeService/ListPodSandbox",
         "RuntimeService/PodSandboxStatus",
+        "RuntimeService/ListContainers",
+        "RuntimeService/ContainerStatus",
         "ImageService/ListImages",
         "ImageService/ImageStatus",
     }

@@ -117,8 +117,11 @@ def test_an_api_server_without_any_endpoint_left_fails_and_explains_that_it_stop
 
     assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "Unreachable", URLS[0])
     assert "of the other members, 2 of 2 answer" in finding.message
-    [link] = finding.explains
-    assert (link.check, link.reason, link.when) == ("apiserver-san", "EndpointUnreachable", frozenset({"endpoint:own"}))
+    assert {(link.check, link.reason, *link.when) for link in finding.explains} == {
+        ("apiserver-san", "EndpointUnreachable", "endpoint:own"),
+        ("control-plane", "ComponentDown", "component:kube-apiserver"),
+        ("control-plane", "ComponentUnhealthy", "component:kube-apiserver"),
+    }
 
 
 def test_a_member_that_is_down_is_a_warning_while_the_others_have_a_leader() -> None:

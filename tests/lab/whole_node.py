@@ -136,6 +136,29 @@ with api_server(folder, leaf=leaf, ca=ca, address=address, port=6443, answers=fo
 """
 
 
+_SERVE_HEALTH = """
+import ssl, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_):
+        pass
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(*sys.argv[1:3])
+for port in sys.argv[3:]:
+    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever).start()
+"""
+
+
 @dataclass
 class WholeNode:
     """See the module. `network` is the pods' CNI configuration, `forbidden` are paths that the API server refuses to everybody.
@@ -272,6 +295,7 @@ class WholeNode:
             lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(text), mode=0o600)
         self._issue_pki()
         self._keep_data()
+        self._serve_health()
 
     def _issue_pki(self) -> None:
         """The certificates and keys that the manifests name, and etcd; the API server's own come with `serve_api`."""
@@ -283,6 +307,15 @@ class WholeNode:
         lab = self.lab
         etcd = lab.popen(["etcd", "--name", lab.name, "--data-dir", "/var/lib/etcd", *_ETCD])
         wait_for(lambda: "ready to serve client requests" in etcd.log, "etcd")
+
+    def _serve_health(self) -> None:
+        """What controller manager and scheduler say of themselves; like the real ones, with a certificate that nobody else signed."""
+        own = issue("localhost", start=time.time() - DAY)
+        self.lab.write("/etc/lab-health/own.pem", own.pem)
+        self.lab.write("/etc/lab-health/own.key", own.key_pem, mode=0o600)
+        files = ["/etc/lab-health/own.pem", "/etc/lab-health/own.key"]
+        self.lab.popen([sys.executable, "-c", _SERVE_HEALTH, *files, "10257", "10259"])
+        wait_for(lambda: "127.0.0.1:10259" in self.lab.run(["ss", "-Hltn"]).stdout, "the components' health")
 
     def _ours(self, text: str) -> str:
         """Recorded text with this node's names and addresses."""
