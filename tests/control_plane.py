@@ -65,6 +65,8 @@ def files() -> dict[str, str | HostError]:
         "/usr/bin/kubelet": "",
         "/usr/bin/containerd": "",
         "/proc/modules": text("proc/modules"),
+        "/proc/cgroups": text("proc/cgroups"),
+        "/proc/swaps": text("proc/swaps"),
         "/proc/cmdline": "console=ttyS0\n",
         "/proc/sys/net/bridge/bridge-nf-call-iptables": "1\n",
         "/proc/sys/net/bridge/bridge-nf-call-ip6tables": "1\n",

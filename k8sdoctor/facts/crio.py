@@ -6,7 +6,7 @@ Read in `pkg/config/config.go` (UpdateFromFile, UpdateFromPath) and `internal/cr
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import toml, versions
@@ -65,6 +65,8 @@ class CrioConfig:
     ignored: tuple[IgnoredSetting, ...] = ()
     held_image: str | None = None
     """The image that the running daemon holds, by its CRI status."""
+    runtime: Tree = field(default_factory=dict)
+    """The table [crio.runtime]."""
 
     @property
     def pause(self) -> Setting | None:
@@ -102,6 +104,12 @@ class CrioConfig:
 
     def _text(self, key: str) -> str | None:
         return toml.text_of(toml.setting(self.image, key)) or None
+
+    @property
+    def cgroup_manager(self) -> str:
+        """`systemd` (the default since 1.19 at the latest, `internal/config/cgmgr`) or `cgroupfs`."""
+        given = flag(self.flags, "--cgroup-manager")
+        return given or toml.text_of(toml.setting(self.runtime, "cgroup_manager")) or "systemd"
 
     @property
     def cni_conf_dir(self) -> str:
@@ -154,13 +162,15 @@ class CrioConfig:
                 problems.append(ConfigProblem(path, error.line, error.message))
         image: Tree = {}
         network: Tree = {}
+        runtime: Tree = {}
         for tree in trees:
+            runtime.update(toml.table(tree, "crio", "runtime"))
             image.update(toml.table(tree, "crio", "image"))
             network.update(toml.table(tree, "crio", "network"))
         pause = image.get("pause_image")
         if isinstance(pause, toml.Setting) and not isinstance(pause.value, str):
             problems.append(ConfigProblem(pause.path, pause.line, f"{pause.key} is not a string"))
-        config = cls(version, main, drop_ins, tuple(files), image, network, cmdline, tuple(problems), (), held)
+        config = cls(version, main, drop_ins, tuple(files), image, network, cmdline, tuple(problems), (), held, runtime)
         return cls(**{**vars(config), "ignored": tuple(_ignored(config, trees))})
 
 

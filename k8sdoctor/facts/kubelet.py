@@ -78,6 +78,31 @@ class Kubelet:
         """The value of `--pod-infra-container-image`, which the kubelet of 1.35 no longer knows."""
         return self.flags.get("--pod-infra-container-image")
 
+    @property
+    def configured(self) -> bool:
+        """Whether it runs here, or has a configuration to run with."""
+        return self.pid is not None or bool(self.config)
+
+    @property
+    def config_problem(self) -> Unobserved | None:
+        """Why its configuration is not known: the file, or a drop-in, could not be read or parsed."""
+        paths = (self.config_path, *self.drop_ins)
+        return next((each for each in self.problems if any(path in each.message for path in paths)), None)
+
+    def switch(self, flag_name: str, key: str, *, default: bool) -> bool:
+        """A switch as it counts: the flag, else the field, else the default."""
+        given = self.flags.get(flag_name)
+        if given is not None:
+            return given.lower() not in ("false", "f", "0")
+        value = self.config.get(key)
+        return value if isinstance(value, bool) else default
+
+    def source_of(self, flag_name: str, key: str) -> str:
+        """Where a setting stands, as `what, where`; the default's place where it stands nowhere."""
+        if flag_name in self.flags:
+            return f"{flag_name} of {self.flag_sources[flag_name]}"
+        return f"{key} of {self.setting_source(key)}" if key in self.config else f"the default of {key}"
+
     @classmethod
     def observe(cls, host: Host, processes: Processes | Unobserved) -> Self:
         """Ask the program for its version, and read flags and configuration. Never raises: what fails is a problem."""

@@ -400,7 +400,7 @@ def test_a_kubelet_that_may_read_little_of_the_api_is_no_fault() -> None:
 
 _HASH = f"sha256:{'0a' * 32}"
 _JOIN = f"""\
-apiVersion: kubeadm.k8s.io/v1beta4
+apiVersion: kubeadm.k8s.io/v1beta3
 kind: JoinConfiguration
 discovery:
   bootstrapToken: {{apiServerEndpoint: "{FAR}:6443", token: 0a1b2c.0123456789abcdef, caCertHashes: [{_HASH}]}}

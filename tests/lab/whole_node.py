@@ -35,16 +35,30 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 NODE = "192.0.2.10"
 FAR = "192.0.2.1"
-PAUSE = "registry.k8s.io/pause:3.10.2"
-"""What kubeadm of the recorded version wants; kubeadm's documentation has the runtime use the same."""
+VERSION = "v1.28.15"
+"""A release that goes with the runtime that is real here, Debian's containerd 1.6.20, and with cgroup v1."""
+
+PAUSE = "registry.k8s.io/pause:3.9"
+"""What kubeadm of that version wants; kubeadm's documentation has the runtime use the same."""
+
+# What that version has other than the recorded one: versions, and fields that came later.
+_OLDER = (
+    ("v1.36.2", VERSION),
+    ("pause:3.10.2", "pause:3.9"),
+    ("coredns:v1.14.2", "coredns:v1.10.1"),
+    ("kubeadm.k8s.io/v1beta4", "kubeadm.k8s.io/v1beta3"),
+    ("caCertificateValidityPeriod: 87600h0m0s\\ncertificateValidityPeriod: 8760h0m0s\\n", ""),
+    ("encryptionAlgorithm: RSA-2048\\n", ""),
+)
+_LATER_FIELDS = ("crashLoopBackOff", "failCgroupV1", "imageMaximumGCAge")
 
 IMAGES = (
-    *(f"registry.k8s.io/kube-{name}:v1.36.2" for name in ("apiserver", "controller-manager", "scheduler", "proxy")),
-    "registry.k8s.io/coredns/coredns:v1.14.2",
+    *(f"registry.k8s.io/kube-{name}:{VERSION}" for name in ("apiserver", "controller-manager", "scheduler", "proxy")),
+    "registry.k8s.io/coredns/coredns:v1.10.1",
     PAUSE,
-    "registry.k8s.io/etcd:3.6.8-0",
+    "registry.k8s.io/etcd:3.5.15-0",
 )
-"""What `kubeadm config images list` of the recorded version prints, and `kubeadm config images pull` gets."""
+"""What `kubeadm config images list` of that version prints, and `kubeadm config images pull` gets."""
 
 DNS_SERVICE = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
@@ -76,9 +90,9 @@ net.ipv4.ip_forward                 = 1
 _PROGRAM = f"""\
 #!/bin/sh
 case "$*" in
---version) echo Kubernetes v1.36.2 ;;
-"version -o short") echo v1.36.2 ;;
-"config images list --kubernetes-version v1.36.2") printf '%s\\n' {" ".join(IMAGES)} ;;
+--version) echo Kubernetes {VERSION} ;;
+"version -o short") echo {VERSION} ;;
+"config images list --kubernetes-version {VERSION}") printf '%s\\n' {" ".join(IMAGES)} ;;
 *) exit 1 ;;
 esac
 """
@@ -220,6 +234,8 @@ class WholeNode:
     def prepare(self) -> None:
         """Make what Kubernetes' documentation wants before `kubeadm init` or `kubeadm join`: programs, switches, and a runtime."""
         lab = self.lab
+        lab.write("/run/swaps", "Filename Type Size Used Priority\n")  # the kernel's swap is not the lab's own
+        lab.run(["mount", "--bind", "/run/swaps", "/proc/swaps"])
         lab.write("/etc/os-release", (Path(__file__).parent / "data" / "os-release").read_text())
         for name in ("kubelet", "kubeadm"):
             lab.write(f"/usr/local/bin/{name}", _PROGRAM, mode=0o755)
@@ -271,7 +287,11 @@ class WholeNode:
         lab.write("/etc/kubernetes/pki/ca.crt", self.ca.pem)
         lab.run(["mkdir", "-p", "/root/.kube"])
         lab.run(["mkdir", "-p", "/etc/kubernetes/manifests"])
-        lab.write("/var/lib/kubelet/config.yaml", (CONTROL_PLANE / "var-lib-kubelet/config.yaml").read_text())
+        config = (CONTROL_PLANE / "var-lib-kubelet/config.yaml").read_text()
+        later = [line for line in config.splitlines() if line.startswith(_LATER_FIELDS)]
+        lab.write(
+            "/var/lib/kubelet/config.yaml", "".join(f"{each}\n" for each in config.splitlines() if each not in later)
+        )
         lab.write("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS=""\n')
         if self.role == "control-plane":
             self._rule(cluster)
@@ -324,6 +344,7 @@ class WholeNode:
             ("10.244.0.2", self.server.ip),
             ("10.244.0.3", self.server.ip),
             ("cp1", self.lab.name),
+            *_OLDER,
         ):
             text = text.replace(old, new)
         return text
