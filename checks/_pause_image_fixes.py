@@ -19,13 +19,14 @@ def use_image(sandbox: SandboxImage, image: str, why: str) -> Fix:
     """Make the runtime use another sandbox image."""
     return Fix(
         title=f"Let {sandbox.runtime} use {image} ({why})",
-        commands=(*_set_image(sandbox, image), restart(sandbox.runtime)),
+        commands=(*set_image(sandbox, image), restart(sandbox.runtime)),
         verify=AGAIN,
         safety=Safety.DISRUPTIVE,
     )
 
 
-def _set_image(sandbox: SandboxImage, image: str) -> tuple[str, ...]:
+def set_image(sandbox: SandboxImage, image: str) -> tuple[str, ...]:
+    """Shell lines that write another sandbox image where this runtime reads it; it must start again to do so."""
     if sandbox.runtime == "cri-o":
         drop_in = "/etc/crio/crio.conf.d/99-pause-image.conf"
         return (f"printf '[crio.image]\\npause_image = \"{image}\"\\n' >> {drop_in}",)

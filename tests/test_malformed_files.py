@@ -23,7 +23,7 @@ SYSCTLS = "/etc/sysctl.d/k8s.conf"
 
 # Each place, and the checks that may say something else for it.
 PLACES = {
-    "/etc/containerd/config.toml": {"images", "pause-image"},
+    "/etc/containerd/config.toml": {"image-registries", "images", "pause-image"},
     "/etc/cni/net.d/10-bridge.conflist": {"cni-config"},
     "/var/lib/kubelet/pki/kubelet-client-current.pem": {"kubeconfig"},
     "/var/lib/kubelet/config.yaml": {"cgroups", "dns-reply-source"},
@@ -45,8 +45,14 @@ PLACES = {
         "static-pods",
         "control-plane",
     },
-    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {"cni-config", "images", "static-pods", "control-plane"},
-    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"images", "static-pods", "control-plane"},
+    f"{KUBERNETES}/manifests/kube-controller-manager.yaml": {
+        "cni-config",
+        "image-registries",
+        "images",
+        "static-pods",
+        "control-plane",
+    },
+    f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"image-registries", "images", "static-pods", "control-plane"},
 }
 
 # Lines that are none are passed over by who reads these, so what counts is what is left; only a whole file can be unreadable.
