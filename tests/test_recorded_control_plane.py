@@ -14,6 +14,7 @@ TRUE_OF_IT = {
 """What a person who knows that node would say of it, too."""
 
 NOT_RECORDED = {
+    ("conntrack", "NotRecorded", Status.UNKNOWN),  # the kernel's table of connections
     ("etcd", "NotRecorded", Status.UNKNOWN),  # what etcd itself said
     ("certificates", "NotRecorded", Status.UNKNOWN),  # the keys of service accounts' tokens
     ("kubeconfig", "NotRecorded", Status.UNKNOWN),  # the certificate that the kubelet rotates

@@ -26,6 +26,10 @@ TAIL = 256 * 1024
 """Bytes of a log's end that are read: some thousand lines."""
 
 
+LINES_LIMIT = 10_000
+"""Lines of a file that we are willing to hold, of those that were asked for."""
+
+
 class HostError(Exception):
     """We could not look. `reason` is one of the public reasons below; the text says what would let us look."""
 
@@ -393,6 +397,14 @@ class Host(ABC):
         Unreadable (not a regular file, longer than READ_LIMIT, an I/O error).
         """
         return cast("str", self.ask("read", _args(path=path, netns=netns)))
+
+    def lines(self, path: str, keep: Sequence[str], *, attempt: int = 0) -> list[str]:
+        """The lines of a file of any length that hold one of the texts in `keep`, at most LINES_LIMIT of them.
+
+        For tables of the kernel, which have a line for each connection. `attempt` tells equal questions apart, since counters move.
+        Raises NotFound, NotPermitted, Unreadable.
+        """
+        return cast("list[str]", self.ask("lines", _args(path=path, keep=list(keep), attempt=attempt)))
 
     def tail(self, path: str, size: int = TAIL) -> str:
         """The last whole lines of a regular file of any length, such as a log: `size` bytes of it at most.

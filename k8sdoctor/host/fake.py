@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from k8sdoctor.host.base import DirEntry, FileStat, Given, Host, HostError, Identity, Json, User
 
@@ -27,7 +27,7 @@ class FakeHost(Host):
 
     `FakeHost({"/etc/hostname": "n1"}, denied={"/etc/shadow"}, run=lambda argv: …, cri=HostError("NotFound", "…"))`. A folder exists
     when a file below it does; a path that ends with `/` is an empty folder. A file value may be a `HostError`, raised when it is read.
-    A read in another namespace looks for the key `<namespace>:<path>` first. Verbs that were not given: no
+    A read in another namespace looks for the key `<namespace>:<path>` first, a second look at a counter for `<path>#1`. Verbs that were not given: no
     process, no link, no command, no runtime; a question to a peer raises NotRecorded.
     """
 
@@ -54,8 +54,9 @@ class FakeHost(Host):
         match verb:
             case "read":
                 return self._read(cast("str", arguments["path"]), cast("str | None", arguments["netns"]))
-            case "tail":
-                return self._tail(cast("str", arguments["path"]), cast("int", arguments["size"]))
+            case "lines" | "tail":
+                look = self._lines if verb == "lines" else self._tail
+                return cast("Json", look(**cast("Any", arguments)))
             case "listdir":
                 return cast("Json", self._listdir(cast("str", arguments["path"])))
             case "stat":
@@ -90,6 +91,11 @@ class FakeHost(Host):
         from k8sdoctor.host import keys
 
         return keys.told(verb, path, user, lambda file: self._read(file, None))
+
+    def _lines(self, path: str, keep: list[str], attempt: int) -> list[str]:
+        later = f"{path}#{attempt}"
+        text = self._read(later if later in self._files else path, None)
+        return [line for line in text.splitlines() if any(each in line for each in keep)]
 
     def _tail(self, path: str, size: int) -> str:
         data = self._read(path, None).encode()

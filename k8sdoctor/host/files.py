@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from k8sdoctor.host.base import READ_LIMIT, DirEntry, FileStat, HostError
+from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT, DirEntry, FileStat, HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Literal
 
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS (include/linux/namei.h)
@@ -94,6 +96,22 @@ class Files:
                 raise HostError("Unreadable", _too_big(path, size))
             chunks.append(chunk)
         return b"".join(chunks).decode("utf-8", "replace")
+
+    def lines(self, path: str, keep: Sequence[str]) -> list[str]:
+        """See `Host.lines`."""
+        wanted = [text.encode() for text in keep]
+        found: list[str] = []
+        try:
+            with os.fdopen(self._open(path), "rb") as file:
+                # A line is never longer than this in the tables that we look through.
+                for line in iter(partial(file.readline, 65536), b""):
+                    if any(text in line for text in wanted):
+                        found.append(line.decode("utf-8", "replace").rstrip("\n"))
+                        if len(found) == LINES_LIMIT:
+                            break
+        except OSError as error:
+            _refuse(error, path)
+        return found
 
     def tail(self, path: str, size: int) -> str:
         """See `Host.tail`."""

@@ -58,6 +58,7 @@ class LiveHost(Host):
             "user": self._user,
             "now": time.time,
             "read": self._read,
+            "lines": lambda path, keep, attempt: [self.vault.hide(line) for line in self.files.lines(path, keep)],  # noqa: ARG005 -- tells questions apart
             "tail": lambda path, size: self.vault.hide(self.files.tail(path, size)),
             "listdir": self.files.listdir,
             "stat": self.files.stat,

@@ -53,6 +53,10 @@ def exercise(host: Host) -> list[object]:
                 said.append(host.tail(path, size))
             except HostError as error:
                 said.append(error.reason)
+        try:
+            said.append(host.lines(path, ["a = ", "node"]))
+        except HostError as error:
+            said.append(error.reason)
     for path, user in ASKED:
         for tell in (host.public_key, host.token_end):
             try:
@@ -252,3 +256,23 @@ def test_what_is_no_recording_is_refused_with_a_sentence(text: str) -> None:
 def test_a_recording_with_odd_entries_is_refused_with_a_sentence(answers: str) -> None:
     with pytest.raises(ValueError, match="this is no recording"):
         Recording(f'{{"format": "k8sdoctor/recording/v1", "answers": {answers}}}')
+
+
+@pytest.mark.parametrize(
+    ("path", "keep", "expected"),
+    [
+        ("/etc/app/a.conf", ["a = ", "node"], ["a = 1"]),
+        ("/etc/app/b.conf", ["a = ", "node"], []),
+        ("/etc/missing", ["a = ", "node"], "NotFound"),
+        ("/etc/app", ["a = ", "node"], "Unreadable"),
+    ],
+)
+def test_lines_of_a_file_are_those_that_hold_what_is_looked_for(
+    host: Host, path: str, keep: list[str], expected: list[str] | str
+) -> None:
+    try:
+        said: list[str] | str = host.lines(path, keep)
+    except HostError as error:
+        said = error.reason
+
+    assert said == expected

@@ -74,7 +74,7 @@ def test_a_healthy_worker_passes_every_check(node: WholeNode) -> None:
     assert {check: status for check, status in statuses.items() if status not in ("pass", "skip")} == {}
     assert {check for check, status in statuses.items() if status == "pass"} >= {
         *("apiserver-san", "br-netfilter", "cni-config", "dns-reply-source", "images", "ip-forward", "pause-image"),
-        *("kubeadm-config", "kube-proxy"),
+        *("conntrack", "kubeadm-config", "kube-proxy"),
     }
     assert (outcome.code, outcome.report["metadata"]["profile"]) == (0, "node")
 
@@ -255,6 +255,24 @@ def test_a_fault_is_told_by_its_cause_alone_and_the_pasted_fix_mends_it(node: Wh
         wait_for(lambda: not alarms(node.check()), "a run without alarm")
     finally:
         _heal_networks(node)
+
+
+ASK_ONCE = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 40053)); s.sendto(bytes(12), ('10.96.0.10', 53))"
+
+
+@pytest.mark.needs("conntrack")
+def test_a_client_that_is_held_at_a_dns_server_that_is_gone_is_told_and_let_go(node: WholeNode) -> None:
+    node.lab.shell("iptables-save | sed '/DNAT.*:53$/s/10[.]244[.]0[.][0-9]*/10.244.9.99/' | iptables-restore")
+    node.lab.run(["nsenter", f"--net={node.client.netns}", sys.executable, "-c", ASK_ONCE])
+    node.translate()
+
+    outcome = node.check("conntrack")
+
+    assert _causes(outcome) == [("conntrack/StaleEntry", [])]
+    [diagnosis] = outcome.report["diagnoses"]
+    assert diagnosis["cause"]["subject"] == "10.244.9.99"
+    node.paste(diagnosis["fix"])
+    assert alarms(node.check("conntrack")) == set()
 
 
 # -- certificates behind a balancer ----------------------------------------------------------------------------------
