@@ -77,8 +77,8 @@ def files() -> dict[str, str | HostError]:
         "/proc/900/environ": "PATH=/usr/bin\0",
         "/proc/950/environ": "PATH=/usr/bin\0",
     }
-    for path in ("/proc/1/net/stat/nf_conntrack", "/proc/1/net/nf_conntrack"):
-        found[path] = HostError("NotRecorded", f"the recording does not hold {path}")
+    for unrecorded in ("/proc/1/net/stat/nf_conntrack", "/proc/1/net/nf_conntrack"):
+        found[unrecorded] = HostError("NotRecorded", f"the recording does not hold {unrecorded}")
     for plugin in _PLUGINS:
         found[f"/opt/cni/bin/{plugin}"] = "\x7fELF"
     for device in ("all", "default", "lo", "eth0", "cni0"):
