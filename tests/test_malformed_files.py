@@ -40,6 +40,7 @@ PLACES = {
     f"{KUBERNETES}/manifests/kube-apiserver.yaml": {
         "apiserver-san",
         "etcd",
+        "image-registries",
         "images",
         "kubeconfig",
         "static-pods",
