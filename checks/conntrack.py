@@ -19,7 +19,7 @@ backends, there are some, and the entry's is none of them.
 - `NoConntrack` (skip): the kernel tracks no connections here
 - `TableFull` (fail): no new connection can be tracked
 - `TableNearlyFull` (warn): over 90 % is used
-- `InsertFailing` (warn): packets were lost between two readings, to a race or to make room
+- `InsertFailing` (warn): packets were lost between two readings, to a race or for want of room
 - `StaleEntry` (warn): a DNS client is held at a backend that is gone
 - `EntriesUnread` (unknown): the tracked DNS connections could not be read
 

@@ -24,7 +24,7 @@ STATISTICS = "/proc/1/net/stat/nf_conntrack"
 TABLE = "/proc/1/net/nf_conntrack"
 
 LOST = ("insert_failed", "drop", "early_drop")
-"""Counters of packets that were lost: to a race between two equal connections, to a full table, to make room (Linux `nf_conntrack_core.c`)."""
+"""Counters of packets that were lost: to a race between two equal connections, to a full table, for want of room (Linux `nf_conntrack_core.c`)."""
 
 
 @dataclass(frozen=True)
