@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import k8sdoctor
 from benchmarks.app import app
 from benchmarks.healthy import healthy_node
+from benchmarks.lists import lists
 from tests.lab.node import LabNode
 from tests.lab.whole_node import WholeNode
 
@@ -192,6 +193,7 @@ def main() -> int:
     asked_api(healthy())
     blackholed()
     hung()
+    lists()
     app()
     return 0
 

@@ -21,6 +21,8 @@ from tests.lab.containerd import image_archive
 from tests.lab.node import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.lab.node import Daemon, LabNode
 
 NAME = "registry.lab"
@@ -173,6 +175,24 @@ put = urllib.request.Request(url, json.dumps(index).encode(), {{"Content-Type": 
 urllib.request.urlopen(put).close()
 """
         self.node.far_run([sys.executable, "-c", script])
+
+    def copy(self, names: Iterable[str]) -> None:
+        """Give the registry's image other names, with the tag 1: its blobs are mounted, and its manifest is put again."""
+        script = """
+import json, sys, urllib.request
+base = "http://127.0.0.1:5000/v2"
+kind = "application/vnd.docker.distribution.manifest.v2+json"
+def ask(method, url, body=None, **headers):
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method)) as answer:
+        return answer.read()
+manifest = ask("GET", f"{base}/pause/manifests/3.6", Accept=kind)
+blobs = [blob["digest"] for blob in (json.loads(manifest)["config"], *json.loads(manifest)["layers"])]
+for name in sys.argv[1:]:
+    for blob in blobs:
+        ask("POST", f"{base}/{name}/blobs/uploads/?mount={blob}&from=pause", b"")
+    ask("PUT", f"{base}/{name}/manifests/1", manifest, **{"Content-Type": kind})
+"""
+        self.node.far_run([sys.executable, "-c", script, *names])
 
     # -- the node's side ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,23 +24,6 @@ CONFIG_PATH = '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "
 LIST = "/root/images.list"
 MANY = 40
 
-# One tiny image under many names, as the registry's own interface mounts a blob of another repository.
-COPY = """
-import sys, urllib.request
-base = "http://127.0.0.1:5000/v2"
-accept = "application/vnd.docker.distribution.manifest.v2+json"
-def ask(method, url, body=None, **headers):
-    request = urllib.request.Request(url, body, headers, method=method)
-    return urllib.request.urlopen(request)
-import json
-manifest = ask("GET", base + "/pause/manifests/3.6", Accept=accept).read()
-blobs = [json.loads(manifest)["config"]["digest"], *(layer["digest"] for layer in json.loads(manifest)["layers"])]
-for name in sys.argv[1:]:
-    for blob in blobs:
-        ask("POST", f"{base}/{name}/blobs/uploads/?mount={blob}&from=pause", b"").close()
-    ask("PUT", f"{base}/{name}/manifests/1", manifest, **{"Content-Type": accept}).close()
-"""
-
 
 class Lab:
     """A node whose containerd has one image, and registries with many."""
@@ -50,7 +32,7 @@ class Lab:
         self.node = node
         self.registries = Registries(node)
         self.registries.start()
-        node.far_run([sys.executable, "-c", COPY, *(f"app{number}" for number in range(MANY))])
+        self.registries.copy(f"app{number}" for number in range(MANY))
         self.containerd = Containerd(node, toml=CONFIG_PATH)
         self.containerd.start()
         self.containerd.import_image("registry.lab:5001/here:1")
