@@ -201,6 +201,7 @@ def _registries(programs: ProxiedPrograms, tried: tuple[Detour, ...]) -> Iterato
             Link("registry-config", reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"}))
             for reason in _UNREACHED
         ]
+        links += [Link("images", reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"})) for reason in _UNREACHED]
         links += [Link("pause-image", reason, why) for reason in _UNREACHED]
         yield warn(
             "RegistryThroughProxy",
@@ -243,7 +244,9 @@ def _only_in_shells(
 
 
 def _explains(why: str) -> tuple[Link, ...]:
-    return tuple(Link(check, reason, why) for check in ("pause-image", "registry-config") for reason in _UNREACHED)
+    return tuple(
+        Link(check, reason, why) for check in ("pause-image", "images", "registry-config") for reason in _UNREACHED
+    )
 
 
 def _fine(programs: ProxiedPrograms) -> Finding:

@@ -66,15 +66,18 @@ CRI plugin's mirrors).
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _registry_fixes as fixes
 from k8sdoctor.checks._pull_fixes import provide_ca
+from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_answers import Answer, RegistryAnswers
-from k8sdoctor.facts.registry_config import RegistryConfig, called
+from k8sdoctor.facts.registry_config import RegistryConfig, called, registry_of
 from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Status, Unobserved, fail, passed, skip, unknown, warn
@@ -239,7 +242,17 @@ def _ignored(case: _Case, setting: IgnoredSetting) -> Finding:
         subject=setting.source,
         evidence=[Evidence(setting.source, f"{setting.key}{value}")],
         fix=fixes.heed(case.config, setting),
+        explains=_not_asked(case, setting.source),
     )
+
+
+def _not_asked(case: _Case, source: str) -> Iterator[Link]:
+    """A mirror that is not asked is the likely reason why the runtime has to go where it gets nothing."""
+    folder = posixpath.basename(posixpath.dirname(fixes.place(source)[0]))
+    for chain in case.config.chains:
+        for place in chain.hosts if registry_of(folder) == chain.image.registry else ():
+            why = f"{case.label} was meant to ask another host ({source}), and asks the one that fails instead."
+            yield from (Link("images", reason, why, when=blames(netloc(place.base_url))) for reason in PULL_FAILS)
 
 
 def _stopped(case: _Case, stopper: Stopper) -> Finding:
@@ -275,18 +288,26 @@ def _remarked(case: _Case, remark: Remark) -> Finding:
         subject=remark.source,
         evidence=[Evidence(remark.source, remark.key)],
         fix=_mend(case, remark),
-        explains=_causes(remark),
+        explains=_causes(case, remark),
     )
 
 
-def _causes(remark: Remark) -> Iterator[Link]:
-    """What a key that is not read keeps from being heeded: a place that the runtime then does not trust, or asks in vain."""
+_MISTRUST = ("CertificateUntrusted", "CertificateNameMismatch", "CertificateExpired", "PlainHttpRegistry")
+
+
+def _causes(case: _Case, remark: Remark) -> Iterator[Link]:
+    """What a key that is not read keeps from being heeded: a place that the runtime then does not trust, or does not ask at all."""
+    if remark.instead == "host":
+        yield from _not_asked(case, remark.source)
     if remark.kind not in {"unknown-key", "path"}:
         return
-    file = frozenset({f"file:{fixes.place(remark.source)[0]}"})
+    file = fixes.place(remark.source)[0]
     why = f"{remark.source} was meant to say how the place is asked."
-    for reason in ("CertificateUntrusted", "CertificateNameMismatch", "CertificateExpired", "PlainHttpRegistry"):
-        yield Link("registry-config", reason, why, when=file)
+    yield from (Link("registry-config", reason, why, when=frozenset({f"file:{file}"})) for reason in _MISTRUST)
+    for place in dict.fromkeys(
+        place.base_url for chain in case.config.chains for place in chain.hosts if place.source.startswith(file)
+    ):
+        yield from (Link("images", reason, why, when=blames(netloc(place))) for reason in (*_MISTRUST, "ImageNotFound"))
 
 
 def _mend(case: _Case, remark: Remark) -> Fix:
@@ -301,6 +322,11 @@ def _mend(case: _Case, remark: Remark) -> Fix:
             return fixes.move_folder(remark)
         case "old-format":
             return fixes.write_anew(case.config, remark)
+
+
+def netloc(url: str) -> str:
+    """`host[:port]` of a URL."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 # -- answers -------------------------------------------------------------------------------------------------------------
@@ -367,7 +393,7 @@ def _failing(case: _Case, answer: Answer, chains: list[RegistryChain], reason: s
         subject=answer.netloc,
         evidence=[Evidence(f"{answer.host.base_url} ({answer.host.source})", str(answer))],
         fix=_mend_place(case, answer, reason),
-        traits={f"host:{answer.netloc}", f"file:{fixes.place(answer.host.source)[0]}"},
+        traits={*blames(answer.netloc), f"file:{fixes.place(answer.host.source)[0]}"},
     )
 
 

@@ -128,7 +128,7 @@ class RegistryConfig:
             for entry in host.listdir_optional(root):
                 path = posixpath.join(root, entry["name"])
                 if entry["kind"] in {"dir", "link"} and (root in roots or host.exists(f"{path}/hosts.toml")):
-                    names.add(_registry_of(entry["name"]))
+                    names.add(registry_of(entry["name"]))
                 elif entry["name"] == "hosts.toml" and root in roots:
                     why = f"containerd looks for it in a folder of the registry's name below {root}"
                     ignored.append(
@@ -241,10 +241,10 @@ class _Read:
             self.sources += found.sources
 
 
-def _registry_of(folder: str) -> str:
+def registry_of(folder: str) -> str:
     """The registry that a folder's name stands for.
 
-    >>> _registry_of("mirror_5000_"), _registry_of("docker.io")
+    >>> registry_of("mirror_5000_"), registry_of("docker.io")
     ('mirror:5000', 'docker.io')
     """
     name, _, port = folder.removesuffix("_").rpartition("_")

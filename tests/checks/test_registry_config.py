@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor.checks.registry_config import registry_config
+from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.containerd import CONFIG, ContainerdConfig
 from k8sdoctor.facts.crio import CrioConfig
 from k8sdoctor.facts.distribution import Distribution
@@ -20,7 +21,7 @@ from k8sdoctor.facts.registry_config import RegistryConfig
 from k8sdoctor.facts.registry_hosts import PullConfig, RegistryHosts, chain_for
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.versions import parse
-from k8sdoctor.finding import Finding, Safety, Status, Unobserved
+from k8sdoctor.finding import Finding, Safety, Status, Unobserved, warn
 from k8sdoctor.testing import FakeHost, HostError
 
 if TYPE_CHECKING:
@@ -359,6 +360,30 @@ def test_a_place_that_cannot_be_talked_to_is_told(
     assert (at_own.status, at_own.reason, at_own.subject) == (own, reason, "own:5000")
     assert at_mirror.fix
     assert at_own.fix
+
+
+def test_a_key_that_is_not_read_is_the_cause_of_the_mistrust_that_follows() -> None:
+    found = judge(containerd({HUB: f"{MIRROR}  ca_file = '/ca.crt'\n"}), {AT: UNTRUSTED})
+    image = warn("CertificateUntrusted", "m:5000 is not trusted", traits={"host:m:5000"})
+    other = warn("CertificateUntrusted", "n:5000 is not trusted", traits={"host:n:5000"})
+    links = Links([*(("registry-config", each) for each in found), ("images", image), ("images", other)])
+
+    assert [each.reason for each in found] == ["UnknownKey", "CertificateUntrusted"]
+    assert [(each.check, each.subject) for each in links.explained_by(0)] == [
+        ("images", None),
+        ("registry-config", "m:5000"),
+    ]
+    assert [each.cause.check for each in links.diagnoses()] == ["registry-config", "images"]
+
+
+@pytest.mark.parametrize("text", ['[hosts."https://m:5000"]\n', '[host."https://m:5000"\n'])
+def test_a_mirror_that_is_not_asked_explains_images_that_the_registry_does_not_give(text: str) -> None:
+    [finding] = [each for each in judge(containerd({HUB: text}, version="2.1.0")) if each.status is Status.WARN]
+    silent = warn("RegistryUnreachable", "no answer", traits={"host:registry-1.docker.io"})
+    another = warn("RegistryUnreachable", "no answer", traits={"host:quay.io"})
+    links = Links([("registry-config", finding), ("images", silent), ("images", another)])
+
+    assert len(links.explained_by(0)) == 1
 
 
 def test_a_dead_mirror_of_several_registries_is_one_finding() -> None:
