@@ -23,7 +23,8 @@ leaves veths alone by itself.
 - `ReversePathOn` (warn): the kernel filters on an interface of Cilium's by the way back, and may drop packets there
 - `KernelTooOld` (warn): releases of Cilium that are maintained need a newer kernel
 - `NetworkManagerMeddles` (warn): NetworkManager runs, and was not told to leave the network's tunnels alone
-- `NoVendor` (skip): no network, or one of plain plugins that ask for nothing
+- `PlainPlugins` (pass): the network is of plugins that ask for nothing of their own
+- `NoVendor` (skip): no pod network is configured yet
 
 ## What it sends
 Nothing. It asks Calico's plugin for its version (`-v`).
@@ -81,6 +82,25 @@ _ROUTED = frozenset(
 )
 """Vendors whose pods are not on a bridge cni0."""
 
+_PLAIN = frozenset(
+    {
+        *(
+            "bandwidth",
+            "bridge",
+            "dhcp",
+            "firewall",
+            "host-device",
+            "host-local",
+            "ipvlan",
+            "macvlan",
+            "portmap",
+            "ptp",
+        ),
+        *("sbr", "static", "tuning", "vlan", "vrf"),
+    }
+)
+"""Plugins of containernetworking/plugins, which make no interface that is a sign of a vendor's."""
+
 _LOOSE = 2  # Documentation/networking/ip-sysctl.rst, rp_filter
 _LOOKS_NO_MORE = (3, 12, 0)
 _CILIUM_KERNEL = (5, 10, 0)  # of Cilium 1.18; 1.16 and 1.17 want 5.4
@@ -107,8 +127,8 @@ def cni_vendor(
     boot: SysctlBoot | Unobserved,
 ) -> Iterator[Finding]:
     """Judge what is left over, then what the vendor asks for."""
-    if vendor.vendor is None:
-        yield skip("NoVendor", "No vendor's pod network is configured here; plain plugins ask for nothing else.")
+    if not vendor.plugins:
+        yield skip("NoVendor", "No pod network is configured here yet.")
         return
     found = [
         *_leftovers(vendor, network, bridges),
@@ -120,6 +140,12 @@ def cni_vendor(
 
 
 def _recognised(vendor: CniVendor) -> Finding:
+    if vendor.vendor is None:
+        return passed(
+            "PlainPlugins",
+            f"Pods' network is of the plugins {', '.join(vendor.plugins)}, and no vendor's that is known here.",
+            evidence=[Evidence("plugins of the CNI network", ", ".join(vendor.plugins))],
+        )
     release = f" {versions.text(vendor.version)}" if vendor.version else ""
     remark = " Its project was archived in June 2024, so plan a change." if vendor.vendor == "Weave" else ""
     return passed(
@@ -135,6 +161,10 @@ def _recognised(vendor: CniVendor) -> Finding:
 
 def _leftovers(vendor: CniVendor, network: NodeNetwork, bridges: Bridges | Unobserved) -> Iterator[Finding]:
     if {"multus", "multus-shim", "genie"} & set(vendor.plugins):  # several networks at once, by design
+        return
+    if (
+        vendor.vendor is None and not set(vendor.plugins) <= _PLAIN
+    ):  # a vendor that is not known here may work with others
         return
     own = {vendor.vendor, *_TOGETHER.get(vendor.vendor or "", ()), *_chained(vendor)}
     device = next((link for link in network.links if link["name"] == _PORT_8472.get(vendor.vendor or "")), None)
@@ -186,7 +216,7 @@ def _port_taken(vendor: CniVendor, rival: Netlink, device: Netlink, whose: str) 
 def _left_over(vendor: CniVendor, name: str, why: str) -> Finding:
     return warn(
         "LeftoverInterface",
-        f"The interface {name} is not of {vendor.vendor}, whose network pods have here: {why}, and its routes and port stay in the way.",
+        f"The interface {name} is not of {_whose(vendor)}: {why}, and its routes and port stay in the way.",
         subject=name,
         evidence=[
             Evidence(f"link {name}", "exists"),
@@ -198,6 +228,14 @@ def _left_over(vendor: CniVendor, name: str, why: str) -> Finding:
             "ip -brief link",
             Safety.DISRUPTIVE,  # what still uses the other network loses it
         ),
+    )
+
+
+def _whose(vendor: CniVendor) -> str:
+    return (
+        f"{vendor.vendor}, whose network pods have here"
+        if vendor.vendor
+        else f"the plugins {', '.join(vendor.plugins)}"
     )
 
 

@@ -61,8 +61,13 @@ def test_an_archived_project_is_a_remark_and_no_fault() -> None:
     assert "archived" in finding.message
 
 
-def test_plain_plugins_have_no_vendor() -> None:
-    assert verdict(CniVendor(None, ("bridge", "host-local")), links("cni0", "flannel.1")) == ("NoVendor", Status.SKIP)
+def test_plain_plugins_ask_for_nothing_and_leave_no_sign() -> None:
+    plain = CniVendor(None, ("bridge", "host-local", "portmap"))
+
+    assert verdict(plain, links("cni0", "docker0")) == ("PlainPlugins", Status.PASS)
+    assert verdict(plain, links("cni0", "flannel.1")) == ("LeftoverInterface", Status.WARN)
+    assert verdict(CniVendor(None, ("gke",)), links("cilium_host")) == ("PlainPlugins", Status.PASS)
+    assert verdict(CniVendor(), links("flannel.1")) == ("NoVendor", Status.SKIP)
 
 
 # -- left over -------------------------------------------------------------------------------------------------------
