@@ -226,13 +226,16 @@ def _initial(own: EtcdServer, asked: Sequence[str]) -> list[str]:
 
 
 def _look(host: Host, access: EtcdAccess, url: str, *, used: bool) -> EtcdEndpoint:
+    ca_files = [access.ca] if access.ca and url.startswith("https://") else []
+
     def ask(method: Literal["GET", "POST"], path: str) -> HttpAnswer:
         return host.http(
             HttpRequest(
                 method=method,
                 url=url + path,
                 headers={"Content-Type": "application/json"} if method == "POST" else {},
-                ca_files=[access.ca] if access.ca and url.startswith("https://") else [],
+                ca_files=ca_files,
+                only_ca_files=bool(ca_files),  # as the API server does with --etcd-cafile
                 client_certificate=access.certificate if url.startswith("https://") else None,
                 verify=True,
                 proxy=None,
@@ -249,7 +252,9 @@ def _look(host: Host, access: EtcdAccess, url: str, *, used: bool) -> EtcdEndpoi
     )
     seen = EtcdEndpoint(url, used=used)
     if health["failure"] and status["failure"]:
-        return replace(seen, failure=health["failure"])
+        # Where etcd refuses the client's certificate, its alert may be lost behind the connection's end, but hardly three times.
+        failures = [each["failure"] for each in (health, status, members) if each["failure"]]
+        return replace(seen, failure=next((each for each in failures if each["kind"] == "tls"), health["failure"]))
     refusals = [each for each in (health, status) if each["failure"] or each["status"] != OK]
     return replace(
         seen,

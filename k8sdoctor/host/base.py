@@ -222,7 +222,7 @@ class TlsAnswer(TypedDict):
 class HttpRequest(TypedDict):
     """One HTTP exchange; redirects are not followed.
 
-    `ca_files` are paths on the node that are trusted beside the node's trust store. A client certificate is named by its paths, so that
+    `ca_files` are paths on the node that are trusted beside the node's trust store, or instead of it with `only_ca_files`. A client certificate is named by its paths, so that
     a key never leaves the host. `proxy` is a URL; a password in it, in `url` or in `headers` is a placeholder that only the host can
     resolve. A user in `url` is sent as `Authorization: Basic`, unless the headers say otherwise. A name that is not resolved, a
     CA file that cannot be read and a proxy that refuses are answers, too (`failure`).
@@ -235,6 +235,7 @@ class HttpRequest(TypedDict):
     url: str
     headers: dict[str, str]
     ca_files: list[str]
+    only_ca_files: NotRequired[bool]
     client_certificate: tuple[str, str] | None
     verify: bool
     proxy: str | None

@@ -174,6 +174,7 @@ class _Exchange:
                 ca_files=request["ca_files"],
                 client_certificate=(pair[0], pair[1]) if pair else None,
                 verify=request["verify"],
+                system=not request.get("only_ca_files"),
             )
         except trust.CaUnreadableError as error:
             raise _FailedError("ca-unreadable", str(error)) from None

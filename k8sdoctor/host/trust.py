@@ -51,14 +51,21 @@ _made: WeakKeyDictionary[Files, dict[object, ssl.SSLContext]] = WeakKeyDictionar
 
 
 def context(
-    files: Files, *, ca_files: Sequence[str], client_certificate: tuple[str, str] | None, verify: bool
+    files: Files,
+    *,
+    ca_files: Sequence[str],
+    client_certificate: tuple[str, str] | None,
+    verify: bool,
+    system: bool = True,
 ) -> ssl.SSLContext:
     """What `fresh_context` makes, made once as long as none of the files changes."""
     watched = (*FILES, *FOLDERS, *ca_files, *(client_certificate or ()))
-    key = (tuple(ca_files), client_certificate, verify, tuple(_state(files, path) for path in watched))
+    key = (tuple(ca_files), client_certificate, verify, system, tuple(_state(files, path) for path in watched))
     kept = _made.setdefault(files, {})
     if key not in kept:
-        kept[key] = fresh_context(files, ca_files=ca_files, client_certificate=client_certificate, verify=verify)
+        kept[key] = fresh_context(
+            files, ca_files=ca_files, client_certificate=client_certificate, verify=verify, system=system
+        )
     return kept[key]
 
 
@@ -71,9 +78,14 @@ def _state(files: Files, path: str) -> tuple[int, float] | None:
 
 
 def fresh_context(
-    files: Files, *, ca_files: Sequence[str], client_certificate: tuple[str, str] | None, verify: bool
+    files: Files,
+    *,
+    ca_files: Sequence[str],
+    client_certificate: tuple[str, str] | None,
+    verify: bool,
+    system: bool = True,
 ) -> ssl.SSLContext:
-    """A context that accepts what Go's crypto/tls on that machine accepts.
+    """A context that accepts what Go's crypto/tls on that machine accepts; without `system`, by the given files alone.
 
     Raises CaUnreadableError and ClientCertificateUnreadableError. As in containerd, a CA file that cannot be read is an error
     even where nothing is verified.
@@ -86,7 +98,8 @@ def fresh_context(
     made.verify_flags = (made.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     given = [(path, _given(files, path)) for path in ca_files]
     if verify:
-        _trust(made, dict.fromkeys(_system(files)))
+        if system:
+            _trust(made, dict.fromkeys(_system(files)))
         for _, certificates in given:
             _trust(made, certificates)
     else:

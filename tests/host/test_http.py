@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from k8sdoctor.host import HostError, trust
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.live import LiveHost
+from tests.certificates import cluster_ca
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -398,6 +399,18 @@ def test_an_unknown_name_is_not_resolved() -> None:
 def test_a_ca_file_of_the_request_is_trusted(authority: Authority) -> None:
     with peer(says(OK), authority.server(LOOPBACK)) as port:
         assert ask(f"https://127.0.0.1:{port}/", ca_files=[str(authority.file)])["status"] == 200
+
+
+def test_the_nodes_trust_store_does_not_count_where_the_request_says_so(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "FILES", (str(authority.file),))
+    other = tmp_path / "other.crt"
+    other.write_text(cluster_ca("other").pem)
+    with peer(says(OK), authority.server(LOOPBACK)) as port:
+        url = f"https://127.0.0.1:{port}/"
+        assert ask(url, ca_files=[str(other)])["status"] == 200
+        assert kind(ask(url, ca_files=[str(other)], only_ca_files=True)) == "tls-untrusted"
 
 
 def test_an_unknown_ca_is_untrusted(authority: Authority) -> None:
