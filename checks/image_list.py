@@ -70,7 +70,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _pull_fixes as fixes
-from k8sdoctor.checks._pull_judgement import Verdict, blames, chain, conversation, said, verdict, why_not
+from k8sdoctor.checks._pull_judgement import Verdict, blames, chain, conversation, said, same_host, verdict, why_not
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.listed_pulls import ListedPulls
@@ -285,6 +285,7 @@ class _Case:
             subject=name if len(group) == 1 else found.culprit or self.source,
             evidence=evidence,
             fix=self._mend(attempts) if attempts else self._stopped(group, found),
+            explains=same_host(found.reason, found.culprit, "registry-config"),
             traits=blames(found.culprit),
         )
 

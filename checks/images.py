@@ -272,7 +272,10 @@ class _Case:
                 subject=urlsplit(first.host.base_url).netloc,
                 evidence=[conversation(first), Evidence(first.host.source, first.host.base_url)],
                 fix=self._mend(needs, hosts, [attempt for _, attempt, _ in failing]),
-                explains=same_host(reason(first), netloc, "registry-config"),
+                explains=(
+                    *same_host(reason(first), netloc, "registry-config"),
+                    *same_host("MirrorFailing", netloc, "image-list"),
+                ),
                 traits=blames(netloc),
             )
 
@@ -303,7 +306,7 @@ class _Case:
             subject=need.image if len(group) == 1 else found.culprit or None,
             evidence=evidence,
             fix=self._fix(needs, found, attempts),
-            explains=same_host(found.reason, found.culprit, "registry-config"),
+            explains=same_host(found.reason, found.culprit, "registry-config", "image-list"),
             traits=blames(found.culprit),
         )
 

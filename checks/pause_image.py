@@ -193,7 +193,7 @@ class _Case:
             subject=self.image.image,
             evidence=evidence,
             fix=_fix(self, found),
-            explains=same_host(found.reason, found.culprit, "images", "registry-config"),
+            explains=same_host(found.reason, found.culprit, "images", "image-list", "registry-config"),
         )
 
     @property
@@ -238,7 +238,7 @@ def _pullable(case: _Case, found: Verdict, serving: Attempt) -> Iterator[Finding
             evidence=[conversation(attempt), Evidence(attempt.host.source, attempt.host.base_url)],
             fix=_mend(case, attempt),
             explains=(
-                *same_host("MirrorFailing", attempt.netloc, "images"),
+                *same_host("MirrorFailing", attempt.netloc, "images", "image-list"),
                 *same_host(reason(attempt), attempt.netloc, "registry-config"),
             ),
         )
@@ -365,7 +365,7 @@ def _would_have_helped(setting: IgnoredSetting, runtime: Runtime) -> tuple[Link,
     if setting.kind not in _MEANT:
         return ()
     why = f"{runtime.label} was meant to ask another host ({setting.source}), and asks the one that fails instead."
-    return tuple(Link(check, fault, why) for check in ("pause-image", "images") for fault in PULL_FAILS)
+    return tuple(Link(check, fault, why) for check in ("pause-image", "images", "image-list") for fault in PULL_FAILS)
 
 
 def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts) -> Iterator[Finding]:

@@ -198,7 +198,8 @@ def _registries(programs: ProxiedPrograms, tried: tuple[Detour, ...]) -> Iterato
         netloc = urlsplit(detour.target).netloc.rpartition("@")[2]
         why = f"{netloc} answers without the proxy {detour.proxy}, and not through it."
         links = [
-            Link("registry-config", reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"}))
+            Link(check, reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"}))
+            for check in ("registry-config", "images", "image-list")
             for reason in _UNREACHED
         ]
         links += [Link("images", reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"})) for reason in _UNREACHED]

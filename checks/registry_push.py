@@ -1,8 +1,8 @@
 """Nobody may push to the registries of this node without a login.
 
 ## What it looks at
-The private registries that this runtime would ask: for its sandbox image, for the images of a list (`--images`), and those that its files
-name as mirrors. Each is asked whether it begins an upload for somebody who has not logged in. The registries that are everybody's
+The private registries that this runtime would ask: for its sandbox image, for the images that the node needs (see `images`), for those of a
+list (`--images`), and those that its files name as mirrors. Each is asked whether it begins an upload for somebody who has not logged in. The registries that are everybody's
 (`registry.k8s.io`, `docker.io` and their like) and any with an address on the internet are never asked.
 
 ## Why it matters
@@ -33,7 +33,7 @@ and, if that is answered by 202, at once `DELETE` of the address in the answer's
 repository of an image that the runtime would ask this registry for; where none is known, `k8sdoctor-push-check`. No blob and no
 manifest is sent, so nothing can be pulled that could not be pulled before. What remains at a registry that takes uploads: its log, and with
 distribution's file storage a folder of the cancelled upload with its hash state, some hundred bytes (seen with docker-registry 2.8.2). Before,
-the node's resolver is asked for the registry's addresses.
+the node's resolver is asked for the registry's addresses. Which images the node needs is asked as `images` does.
 
 ## How to fix
 On the registry's own machine. Behind nginx, let `/v2/` be read only, with `limit_except GET HEAD { deny all; }`, and push by another

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.lists import ListedImages
 from k8sdoctor.facts.manifest import words
+from k8sdoctor.facts.needed_images import NeededImages
 from k8sdoctor.facts.registry_config import RegistryConfig
 from k8sdoctor.facts.registry_hosts import PullConfig, chains_for
 from k8sdoctor.facts.sandbox_image import SandboxImage
@@ -18,7 +21,7 @@ from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import Host, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from k8sdoctor.facts.registry_chain import RegistryHost
     from k8sdoctor.host.base import NetworkError, UploadRequest
@@ -102,15 +105,16 @@ class UploadTries:
     """`host[:port]` of those that are not asked, since they are everybody's."""
 
     @classmethod
-    def observe(
+    def observe(  # noqa: PLR0913, PLR0917 -- whoever names registries
         cls,
         host: Host,
         config: PullConfig | Unobserved,
         written: RegistryConfig | Unobserved,
         sandbox: SandboxImage | Unobserved,
+        needed: NeededImages | Unobserved,
         listed: ListedImages,
     ) -> Self:
-        """Try each registry once that the runtime would ask for its sandbox image, for a listed one, or that is written down.
+        """Try each registry once that the runtime would ask for an image that is known here, or that is written down.
 
         Raises what keeps the runtime's configuration from being read.
         """
@@ -118,7 +122,8 @@ class UploadTries:
             return cls()
         if isinstance(config, Unobserved):
             raise HostError(config.reason, config.message)
-        places = _places(host, config, written, sandbox, listed)
+        images = [*_images(sandbox, needed), *listed.images]
+        places = _places(host, config, images, written)
         public = tuple(dict.fromkeys(_netloc(place) for place in places.values() if _is_public(place)))
         private = [place for place in places.values() if not _is_public(place)]
         tries = side_by_side([partial(_try, host, place, config) for place in private])
@@ -127,16 +132,18 @@ class UploadTries:
         return cls(allowed=True, tries=tried, public=(*public, *beyond))
 
 
-def _places(
-    host: Host,
-    config: PullConfig,
-    written: RegistryConfig | Unobserved,
-    sandbox: SandboxImage | Unobserved,
-    listed: ListedImages,
-) -> Mapping[str, RegistryHost]:
-    images = [*listed.images]
+def _images(sandbox: SandboxImage | Unobserved, needed: NeededImages | Unobserved) -> Iterator[ImageReference]:
+    """The images that this node pulls, as far as their names are any."""
     if isinstance(sandbox, SandboxImage) and sandbox.reference is not None:
-        images.insert(0, sandbox.reference)
+        yield sandbox.reference
+    for need in needed.needs if isinstance(needed, NeededImages) else ():
+        with suppress(ValueError):
+            yield ImageReference.parse(need.image)
+
+
+def _places(
+    host: Host, config: PullConfig, images: Iterable[ImageReference], written: RegistryConfig | Unobserved
+) -> Mapping[str, RegistryHost]:
     known: Iterable[RegistryHost] = [
         each for chain in chains_for(host, images, config).values() for each in chain.hosts
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from k8sdoctor.checks._pull_judgement import same_host
 from k8sdoctor.checks.image_list import image_list
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.image_reference import ImageReference
@@ -222,3 +223,12 @@ def test_many_images_are_brought_by_a_loop_over_the_list_and_few_by_a_command_ea
     assert len(many.fix.commands) == 2
     assert NAMES[1] in "".join(few.fix.commands)
     assert many.fix.verify == few.fix.verify == "k8sdoctor check image-list --images images.list"
+
+
+def test_one_host_that_fails_the_sandbox_image_and_the_list_is_one_trouble() -> None:
+    *_, finding = judge(dict.fromkeys(NAMES[:15], (TIMEOUT,)))
+
+    [link] = same_host("RegistryUnreachable", "registry.k8s.io", "image-list")
+    assert link.when <= finding.traits
+    [other] = same_host("RegistryUnreachable", "mirror.lab:5000", "image-list")
+    assert not other.when <= finding.traits

@@ -8,6 +8,7 @@ import pytest
 
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.lists import ListedImages
+from k8sdoctor.facts.needed_images import Need, NeededImages
 from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost
 from k8sdoctor.facts.registry_config import RegistryConfig
 from k8sdoctor.facts.upload_tries import UploadTries
@@ -56,7 +57,8 @@ def tries(
     config = pull_config(host, "containerd")
     listed = ListedImages("images.list", tuple(map(ImageReference.parse, images)))
     config_written = written.get("written", NOT_HERE)
-    return UploadTries.observe(host, config, config_written, NOT_HERE, listed), host
+    needed = written.get("needed", NOT_HERE)
+    return UploadTries.observe(host, config, config_written, NOT_HERE, needed, listed), host
 
 
 MIRROR = 'server = "https://registry.k8s.io"\n[host."http://mirror.lab:5000"]\n  capabilities = ["pull", "resolve"]\n  [host."http://mirror.lab:5000".header]\n    authorization = "Basic bGFiOmxhYg=="\n'
@@ -161,3 +163,12 @@ def test_offline_is_told_for_each_registry() -> None:
 
     [tried] = found.tries
     assert tried.untried == Unobserved("Offline", "--offline forbids HTTP requests")
+
+
+def test_the_registry_of_an_image_that_the_node_needs_is_tried_and_what_is_no_image_is_not() -> None:
+    peers = Peers()
+    needs = (Need("registry.lab/kube-proxy:v1.36.0", ("x",), ("y",)), Need("{{ image }}", ("x",), ("y",)))
+
+    tries(peers, needed=NeededImages(needs))
+
+    assert [request["repository"] for request in peers.asked] == ["kube-proxy"]
