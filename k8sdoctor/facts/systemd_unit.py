@@ -38,8 +38,8 @@ class UnitEnvironment:
     def read(cls, host: Host, unit: str) -> Self:
         """Read the unit and its drop-ins in the order of systemd. Raises NotPermitted."""
         found = cls({}, {})
-        for path in _files(host, f"{unit}.service"):
-            for key, value in _service(host.read(path)):
+        for path in unit_files(host, f"{unit}.service"):
+            for key, value in service_lines(host.read(path)):
                 if key == "Environment":
                     found._add(_words(value), path)
                 elif key == "EnvironmentFile":
@@ -69,7 +69,7 @@ class UnitEnvironment:
                 self._add([f"{name}={word}" for word in _words(rest)[:1]] or [f"{name}="], path)
 
 
-def _files(host: Host, name: str) -> Iterator[str]:
+def unit_files(host: Host, name: str) -> Iterator[str]:
     """The unit's file, then its drop-ins sorted by name; of two with one name the stronger folder's counts."""
     for folder in FOLDERS:
         path = posixpath.join(folder, name)
@@ -86,7 +86,7 @@ def _files(host: Host, name: str) -> Iterator[str]:
             yield path
 
 
-def _service(text: str) -> Iterator[tuple[str, str]]:
+def service_lines(text: str) -> Iterator[tuple[str, str]]:
     """Keys and values of the [Service] section; a key may come more than once, which configparser cannot keep."""
     section = ""
     for raw in text.replace("\\\n", " ").splitlines():

@@ -275,6 +275,38 @@ def test_a_client_that_is_held_at_a_dns_server_that_is_gone_is_told_and_let_go(n
     assert alarms(node.check("conntrack")) == set()
 
 
+# -- static pods -----------------------------------------------------------------------------------------------------
+
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+RETIRED = "--insecure-port=0"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "cause"),
+    [
+        (
+            f"cp {MANIFEST} {MANIFEST}.bak; sed -i s/--secure-port=6443/--secure-port=7443/ {MANIFEST}.bak",
+            "DuplicateManifest",
+        ),
+        (f"sed -i 's/^    - --secure-port=6443$/&\\n    - {RETIRED}/' {MANIFEST}", "FlagRemoved"),
+        (f"chmod 777 {MANIFEST}", "WritableByAll"),
+    ],
+)
+def test_a_fault_of_a_manifest_is_told_and_the_pasted_fix_mends_it(
+    control_plane: WholeNode, breaks: str, cause: str
+) -> None:
+    control_plane.lab.shell(breaks)
+    try:
+        told = control_plane.check("static-pods").report["diagnoses"]
+        assert [_name(diagnosis["cause"]) for diagnosis in told] == [f"static-pods/{cause}"]
+
+        control_plane.paste(told[0]["fix"])
+
+        assert alarms(control_plane.check("static-pods")) == set()
+    finally:
+        control_plane.restore()
+
+
 # -- certificates behind a balancer ----------------------------------------------------------------------------------
 
 
