@@ -72,8 +72,7 @@ if TYPE_CHECKING:
 AUTHORITY_SOON = 90 * words.DAY
 """An authority is replaced by hand, with all that it signed: that takes planning."""
 
-OTHERS_READ = 0o004
-GROUP_READS = 0o040
+OTHERS_READ = 0o004  # a group is somebody's choice, such as that of an etcd with a user of its own
 
 
 @dataclass(frozen=True)
@@ -112,19 +111,22 @@ def certificates(  # noqa: PLR0913, PLR0917 -- as many facts as commands depend 
     found += _chains(scene)
     found += _names(scene)
     found += _dates(scene)
-    if pki.accounts:
+    if pki.accounts and _uses(server, pki.accounts):
         found += _accounts(pki.accounts)
     found += _serving(scene)
     found += _permissions(pki)
     yield from found
-    if all(each.status is Status.UNKNOWN for each in found) and any(item.pair.chain for item in pki.items):
+    if all(each.status is Status.UNKNOWN for each in found) and any(
+        item.pair.chain for item in pki.items if item.kind != API_SERVER
+    ):
         yield _valid(pki)
     elif not found:
         yield skip("NoCertificates", f"There are no certificates in {pki.folder} yet.")
 
 
 def _valid(pki: Pki) -> Finding:
-    leaves = [(item, item.pair.chain[0]) for item in pki.items if item.pair.chain]
+    # The API server's own is told by apiserver-san, its dates above all.
+    leaves = [(item, item.pair.chain[0]) for item in pki.items if item.pair.chain and item.kind != API_SERVER]
     first = min((leaf.not_after for _, leaf in leaves), default=0.0)
     count = "The certificate" if len(leaves) == 1 else f"All {len(leaves)} certificates"
     return passed(
@@ -194,6 +196,13 @@ def _external(scene: Scene, item: Item) -> bool:
     return authority is None or authority.pair.key_absent
 
 
+def _uses(server: ApiServer, found: Accounts) -> bool:
+    """Whether sa.pub is all that the API server believes; while keys are rotated it has several files."""
+    option = "--service-account-key-file="
+    files = [word.removeprefix(option) for word in server.words if word.startswith(option)]
+    return not files or files == [found.path]
+
+
 def _accounts(found: Accounts) -> Iterator[Finding]:
     if found.problem is not None:
         evidence = [Evidence(found.path, found.problem)]
@@ -203,13 +212,13 @@ def _accounts(found: Accounts) -> Iterator[Finding]:
         evidence = [Evidence(found.key_path, found.key_problem)]
         message = f"{found.key_path} is no private key that can be used: {found.key_problem}."
         yield fail("KeyInvalid", message, subject=found.key_path, evidence=evidence, fix=fixes.accounts(found))
-    elif found.public_key is not None and found.of_key is not None and found.public_key != found.of_key:
+    elif found.of_key is not None and found.of_key not in found.public_keys:
         yield fail(
             "KeyMismatch",
             f"{found.path} is not the public half of {found.key_path}, so tokens that are signed here are not believed here.",
             subject=found.path,
             evidence=[
-                Evidence(found.path, f"SHA-256 of the public key {found.public_key}"),
+                Evidence(found.path, f"SHA-256 of the public key {' and '.join(found.public_keys)}"),
                 Evidence(found.key_path, f"SHA-256 of its public key {found.of_key}"),
             ],
             fix=fixes.accounts(found),
@@ -476,7 +485,7 @@ def _serving(scene: Scene) -> Iterator[Finding]:
 
 
 def _permissions(pki: Pki) -> Iterator[Finding]:
-    open_ = [key for key in pki.keys if key.mode & OTHERS_READ or (key.mode & GROUP_READS and key.gid != 0)]
+    open_ = [key for key in pki.keys if key.mode & OTHERS_READ]
     if open_:
         yield warn(
             "ReadableByOthers",

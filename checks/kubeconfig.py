@@ -80,6 +80,7 @@ from k8sdoctor.facts.kubeconfig import (
     ADMIN,
     BOOTSTRAP,
     CONTROLLER_MANAGER,
+    KUBEADM,
     KUBELET,
     SCHEDULER,
     SUPER_ADMIN,
@@ -98,6 +99,11 @@ if TYPE_CHECKING:
 
 LATEST_ROTATION = 0.9
 """The part of a certificate's time after which the kubelet has asked for a new one (client-go util/certificate, nextRotationDeadline: 70 to 90 %)."""
+
+MASTERS = "system:masters"
+
+NAMELESS = frozenset({"", "localhost", "localhost.localdomain", "(none)"})
+"""What a machine is called until something on the network names it: of another root, /etc/hostname does not tell that name."""
 
 OTHERS_READ = 0o004
 GROUP_READS = 0o040
@@ -121,6 +127,10 @@ class Scene:
     kubelet_conf: str
     node: str | None  # the name by which the kubelet registers, where that is known
     rotated: Pair | None
+
+    def is_component(self, file: Kubeconfig) -> bool:
+        """Whether a component of this node's cluster reads it; a person's own, or one named by --kubeconfig, may lead anywhere."""
+        return not file.personal and (file.path in KUBEADM or file.path == self.kubelet_conf)
 
     @property
     def now(self) -> float:
@@ -182,7 +192,9 @@ def _for_people(kubectl: Kubectl, kubeconfigs: Kubeconfigs, scene: Scene) -> Ite
     good = [setup for setup in setups if not setup.falls_back]
     bad = [setup for setup in setups if setup.falls_back]
     for setup in good:
-        path = setup.config.path if setup.config else ""
+        if setup.config is None or setup.config.problem:
+            continue  # told with the file
+        path = setup.config.path
         rest = "".join(f"; kubectl of {other.person} has no kubeconfig and asks localhost:8080" for other in bad)
         yield passed(
             "KubectlConfigured", f"kubectl of {setup.person} uses {path}{rest}.", subject=path, evidence=_seen(setup)
@@ -273,7 +285,12 @@ def _file(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
             evidence=[Evidence(file.path, "insecure-skip-tls-verify: true")],
             fix=fixes.trust_authority(file.path),
         )
-    elif file.ca is None and not file.personal and file.unread is None and (file.server or "").startswith("https://"):
+    elif (
+        file.ca is None
+        and scene.is_component(file)
+        and file.unread is None
+        and (file.server or "").startswith("https://")
+    ):
         yield warn(
             "AuthorityNotNamed",
             f"{file.path} names no certificate authority, so only what this machine trusts anyway is believed at {file.server}.",
@@ -281,7 +298,7 @@ def _file(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
             evidence=[Evidence(file.path, f"server: {file.server}, no certificate-authority")],
             fix=fixes.trust_authority(file.path),
         )
-    elif file.ca is not None and not file.personal:
+    elif file.ca is not None and scene.is_component(file):
         yield from _authority(file, scene)
 
 
@@ -331,7 +348,7 @@ def _credential(credential: Credential, scene: Scene, *, known: bool) -> Iterato
     file = credential.kubeconfig
     path = file.path
     if credential.empty:
-        if not file.personal and not file.problem:
+        if scene.is_component(file):
             yield fail(
                 "NoCredentials",
                 f"The user {file.user!r} of {path} has neither certificate nor token nor plugin, so the API server meets nobody it knows.",
@@ -399,16 +416,18 @@ def _identity(file: Kubeconfig, leaf: Certificate, pair: Pair, scene: Scene, fix
     """Whether the certificate names whom the component must be."""
     name, groups = leaf.common_name or "", organizations(leaf)
     evidence = [words.shown(pair.source, leaf)]
+    if MASTERS in groups:  # passes every authorization, under whatever name
+        return
     wanted = COMPONENTS.get(file.path)
     if wanted is not None and name != wanted:
         message = f"The certificate in {pair.source} names {leaf.subject}, and the API server knows that component as {wanted}."
         yield fail("WrongIdentity", message, subject=file.path, evidence=evidence, fix=fix)
     if file.path != scene.kubelet_conf:
         return
-    if not name.startswith("system:node:") or "system:nodes" not in groups:
+    if file.path == KUBELET and not (name.startswith("system:node:") and "system:nodes" in groups):
         message = f"The certificate in {pair.source} names {leaf.subject}, and a kubelet is CN=system:node:NAME of O=system:nodes."
         yield fail("WrongIdentity", message, subject=file.path, evidence=evidence, fix=fix)
-    elif scene.node is not None and name != f"system:node:{scene.node}":
+    elif scene.node is not None and name.startswith("system:node:") and name != f"system:node:{scene.node}":
         yield fail(
             "OtherNode",
             f"The kubelet's certificate in {pair.source} is that of the node {name.removeprefix('system:node:')}, and this one registers as {scene.node}: it was renamed or cloned.",
@@ -421,7 +440,7 @@ def _identity(file: Kubeconfig, leaf: Certificate, pair: Pair, scene: Scene, fix
 
 def _chain(file: Kubeconfig, pair: Pair, scene: Scene, fix: Fix) -> Iterator[Finding]:
     """Whether the API server would believe the certificate, its dates apart."""
-    if not scene.authority or (file.personal and not _ours(file, scene)):
+    if not scene.authority or (not scene.is_component(file) and not _ours(file, scene)):
         return
     trust = verify(pair.chain, scene.authority, scene.now, "clients")
     if trust.trusted or trust.expired is not None:  # an authority that has ended is told by certificates
@@ -437,7 +456,7 @@ def _chain(file: Kubeconfig, pair: Pair, scene: Scene, fix: Fix) -> Iterator[Fin
 
 
 def _ours(file: Kubeconfig, scene: Scene) -> bool:
-    """Whether a person's kubeconfig leads to this cluster: it trusts the cluster's authority."""
+    """Whether a kubeconfig leads to this cluster: it trusts the cluster's authority."""
     try:
         return bool(set(certificates(file.ca or "")) & set(scene.disk.ca))
     except BadCertificateError:
@@ -579,12 +598,12 @@ def _not_yet(found: list[tuple[Credential, Pair]], scene: Scene) -> Finding:
 
 
 def _permissions(credentials: Credentials) -> Iterator[Finding]:
-    """Helm warns of a kubeconfig that group or others may read; a group that is root's alone is nobody else."""
+    """Helm warns of a kubeconfig that group or others may read. A component's may be a group's, if somebody made it so."""
     open_ = {
         file.path: file
         for each in credentials.all
         for file in each.secrets
-        if file.mode & OTHERS_READ or (file.mode & GROUP_READS and file.gid != 0)
+        if file.mode & OTHERS_READ or (each.kubeconfig.personal and file.mode & GROUP_READS and file.gid != 0)
     }
     if not open_:
         return
@@ -663,6 +682,6 @@ def _scene(  # noqa: PLR0913, PLR0917 -- see above
         authority=disk.ca if known else (),
         kubelet=kubelet,
         kubelet_conf=flags.get("--kubeconfig", KUBELET),
-        node=node.configured if isinstance(node, NodeName) and not cloud else None,
+        node=node.configured if isinstance(node, NodeName) and not cloud and node.configured not in NAMELESS else None,
         rotated=credentials.rotated,
     )

@@ -200,10 +200,15 @@ def _with_token(host: Host, found: Credential) -> Credential:
 
 
 def _with_plugin(host: Host, found: Credential) -> Credential:
-    """With the program of client-go's exec plugin: a path is relative to the kubeconfig, a bare name is looked for in PATH."""
+    """With the program of client-go's exec plugin: a path is relative to the kubeconfig, a bare name is looked for in PATH.
+
+    A person's PATH is not known, so a bare name is then taken to be there.
+    """
     command = yaml.string(found.kubeconfig.credentials, "exec", "command")
     if not command:
         return found
+    if found.kubeconfig.personal and "/" not in command:
+        return replace(found, plugin=command)
     in_path = [f"{folder}/{command}" for folder in _PROGRAMS]
     places = [_beside(found.kubeconfig, command)] if "/" in command else in_path
     try:

@@ -9,7 +9,7 @@ from k8sdoctor.facts import yaml
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.credentials import CERTIFICATES, Pair, SecretFile
 from k8sdoctor.facts.kubelet import Kubelet
-from k8sdoctor.facts.x509 import Purpose, public_key_of
+from k8sdoctor.facts.x509 import Purpose, public_keys_of
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 
@@ -65,11 +65,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Accounts:
-    """The keys of service accounts' tokens: SHA-256 of the public key in `sa.pub`, and of the one that belongs to `sa.key`; None where not known."""
+    """The keys of service accounts' tokens: SHA-256 of each public key in `sa.pub`, and of the one that belongs to `sa.key` (None: not known)."""
 
     path: str
     key_path: str
-    public_key: str | None = None
+    public_keys: tuple[str, ...] = ()
     problem: str | None = None
     of_key: str | None = None
     key_problem: str | None = None
@@ -131,14 +131,17 @@ def _accounts(host: Host, folder: str, unread: list[Unobserved]) -> Accounts | N
         return None
     if text is None:
         return None
-    public = public_key_of(text)
-    problem = None if public else "it holds no public key"
+    public = public_keys_of(text)
     try:
+        if not public and "PRIVATE KEY-" in text:  # keyutil.ParsePublicKeysPEM takes the public half of it
+            half = host.public_key(path)["public_key"]
+            public = (half,) if half else ()
+        problem = None if public else "it holds no public key"
         answer = host.public_key(key_path)
     except HostError as error:
         if error.reason != "NotFound":  # an absent one is told by static-pods
             unread.append(Unobserved(error.reason, error.message))
-        return Accounts(path, key_path, public, problem)
+        return Accounts(path, key_path, public, None if public else "it holds no public key")
     return Accounts(path, key_path, public, problem, answer["public_key"], answer["problem"])
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 _BLOCK = re.compile(r"-----BEGIN (?P<kind>CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL)
+_PUBLIC = re.compile(
+    r"-----BEGIN (?P<kind>CERTIFICATE|(?:[A-Z]+ )?PUBLIC KEY)-----.*?-----END (?P=kind)-----", re.DOTALL
+)
 
 # crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern.
 _LABEL = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
@@ -210,17 +213,23 @@ def public_key(certificate: Certificate) -> str | None:
         return None
 
 
-def public_key_of(text: str) -> str | None:
-    """SHA-256 of the public key in a PEM text, such as sa.pub; None for a text that holds none."""
+def public_keys_of(text: str) -> tuple[str, ...]:
+    """SHA-256 of each public key in a PEM text such as sa.pub, of certificates too (client-go util/keyutil, ParsePublicKeysPEM)."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     from k8sdoctor.host.keys import fingerprint
 
-    try:
-        return fingerprint(load_pem_public_key(text.encode()))
-    except (UnsupportedAlgorithm, ValueError, TypeError):
-        return None
+    found: list[str | None] = []
+    for match in _PUBLIC.finditer(text):
+        try:
+            if match["kind"] == "CERTIFICATE":
+                found.append(public_key(Certificate.parse(match[0] + "\n")))
+            else:
+                found.append(fingerprint(load_pem_public_key(match[0].encode() + b"\n")))
+        except (UnsupportedAlgorithm, ValueError, TypeError):
+            continue
+    return tuple(each for each in found if each)
 
 
 @lru_cache(maxsize=1024)

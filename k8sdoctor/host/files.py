@@ -32,6 +32,8 @@ class Files:
         if not path.startswith("/"):
             msg = f"{path!r} is not absolute"
             raise ValueError(msg)
+        if not _can_be(path):  # from a file that anybody may have written
+            raise HostError("NotFound", f"{path!r} is no path of a file")
         return path if not self.root else self.root + self._resolved(path)
 
     def _resolved(self, path: str) -> str:
@@ -157,6 +159,8 @@ class Files:
     def readlink(self, path: str) -> str:
         """See `Host.readlink`."""
         parent, _, name = path.rpartition("/")
+        if not _can_be(name):
+            raise HostError("NotFound", f"{path!r} is no path of a file")
         try:
             return os.readlink(  # noqa: PTH115 -- a path object would normalise what the kernel must see
                 f"{self.real(parent or '/').rstrip('/')}/{name}"
@@ -165,6 +169,18 @@ class Files:
             if error.errno == errno.EINVAL:
                 raise HostError("Unreadable", f"{path} is not a symbolic link") from None
             _refuse(error, path)
+
+
+def _can_be(path: str) -> bool:
+    r"""Whether the kernel could have a file of this name.
+
+    >>> _can_be("/a"), _can_be("/a\0b"), _can_be("/\ud800")
+    (True, False, False)
+    """
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_magic(path: str, done: list[str], target: str) -> bool:

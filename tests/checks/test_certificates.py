@@ -102,7 +102,7 @@ def test_a_healthy_folder_passes() -> None:
     [found] = Node().findings()
 
     assert (found.status, found.reason, found.subject) == (Status.PASS, "Valid", FOLDER)
-    assert "All 10 certificates" in found.message
+    assert "All 9 certificates" in found.message
 
 
 def test_a_worker_has_the_clusters_authority_alone() -> None:
@@ -202,6 +202,20 @@ def test_sa_pub_must_be_the_public_half_of_sa_key() -> None:
     assert "openssl pkey -in /etc/kubernetes/pki/sa.key -pubout" in commands(found)
     assert only(Node(files={f"{FOLDER}/sa.pub": "garbage"})).reason == "KeyInvalid"
     assert only(Node(files={f"{FOLDER}/sa.key": "garbage"})).reason == "KeyInvalid"
+
+
+def test_sa_pub_may_hold_several_keys_or_a_certificate_and_counts_where_it_is_used() -> None:
+    old, now = issue("old"), Issued.load(cluster_ca().pem, healthy()[f"{FOLDER}/sa.key"])
+    several = public_pem(old) + healthy()[f"{FOLDER}/sa.pub"]
+    flags = [f"--service-account-key-file={FOLDER}/{name}" for name in ("sa.pub", "sa-new.pub")]
+    rotated = {API_SERVER: pod("kube-apiserver", *flags), f"{FOLDER}/sa.pub": public_pem(old)}
+
+    assert {each.status for each in Node(files={f"{FOLDER}/sa.pub": several}).findings()} == {Status.PASS}
+    assert {each.status for each in Node(files=rotated).findings()} == {Status.PASS}
+    assert {each.status for each in Node(files={f"{FOLDER}/sa.pub": now.key_pem}).findings()} == {Status.PASS}
+    certificate = {f"{FOLDER}/sa.pub": old.pem, f"{FOLDER}/sa.key": old.key_pem}
+    assert {each.status for each in Node(files=certificate).findings()} == {Status.PASS}
+    assert only(Node(files={**certificate, f"{FOLDER}/sa.key": cluster_ca().key_pem})).reason == "KeyMismatch"
 
 
 # -- who signed it ----------------------------------------------------------------------------------------------------------

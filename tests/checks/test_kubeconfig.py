@@ -358,7 +358,7 @@ def test_a_user_without_any_credential_is_told() -> None:
         ({CURRENT: node_client().pem + node_client().key_pem}, "KeyMismatch", "is not the one of the certificate"),
         ({CURRENT: pem(node_client("node2"))}, "OtherNode", "node2, and this one registers as node1"),
         ({CURRENT: pem(client("system:node:node1"))}, "WrongIdentity", "O=system:nodes"),
-        ({CURRENT: pem(client("kubernetes-admin", group="system:masters"))}, "WrongIdentity", "O=system:nodes"),
+        ({CURRENT: pem(client("kubernetes-admin", group="people"))}, "WrongIdentity", "O=system:nodes"),
         ({CURRENT: pem(node_client(ca=cluster_ca("other")))}, "ClientCertificateUntrusted", "its issuer is CN=other"),
         (
             {CURRENT: pem(node_client(usages=[ExtendedKeyUsageOID.SERVER_AUTH]))},
@@ -396,6 +396,29 @@ def test_the_kubelets_own_name_decides_and_not_the_hosts_where_a_flag_says_so() 
 
     assert {each.status for each in renamed.findings()} == {Status.PASS}
     assert {each.status for each in cloud.findings()} == {Status.PASS}
+
+
+@pytest.mark.parametrize("name", ["localhost", "localhost.localdomain"])
+def test_a_machine_that_does_not_know_its_name_yet_is_not_called_another_node(name: str) -> None:
+    identity = {"hostname": name, "kernel": "6.1.0", "machine": "x86_64", "euid": 0}
+
+    assert {each.status for each in Node(verbs={"identity": identity}).findings()} == {Status.PASS}
+
+
+def test_whoever_is_of_the_masters_may_do_all_under_any_name() -> None:
+    masters = client("kubernetes-admin", group="system:masters")
+
+    assert {each.status for each in Node(files={CURRENT: pem(masters), SCHEDULER: conf(masters)}).findings()} == {
+        Status.PASS
+    }
+
+
+def test_a_kubeconfig_that_somebody_named_may_lead_anywhere() -> None:
+    other = cluster_ca("a gateway")
+    given: Any = {"config": None, "kubeconfig": "/mine", "endpoints": []}
+    node = Node(files={"/mine": conf(client(ca=other), ca=other)}, verbs={"given": given})
+
+    assert {each.status for each in node.findings()} == {Status.PASS}
 
 
 def test_a_component_must_show_its_own_name() -> None:
@@ -505,6 +528,9 @@ def test_a_plugin_that_is_not_installed_is_told(command: str) -> None:
 
     assert only(Node(files={ADMIN: conf(user)})).reason == "PluginMissing"
     assert {each.status for each in Node(files={ADMIN: conf(user), there[command]: ""}).findings()} == {Status.PASS}
+    # A person's PATH is not known.
+    own = [each.reason for each in Node(files={ROOT_USER: conf(user)}).findings() if each.status is Status.WARN]
+    assert own == (["PluginMissing"] if "/" in command else [])
 
 
 def test_a_persons_faults_are_warnings() -> None:
@@ -542,22 +568,12 @@ def test_a_kubeconfig_without_a_secret_may_be_read_by_everybody() -> None:
     assert {each.status for each in Node(modes={KUBELET: 0o644}).findings()} == {Status.PASS}
 
 
-def test_a_group_of_people_is_others() -> None:
+def test_a_group_may_read_a_components_kubeconfig_and_not_a_persons_own() -> None:
     def stat(path: str) -> Any:
-        text = Node().host().read(path)
-        return {
-            "kind": "file",
-            "size": len(text),
-            "mode": 0o640,
-            "uid": 0,
-            "gid": 1000,
-            "mtime": 0.0,
-            "inode": 1,
-            "path": path,
-        }
+        return {"kind": "file", "size": 1, "mode": 0o640, "uid": 0, "gid": 1000, "mtime": 0.0, "inode": 1, "path": path}
 
     [found] = [each for each in Node(verbs={"stat": stat}).findings() if each.status is Status.WARN]
-    assert found.reason == "ReadableByOthers"
+    assert (found.reason, found.subject) == ("ReadableByOthers", ROOT_USER)
 
 
 # -- what could not be looked at ----------------------------------------------------------------------------------------------

@@ -176,3 +176,13 @@ def test_the_end_of_a_file_begins_with_a_whole_line(size: int, end: str, tmp_pat
 
     assert Files(str(tmp_path)).tail("/log", size) == end
     assert FakeHost({"/log": "a\nbb\nccc\n"}).tail("/log", size) == end
+
+
+@pytest.mark.parametrize("path", ["/etc/a\0b", "/etc/\ud800"])
+@pytest.mark.parametrize("root", ["/", "/etc"])
+def test_what_can_be_no_path_is_not_found(path: str, root: str) -> None:
+    files = Files(root)
+    for ask in (files.read, files.stat, files.listdir, files.readlink):
+        with pytest.raises(HostError) as caught:
+            ask(path)
+        assert caught.value.reason == "NotFound"
