@@ -226,7 +226,7 @@ def _only_in_shells(
         return
     attempts = pull.attempts if isinstance(pull, PullAttempts) else ()
     silent = [attempt.netloc for attempt in attempts if attempt.failure in _SILENT]
-    places = answers.by_url.values() if isinstance(answers, RegistryAnswers) else ()
+    places = answers.all if isinstance(answers, RegistryAnswers) else ()
     silent += [answer.netloc for answer in places if answer.failure in _SILENT]
     if not silent:
         return

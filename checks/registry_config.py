@@ -67,13 +67,13 @@ CRI plugin's mirrors).
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _registry_fixes as fixes
 from k8sdoctor.checks._pull_fixes import provide_ca
 from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames
+from k8sdoctor.checks._registry_places import Places, netloc, trouble
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_answers import Answer, RegistryAnswers
@@ -85,7 +85,7 @@ from k8sdoctor.finding import Evidence, Finding, Fix, Link, Status, Unobserved, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from k8sdoctor.facts.registry_chain import RegistryChain, Stopper
+    from k8sdoctor.facts.registry_chain import Stopper
     from k8sdoctor.facts.settings import IgnoredSetting, Remark
 
 _BY_REMARK = {
@@ -102,18 +102,7 @@ _BY_STOPPER = {
     "config-invalid": "RuntimeConfigInvalid",
     "no-host": "NoRegistryHost",
 }
-_BY_FAILURE = {
-    "tls-untrusted": "CertificateUntrusted",
-    "tls-name": "CertificateNameMismatch",
-    "tls-expired": "CertificateExpired",
-    "tls-not-yet-valid": "CertificateNotYetValid",
-    "tls-plain": "PlainHttpRegistry",
-    "ca-unreadable": "CaUnreadable",
-    "client-certificate-unreadable": "ClientCertificateUnreadable",
-    "name-not-resolved": "NameNotResolved",
-}
 _LEFT = "ToldByPauseImage"
-_SILENT = frozenset({"RegistryUnreachable", "NameNotResolved"})
 
 
 @check(
@@ -143,10 +132,9 @@ def registry_config(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
         return
     if isinstance(distribution, Unobserved):
         distribution = Distribution("", (), "an unknown Linux", "other")
-    case = _Case(
-        runtime, config, answers.by_url if isinstance(answers, RegistryAnswers) else {}, hosts, pull, distribution
-    )
-    found = [*_written(case), *_answered(case)]
+    told = answers.all if isinstance(answers, RegistryAnswers) else ()
+    case = _Case(runtime, config, told, hosts, pull)
+    found = [*_written(case), *Places(config, told, case.label, distribution).judged()]
     yield from found
     if isinstance(answers, Unobserved):
         yield unknown(
@@ -159,19 +147,17 @@ def registry_config(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
 class _Case:
     """Facts that belong together."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- the check's own parameters
+    def __init__(
         self,
         runtime: Runtime,
         config: RegistryConfig,
-        answers: dict[str, Answer],
+        answers: tuple[Answer, ...],
         hosts: RegistryHosts | Unobserved,
         pull: PullAttempts | Unobserved,
-        distribution: Distribution,
     ) -> None:
         self.runtime = runtime
         self.config = config
         self.answers = answers
-        self.distribution = distribution
         # pause-image tells what is written in vain for the sandbox image's registry, and, while the image is not here, the first
         # thing that ends its pull.
         self._ignored = hosts.ignored if isinstance(hosts, RegistryHosts) else ()
@@ -213,7 +199,7 @@ def _written(case: _Case) -> Iterator[Finding]:
         if fixes.place(remark.source)[0] in case.malformed:
             continue
         # An address that answers like a registry is right, however it looks.
-        answer = next((each for each in case.answers.values() if each.host.source == remark.source), None)
+        answer = next((each for each in case.answers if each.host.source == remark.source), None)
         if remark.kind != "path" or answer is None or not answer.registry:
             yield _remarked(case, remark)
     for name, problem in case.config.unreadable:
@@ -324,159 +310,6 @@ def _mend(case: _Case, remark: Remark) -> Fix:
             return fixes.write_anew(case.config, remark)
 
 
-def netloc(url: str) -> str:
-    """`host[:port]` of a URL."""
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-# -- answers -------------------------------------------------------------------------------------------------------------
-
-
-def _answered(case: _Case) -> Iterator[Finding]:
-    skips: dict[str, list[str]] = {}
-    for chain, skipped in case.config.skipped:
-        skips.setdefault(chain.image.registry, []).append(skipped.url)
-    silent = {url for url, answer in case.answers.items() if _reason(answer) in _SILENT}
-    for url, answer in case.answers.items():
-        chains = [chain for chain in case.config.chains if any(host.base_url == url for host in chain.hosts)]
-        reason = _reason(answer)
-        if answer.untried is not None or reason is None or _told_by_file(case, answer, reason):
-            continue
-        if reason in _SILENT and not _needed(answer, chains, silent, skips):
-            continue
-        yield _failing(case, answer, chains, reason)
-    yield from _untried(case)
-    for chain in case.config.chains:
-        yield from _asked_alone(chain, silent)
-    for registry, urls in skips.items():
-        yield _for_digests(case, registry, urls, silent)
-
-
-def _reason(answer: Answer) -> str | None:
-    """What is wrong with a place; None when it can be talked to."""
-    if answer.wants_tls:
-        return "PlainHttpRegistry"
-    if answer.failure is None:
-        return None
-    return _BY_FAILURE.get(answer.failure, "RegistryUnreachable")
-
-
-def _told_by_file(case: _Case, answer: Answer, reason: str) -> bool:
-    """Whether a file that cannot be read is told already."""
-    named = {stopper.path for stopper in case.config.stoppers}
-    files = {*answer.host.ca_files, *(answer.host.client_certificate or ())}
-    return reason in {"CaUnreadable", "ClientCertificateUnreadable"} and bool(named & files)
-
-
-def _needed(answer: Answer, chains: list[RegistryChain], silent: set[str], skips: dict[str, list[str]]) -> bool:
-    """Whether the silence of a place matters: a registry behind a mirror that answers may be out of reach."""
-    if not answer.host.upstream:
-        return True
-    for chain in chains:
-        others = [host for host in chain.hosts if host.base_url != answer.host.base_url]
-        if chain.image.registry not in skips and all(host.base_url in silent for host in others):
-            return not others  # else the mirrors themselves are told
-    return False
-
-
-def _failing(case: _Case, answer: Answer, chains: list[RegistryChain], reason: str) -> Finding:
-    alone = [chain for chain in chains if chain.hosts and chain.hosts[-1].base_url == answer.host.base_url]
-    names = ", ".join(dict.fromkeys(called(chain.image.registry) for chain in alone or chains))
-    build: Literal["fail", "warn"] = "fail" if alone and reason not in _SILENT else "warn"
-    then = f"images of {names} cannot be pulled" if alone else f"another host is asked for images of {names}"
-    if alone and not answer.host.upstream:
-        then += f", for {answer.host.source} names it as the last one"
-    message = f"{_said(case, answer, reason)}, so {then}."
-    return (fail if build == "fail" else warn)(
-        reason,
-        message,
-        subject=answer.netloc,
-        evidence=[Evidence(f"{answer.host.base_url} ({answer.host.source})", str(answer))],
-        fix=_mend_place(case, answer, reason),
-        traits={*blames(answer.netloc), f"file:{fixes.place(answer.host.source)[0]}"},
-    )
-
-
-def _said(case: _Case, answer: Answer, reason: str) -> str:
-    words = answer.said.removeprefix(f"{answer.netloc}: ")
-    match reason:
-        case "PlainHttpRegistry" if answer.wants_tls:
-            return f"{answer.netloc} wants HTTPS, and {answer.host.source} has it asked by plain HTTP"
-        case "PlainHttpRegistry":
-            return f"{answer.netloc} speaks plain HTTP, and {answer.host.source} has it asked by HTTPS"
-        case "CertificateUntrusted":
-            return f"{case.label} does not trust the certificate of {answer.netloc} ({words})"
-        case _:
-            return f"{answer.netloc} cannot be used ({words})"
-
-
-def _mend_place(case: _Case, answer: Answer, reason: str) -> Fix:
-    match reason:
-        case "CertificateUntrusted":
-            return fixes.trust(case.config, case.distribution, answer)
-        case "PlainHttpRegistry":
-            return fixes.speak(case.config, answer)
-        case "CaUnreadable" if answer.host.ca_files:
-            return provide_ca(answer.host.ca_files[0], answer.host.base_url)
-        case "ClientCertificateUnreadable":
-            return fixes.look_at(
-                case.config, answer.host.source, "Name a client certificate and the key that belongs to it"
-            )
-    return fixes.see_whether_it_lives(answer)
-
-
-def _untried(case: _Case) -> Iterator[Finding]:
-    untried = [answer for answer in case.answers.values() if answer.untried is not None]
-    offline = [answer.netloc for answer in untried if answer.untried and answer.untried.reason == "Offline"]
-    if offline:
-        yield skip("Offline", f"Whether {', '.join(offline)} answer was not asked (--offline).")
-    for answer in untried:
-        if answer.untried is not None and answer.untried.reason != "Offline":
-            yield unknown(
-                answer.untried.reason,
-                f"{answer.netloc} could not be asked: {answer.untried.message}.",
-                subject=answer.netloc,
-            )
-
-
-def _asked_alone(chain: RegistryChain, silent: set[str]) -> Iterator[Finding]:
-    """A registry that is never asked itself, which somebody may want."""
-    urls = list(dict.fromkeys(host.base_url for host in chain.hosts))
-    if not urls or any(host.upstream for host in chain.hosts) or set(urls) <= silent:
-        return
-    last = chain.hosts[-1]
-    yield passed(
-        "MirrorsOnly",
-        f"Images of {called(chain.image.registry)} are asked of {', '.join(urls)} alone, since {last.source} names it in the registry's place.",
-        subject=chain.image.registry,
-        evidence=[Evidence(last.source, last.base_url)],
-    )
-
-
-def _for_digests(case: _Case, registry: str, urls: list[str], silent: set[str]) -> Finding:
-    [chain] = [chain for chain in case.config.chains if chain.image.registry == registry]
-    asked = [host.base_url for host in chain.hosts]
-    skipped = [host for host in chain.skipped if host.by_digest]
-    source, why = skipped[0].source, skipped[0].why
-    evidence = [Evidence(host.source, f"{host.url}: {host.why}") for host in skipped]
-    if asked and set(asked) <= silent:
-        return warn(
-            "TagsSkipMirror",
-            f"{', '.join(urls)} is not asked for a tag of {called(registry)} ({why}), and {', '.join(asked)}, which is, does not answer.",
-            subject=source,
-            evidence=[*evidence, *(Evidence(url, str(case.answers[url])) for url in asked if url in case.answers)],
-            fix=fixes.look_at(
-                case.config, source, 'Add "resolve" to the capabilities, if the mirror may be trusted with tags'
-            ),
-        )
-    return passed(
-        "NotAskedForTags",
-        f"{', '.join(urls)} is not asked for a tag of {called(registry)}: {why}; what the tag's digest names may come from there.",
-        subject=registry,
-        evidence=evidence,
-    )
-
-
 def _fine(case: _Case) -> Finding:
     config = case.config
     if not config.files and not config.chains:
@@ -486,7 +319,7 @@ def _fine(case: _Case) -> Finding:
             evidence=[Evidence(config.key or config.config_path, "nothing about registries")],
         )
     names = ", ".join(map(called, config.registries)) or "no registry"
-    reached = sum(answer.untried is None and _reason(answer) is None for answer in case.answers.values())
+    reached = sum(answer.untried is None and trouble(answer) is None for answer in case.answers)
     asked = f", and {reached} of the places named there answer" if reached else ""
     return passed(
         "AsWritten",

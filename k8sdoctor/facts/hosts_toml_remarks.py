@@ -59,11 +59,13 @@ _NOTHING_INSTEAD = frozenset({"username", "password", "auth", "tls", "key_file",
 
 def of(tree: Tree, path: str, lines: toml.Lines) -> Iterator[Remark]:
     """The remarks on a whole file."""
-    yield from _unknown_keys(tree, (), _OF_A_FILE, path, lines)
+    # k3s and RKE2 come with a containerd of their own that rewrites names (docs.k3s.io, "Private Registry Configuration").
+    of_a_host = _OF_A_HOST | ({"rewrite"} if path.startswith("/var/lib/rancher/") else set())
+    yield from _unknown_keys(tree, (), _OF_A_FILE | of_a_host, path, lines)
     yield from _address(toml.text_of(toml.setting(tree, "server")) or "", tree, _source(tree, ("server",), path, lines))
     for name, inner in toml.table(tree, "host").items():
         if isinstance(inner, dict):
-            yield from _unknown_keys(inner, ("host", name), _OF_A_HOST, path, lines)
+            yield from _unknown_keys(inner, ("host", name), of_a_host, path, lines)
             yield from _address(name, inner, _source(tree, ("host", name), path, lines))
 
 

@@ -236,7 +236,7 @@ def _detours(
     if isinstance(answers, RegistryAnswers):
         probes += [
             partial(_registry, host, puller, answer.host, answer.proxy, answer.said)
-            for answer in answers.by_url.values()
+            for answer in answers.all
             if answer.proxy and answer.failure and answer.untried is None
         ]
     for attempt in pull.attempts if isinstance(pull, PullAttempts) else ():

@@ -229,7 +229,18 @@ class UnitProxy:
         for name, wanted, has in zip(
             NAMES, (planned.http, planned.https, planned.no_proxy), (held.http, held.https, held.no_proxy), strict=True
         ):
-            if wanted and wanted != has:
+            if wanted and not _holds(name, wanted, has or ""):
                 why = f"the running {unit} (pid {pid}) has {without_user(has) if has else 'none'}: it was not restarted since this was written"
                 stale.append(IgnoredSetting("not-loaded", name, without_user(wanted), sources[name], why))
         return cls(unit, held, planned, sources, tuple(stale))
+
+
+def _holds(name: str, wanted: str, has: str) -> bool:
+    """Whether a process has what its unit says.
+
+    k3s adds entries to its own NO_PROXY; a password may be written in another way in a unit, where `%` is doubled.
+    """
+    if name == "NO_PROXY":
+        entries, held = ({entry.strip() for entry in text.split(",")} for text in (wanted, has))
+        return entries <= held
+    return without_user(wanted) == without_user(has)

@@ -61,21 +61,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class RegistryAnswers:
-    """The answers by base URL; places that are asked for the sandbox image are not asked twice, and are not among them."""
+    """Places that are asked for the sandbox image are not asked twice, and are not among them."""
 
-    by_url: dict[str, Answer]
+    all: tuple[Answer, ...] = ()
 
     @classmethod
     def observe(cls, host: Host, config: RegistryConfig, pulls: PullConfig, pull: PullAttempts | Unobserved) -> Self:
         """Ask each place that is written down, and the registries that must answer where mirrors are not asked. Never raises HostError."""
-        asked = {attempt.host.base_url for attempt in pull.attempts} if isinstance(pull, PullAttempts) else set()
-        places = {place.base_url: place for place in config.hosts}
+        asked = {attempt.host.question for attempt in pull.attempts} if isinstance(pull, PullAttempts) else set()
+        places = {place.question: place for place in config.hosts}
         for chain, _ in config.skipped:
             if not is_made_up(chain.image.registry):
-                places.update((place.base_url, place) for place in chain.hosts)
-        chosen = [place for url, place in places.items() if url not in asked]
-        answers = side_by_side([partial(_ask, host, place, pulls.proxy) for place in chosen])
-        return cls({answer.host.base_url: answer for answer in answers})
+                places.update((place.question, place) for place in chain.hosts)
+        chosen = [place for question, place in places.items() if question not in asked]
+        return cls(tuple(side_by_side([partial(_ask, host, place, pulls.proxy) for place in chosen])))
 
 
 def _ask(host: Host, place: RegistryHost, proxy: ProxyEnvironment) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,10 @@ class Credentials:
     auth: str | None = None
     """base64 of `user:password`: what `Authorization: Basic` carries."""
     identity_token: str | None = None
+
+
+Question: TypeAlias = "tuple[str, tuple[str, ...], tuple[str, str] | None, bool, str | None]"
+"""A place, with all that the runtime's TLS to it depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class RegistryHost:
         """A request's URL, `?ns=` included: `url("")` is the version check, `url(host.manifest)` the manifest."""
         query = f"?ns={self.mirror_ns}" if self.mirror_ns else ""
         return f"{self.base_url}/{path.lstrip('/')}{query}"
+
+    @property
+    def question(self) -> Question:
+        """What decides whether anybody can be talked to here: one place may be named with a CA in one file, and without in another."""
+        return self.base_url, self.ca_files, self.client_certificate, self.verify, self.http_fallback
 
     @property
     def manifest(self) -> str:

@@ -16,7 +16,7 @@ from k8sdoctor.facts.containerd_files import leaves
 from k8sdoctor.facts.crio import CrioConfig
 from k8sdoctor.facts.docker import DockerConfig
 from k8sdoctor.facts.image_reference import DOCKER_HUB, ImageReference
-from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost, SkippedHost, Stopper
+from k8sdoctor.facts.registry_chain import Question, RegistryChain, RegistryHost, SkippedHost, Stopper
 from k8sdoctor.facts.registry_hosts import PullConfig
 from k8sdoctor.facts.settings import IgnoredSetting, Remark
 from k8sdoctor.finding import Unobserved
@@ -91,11 +91,11 @@ class RegistryConfig:
     @property
     def hosts(self) -> tuple[RegistryHost, ...]:
         """The places that somebody wrote down, once each."""
-        found: dict[str, RegistryHost] = {}
+        found: dict[Question, RegistryHost] = {}
         for chain in self.chains:
             for host in chain.hosts:
                 if not (host.upstream and (is_made_up(chain.image.registry) or not _says_something(host))):
-                    found.setdefault(host.base_url, host)
+                    found.setdefault(host.question, host)
         return tuple(found.values())
 
     @property

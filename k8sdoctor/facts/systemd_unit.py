@@ -41,7 +41,8 @@ class UnitEnvironment:
         for path in unit_files(host, f"{unit}.service"):
             for key, value in service_lines(host.read(path)):
                 if key == "Environment":
-                    found._add(_words(value), path)
+                    # Of the specifiers of systemd.unit(5), only the doubled one is met with in a proxy's address.
+                    found._add(_words(value.replace("%%", "%")), path)
                 elif key == "EnvironmentFile":
                     found._add_file(host, value)
         return found

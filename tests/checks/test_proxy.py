@@ -56,7 +56,11 @@ def judge(
     pods: tuple[str, ...] = PODS,
 ) -> list[Finding]:
     facts = ProxiedPrograms(programs, services, pods, NODES, shell)
-    return list(proxy(facts, ProxyDetours(tried), RegistryAnswers(dict(answers or {})), PullAttempts("x", present="y")))
+    return list(
+        proxy(
+            facts, ProxyDetours(tried), RegistryAnswers(tuple((answers or {}).values())), PullAttempts("x", present="y")
+        )
+    )
 
 
 def reasons(findings: list[Finding]) -> list[tuple[str, str]]:

@@ -73,19 +73,17 @@ def judge(
     """The findings when each place that is written answers like a registry, except for those given by their URL."""
     host, pulls = made
     config = RegistryConfig.observe(host, pulls)
-    places = {place.base_url: place for place in config.hosts}
+    places = {place.question: place for place in config.hosts}
     for chain, _ in config.skipped:
-        places.update((place.base_url, place) for place in chain.hosts)
-    said = {
-        url: replace(Answer(place, 200, registry=True), **dict((answers or {}).get(url, {})))
-        for url, place in places.items()
-    }
-    assert set(answers or {}) <= set(said)
+        places.update((place.question, place) for place in chain.hosts)
+    given = dict(answers or {})
+    said = [replace(Answer(each, 200, registry=True), **given.get(each.base_url, {})) for each in places.values()]
+    assert given.keys() <= {each.base_url for each in places.values()}
     version = getattr(pulls.config, "version", None)
     runtime = Runtime(kind=pulls.kind, version=version, reachable=reachable)
     sandbox = chain_for(host, PAUSE, pulls)
     pull = PullAttempts(str(PAUSE), present="sha256:1" if present else None)
-    return list(registry_config(runtime, config, RegistryAnswers(said), sandbox, pull, distribution))
+    return list(registry_config(runtime, config, RegistryAnswers(tuple(said)), sandbox, pull, distribution))
 
 
 def reasons(findings: list[Finding]) -> list[tuple[str, str]]:
@@ -393,11 +391,38 @@ def test_a_dead_mirror_of_several_registries_is_one_finding() -> None:
     assert "docker.io, quay.io" in finding.message
 
 
+def test_one_mirror_with_a_ca_in_one_file_and_without_in_another_is_told_for_the_other() -> None:
+    files = {HUB: f'{MIRROR}  ca = "/ca.crt"\n', "/ca.crt": PEM, f"{CERTS_D}/quay.io/hosts.toml": MIRROR}
+    host, pulls = containerd(files)
+    config = RegistryConfig.observe(host, pulls)
+    said = [
+        Answer(place, 200, registry=True) if place.ca_files else Answer(place, failure="tls-untrusted")
+        for place in config.hosts
+    ]
+    none = Unobserved("NotFound", "no sandbox image")
+    [finding] = registry_config(Runtime(kind="containerd"), config, RegistryAnswers(tuple(said)), none, none, DEBIAN)
+
+    assert len(said) == 2
+    assert (finding.status, finding.reason) == (Status.WARN, "CertificateUntrusted")
+    assert "quay.io" in finding.message
+    assert "docker.io" not in finding.message
+
+
+def test_a_registry_that_is_not_trusted_behind_a_mirror_that_answers_warns() -> None:
+    text = f'server = "https://registry-1.docker.io"\n{MIRROR}'
+    [finding] = judge(containerd({HUB: text}), {UP: UNTRUSTED})
+    both = judge(containerd({HUB: text}), {UP: UNTRUSTED, AT: UNTRUSTED})
+
+    assert (finding.status, finding.reason) == (Status.WARN, "CertificateUntrusted")
+    assert "nobody is left to ask" in finding.message
+    assert [each.status for each in both] == [Status.FAIL, Status.FAIL]
+
+
 def test_a_dead_mirror_that_is_the_server_as_well_leaves_nobody_to_ask() -> None:
     [finding] = judge(containerd({HUB: f'server = "https://m:5000"\n{MIRROR}'}), {AT: TIMEOUT})
 
     assert "cannot be pulled" in finding.message
-    assert "names it as the last one" in finding.message
+    assert "names no other place after it" in finding.message
 
 
 def test_a_mirror_that_may_not_be_asked_for_tags_is_told_when_the_registry_is_silent() -> None:
@@ -457,6 +482,11 @@ def test_files_that_rancher_makes_are_mended_where_they_come_from() -> None:
 
     assert finding.fix is not None
     assert finding.fix.commands == ("${EDITOR:-vi} /etc/rancher/k3s/registries.yaml", "systemctl restart k3s")
+    rewritten = f'{MIRROR}  [host."https://m:5000".rewrite]\n    "^(.*)$" = "hub/$1"\n'
+    assert reasons(judge(containerd({f"{folder}/docker.io/hosts.toml": rewritten}, config=config))) == [
+        ("pass", "AsWritten")
+    ]
+    assert reasons(judge(containerd({HUB: rewritten}))) == [("warn", "UnknownKey")]
 
 
 # -- CRI-O ---------------------------------------------------------------------------------------------------------------
@@ -493,6 +523,15 @@ def test_a_mirror_of_crio_passes() -> None:
     )
 
     assert reasons(found) == [("pass", "AsWritten")]
+
+
+def test_mirrors_for_digests_alone_pass_for_each_prefix() -> None:
+    more = '[[registry]]\nlocation = "docker.io/team"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "n:5000"\n'
+    digests = HUB_MIRROR.replace("[[registry.mirror]]", "mirror-by-digest-only = true\n[[registry.mirror]]")
+
+    found = judge(crio({REGISTRIES: digests + more}))
+
+    assert reasons(found) == [("pass", "NotAskedForTags"), ("pass", "NotAskedForTags"), ("pass", "AsWritten")]
 
 
 def test_a_registry_that_is_blocked_is_what_somebody_wanted() -> None:

@@ -101,7 +101,7 @@ def test_whom_the_proxy_does_not_lead_to_is_asked_again_without_it() -> None:
     mirror = RegistryHost("https://m:5000/v2", "image", "latest", "hosts.toml:1")
     gone = Answer(mirror, failure="proxy-refused", said="403", proxy="p:3128")
     direct = Answer(RegistryHost("https://d/v2", "image", "latest", "x"), failure="timeout", said="silence")
-    answers = RegistryAnswers({"https://m:5000/v2": gone, "https://d/v2": direct})
+    answers = RegistryAnswers((gone, direct))
     found = ProxyDetours.observe(host, observe(host), answers, NONE).all
 
     assert [(each.program, each.target, each.direct, each.api) for each in found] == [

@@ -53,7 +53,7 @@ def observe(
     host = FakeHost({CONFIG: SEARCHED, f"{CERTS_D}/{registry}/hosts.toml": text}, http=peers)
     pulls = PullConfig("containerd", ContainerdConfig.read(host, (2, 1, 0)), proxy or ProxyEnvironment())
     config = RegistryConfig.observe(host, pulls)
-    return RegistryAnswers.observe(host, config, pulls, pull).by_url
+    return {each.host.base_url: each for each in RegistryAnswers.observe(host, config, pulls, pull).all}
 
 
 def test_a_place_is_asked_as_the_runtime_would_and_the_registry_behind_it_is_not() -> None:

@@ -221,6 +221,15 @@ def test_a_proxy_that_the_running_daemon_has_not_got_yet_is_told() -> None:
     assert (ignored.kind, ignored.key, ignored.source) == ("not-loaded", "HTTPS_PROXY", DROP_IN)
 
 
+def test_what_a_daemon_adds_to_no_proxy_and_how_a_password_is_written_are_no_news() -> None:
+    unit = '[Service]\nEnvironment="HTTPS_PROXY=http://me:p%%40ss@p:3128" "NO_PROXY=b,a"\n'
+    held = "HTTPS_PROXY=http://me:p%40ss@p:3128\0NO_PROXY=a,b,.svc\0"
+    found = UnitProxy.of(FakeHost({DROP_IN: unit, "/proc/8/environ": held}), 8, "containerd")
+
+    assert found.stale == ()
+    assert found.planned.https == found.held.https
+
+
 def test_a_proxy_that_the_running_daemon_has_is_no_news() -> None:
     files = {
         DROP_IN: '[Service]\nEnvironment="HTTPS_PROXY=http://p:3128"\n',
