@@ -46,13 +46,14 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _image_registry_fixes as fixes
+from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames
 from k8sdoctor.facts.image_places import ImagePlaces
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.retired_registries import Retired, retired
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
-from k8sdoctor.finding import Evidence, Finding, Unobserved, passed, skip, unknown, warn
+from k8sdoctor.finding import Evidence, Finding, Link, Unobserved, passed, skip, unknown, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,8 +131,17 @@ def _retired(
         subject=name,
         evidence=[*_evidence(places), Evidence(found.source, f"{name} {found.why}")],
         fix=fix,
-        traits={f"host:{place.registry}" for place in places},
+        explains=_explained(reason, found, places),
     )
+
+
+def _explained(reason: str, found: Retired, places: Sequence[ImagePlace]) -> Iterator[Link]:
+    """A pull that fails at what was closed fails for that; what is frozen still answers, and lacks what is newer."""
+    faults = (*PULL_FAILS, "MirrorFailing") if reason == "RegistryClosed" else ("ImageNotFound",)
+    for registry in dict.fromkeys(place.registry for place in places):
+        for fault in faults:
+            for other in ("pause-image", "images", "image-list", "registry-config"):
+                yield Link(other, fault, f"{registry} {found.why} ({found.source}).", when=blames(registry))
 
 
 # -- places that disagree --------------------------------------------------------------------------------------------------

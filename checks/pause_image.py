@@ -74,6 +74,7 @@ from k8sdoctor.checks import _pull_fixes as pulls
 from k8sdoctor.checks._pull_judgement import (
     PULL_FAILS,
     Verdict,
+    blames,
     chain,
     conversation,
     reason,
@@ -194,6 +195,7 @@ class _Case:
             evidence=evidence,
             fix=_fix(self, found),
             explains=same_host(found.reason, found.culprit, "images", "image-list", "registry-config"),
+            traits=blames(found.culprit),
         )
 
     @property
@@ -241,6 +243,7 @@ def _pullable(case: _Case, found: Verdict, serving: Attempt) -> Iterator[Finding
                 *same_host("MirrorFailing", attempt.netloc, "images", "image-list"),
                 *same_host(reason(attempt), attempt.netloc, "registry-config"),
             ),
+            traits=blames(attempt.netloc),
         )
     if case.pull.presence_problem is None:
         yield passed(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor.checks.image_registries import image_registries
+from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.cluster_addons import ClusterAddons, Workload
 from k8sdoctor.facts.image_places import ImagePlaces
 from k8sdoctor.facts.image_reference import ImageReference
@@ -25,6 +26,9 @@ from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Finding, Safety, Unobserved
 from k8sdoctor.host.fake import FakeHost
+from tests.checks.test_pause_image import attempt
+from tests.checks.test_pause_image import judge as judge_pause
+from tests.checks.test_pause_image import pulled as pause_pulled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -323,6 +327,21 @@ def test_offline_what_was_not_asked_is_skipped() -> None:
     offline = Unobserved("Offline", "--offline")
 
     assert reasons(judge(cluster=offline, named=offline)) == ["skip Offline", "skip Offline"]
+
+
+# -- causes ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_mirror_that_was_closed_is_the_likely_cause_of_a_pull_that_fails_there() -> None:
+    dead = RegistryHost("https://reg-mirror.qiniu.com/v2", "pause", "3.6", f"{HOSTS_TOML}:2")
+    [pull] = judge_pause(pause_pulled(attempt("unreachable", dead, failure="timeout", words="no answer")))
+    [elsewhere] = judge_pause(pause_pulled(attempt("unreachable", failure="timeout", words="no answer")))
+    [closed] = judge(registries=mirrors("https://reg-mirror.qiniu.com"), stage="worker")
+
+    [diagnosis] = Links([("pause-image", pull), ("image-registries", closed)]).diagnoses()
+    assert (diagnosis.cause.check, str(diagnosis.status)) == ("image-registries", "fail")
+    assert [each.reason for each in diagnosis.explains] == ["RegistryUnreachable"]
+    assert len(Links([("pause-image", elsewhere), ("image-registries", closed)]).diagnoses()) == 2
 
 
 # -- how to move ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from k8sdoctor.facts.runtime import Runtime
+from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.host import cri
+from k8sdoctor.host.live import LiveHost
 from tests.lab.containerd import SOCKET, Containerd
 from tests.lab.node import LabNode
 from tests.lab.registry import IMAGE, NAME, SILENT, Registries
@@ -61,6 +64,35 @@ class Lab:
             return f"{error.code}: {error.details}"
         return None
 
+    @property
+    def names(self) -> list[str]:
+        """Names of images that are here and of such that are not, in every form."""
+        images = self.containerd.call("ImageService/ListImages")["images"]
+        digests = [name for image in images for name in image["repo_digests"]]
+        tagged = [f"{name.partition('@')[0]}:other@{name.partition('@')[2]}" for name in digests]
+        here = [*digests, *tagged, *(image["id"] for image in images), *(f"registry.k8s.io/{name}" for name in NAMES)]
+        return [
+            *here,
+            "registry.k8s.io/pause",
+            "k8s.gcr.io/pause:3.10.2",
+            "pause:3.10.2",
+            f"registry.k8s.io/{NAMES[0]}0",
+        ]
+
+    def has_by_list(self) -> dict[str, bool]:
+        """What our one list of images says."""
+        runtime = Runtime(kind="containerd", endpoint=SOCKET, reachable=True)
+        images = RuntimeImages.observe(LiveHost(str(self.node.root)), runtime)
+        return {name: images.has(name) for name in self.names}
+
+    def has_by_status(self) -> dict[str, bool]:
+        """What containerd answers to the kubelet, image by image."""
+
+        def here(name: str) -> bool:
+            return bool(self.containerd.call("ImageService/ImageStatus", {"image": {"image": name}}).get("image"))
+
+        return {name: here(name) for name in self.names}
+
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
@@ -106,6 +138,7 @@ def test_what_the_check_calls_pullable_containerd_pulls_and_then_it_is_present(l
     assert (pullable["status"], pullable["reason"]) == ("pass", "Pullable")
 
     assert [lab.pull(name) for name in NAMES] == [None] * len(NAMES)
+    assert lab.has_by_list() == lab.has_by_status()
     lab.registries.mirror(f"http://{SILENT}:5000")  # nobody is asked for what is here
     [present] = lab.judge()
     assert (present["status"], present["reason"]) == ("pass", "Present")
