@@ -193,6 +193,12 @@ FAULTS = [
         {"cni-config/VersionUnsupported": []},
     ),
     Fault(
+        "a network that was moved in from elsewhere, which the runtime does not notice",
+        "seen() { grep -c 'no network config found' /var/log/containerd.log || true; }; before=$(seen)\n"
+        f"mv {CNI} /etc/cni/aside; until [ $(seen) -gt $before ]; do sleep 0.02; done; mv /etc/cni/aside {CNI}",
+        {"cni-config/StaleLoad": ["node-ready/NetworkNotReady"]},
+    ),
+    Fault(
         "the folder was made again behind the runtime's back",
         f"mv {NETWORKS} /etc/cni/old; mkdir {NETWORKS}; cp /etc/cni/old/* {NETWORKS}/",
         {"cni-config/StaleLoad": []},
