@@ -84,6 +84,24 @@ class Process(TypedDict):
     cmdline: list[str]
 
 
+class ListeningSocket(TypedDict):
+    """A socket that takes connections (TCP) or datagrams (UDP) on a port.
+
+    `address` is `0.0.0.0` or `::` for every one; a `::` usually takes IPv4 as well. `pid` is None where the owner was not seen: another
+    user's process to all but root, or one outside the node's pid namespace; name and command line are empty then. `kernel` is true for
+    the kernel's own, such as a VXLAN device's.
+    """
+
+    protocol: Literal["tcp", "udp"]
+    address: str
+    port: int
+    uid: int
+    kernel: bool
+    pid: int | None
+    name: str
+    cmdline: list[str]
+
+
 class Netlink(TypedDict, total=False):
     """One object of a netlink dump. Absent keys were not told by the kernel.
 
@@ -482,6 +500,10 @@ class Host(ABC):
     def processes(self) -> list[Process]:
         """The node's processes by pid. Raises Unreadable without /proc."""
         return cast("list[Process]", self.ask("processes", {}))
+
+    def listeners(self, ports: list[int]) -> list[ListeningSocket]:
+        """Who listens on these ports in the node's network namespace, sorted. Raises NotPermitted, Unreadable without /proc."""
+        return cast("list[ListeningSocket]", self.ask("listeners", _args(ports=cast("Json", sorted(set(ports))))))
 
     def netlink(self, what: Literal["links", "addresses", "routes"], *, netns: str | None = None) -> list[Netlink]:
         """A dump by netlink, of the node's network namespace or of the one that `netns` (a path) names."""

@@ -168,6 +168,7 @@ _MODULES = {
     "run": "processes",
     "processes": "processes",
     "netlink": "netlink",
+    "listeners": "listeners",
     "resolve": "resolver",
     "dns": "dns",
     "tls": "tls",

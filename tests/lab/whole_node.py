@@ -139,6 +139,7 @@ _KUBE_PROXY = "exec -a kube-proxy python3 -c 'import time; time.sleep(10**6)' --
 SERVE_API = """
 import sys, threading
 from pathlib import Path
+Path("/proc/self/comm").write_text("kube-apiserver")  # as `ss` and the doctor name it
 repository, address, folder, *forbidden = sys.argv[1:]
 sys.path.insert(0, repository)
 from tests.api_server import api_server
