@@ -27,10 +27,8 @@ GAP = 300
 """Characters that a `<x>` may stand for: names, addresses, paths."""
 
 AREAS = {
-    "conntrack": "the kernel's table of connections",
     "coredns": "CoreDNS and its configuration",
     "disk": "space and speed of the node's disks",
-    "kube-proxy": "kube-proxy and the rules that it writes",
     "memory": "memory of the node and limits of its services",
     "time": "the clocks of the machines",
 }
