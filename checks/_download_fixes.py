@@ -19,12 +19,10 @@ def again(source: str) -> str:
     return f"k8sdoctor check download-list --files {'-' if source == 'stdin' else shlex.quote(source)}"
 
 
-def edit(source: str, title: str, *, line: int = 0, head: Head | None = None) -> Fix:
+def edit(source: str, title: str, head: Head) -> Fix:
     """Let a person correct the list, after a look at what the server says."""
-    name = "files.list" if source == "stdin" else source
-    commands: tuple[str, ...] = (f"${{EDITOR:-vi}} {f'+{line} ' if line else ''}{shlex.quote(name)}",)
-    if head is not None:
-        commands = (f"curl -sSIL {shlex.quote(head.url)}", *commands)
+    name = shlex.quote("LIST" if source == "stdin" else source)
+    commands = (f"curl -sSIL {shlex.quote(head.url)}", f"${{EDITOR:-vi}} {name}")
     return Fix(title=title, commands=commands, verify=again(source), safety=Safety.MANUAL)
 
 

@@ -62,6 +62,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _download_fixes as fixes
+from k8sdoctor.checks._list_lines import strangers
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.downloads import DownloadHeads, Head
 from k8sdoctor.facts.lists import ListedFiles
@@ -98,15 +99,7 @@ def download_list(
     if files.source is None:
         yield skip("NoListGiven", "No list of files was given to check; --files FILE names one.")
         return
-    for line in files.strangers:
-        where = f"{files.source}:{line.number}"
-        yield warn(
-            "NotAUrl",
-            f"Line {line.number} of {files.source} is no URL of HTTP or HTTPS: {line.text}",
-            subject=where,
-            evidence=[Evidence(where, line.text)],
-            fix=fixes.edit(files.source, f"Correct line {line.number}, or take it out", line=line.number),
-        )
+    yield from strangers("NotAUrl", "URL of HTTP or HTTPS", files.source, files.strangers, fixes.again(files.source))
     if isinstance(downloads, Unobserved):
         yield unknown(downloads.reason, f"The files of {files.source} could not be asked for: {downloads.message}.")
         return
@@ -203,7 +196,7 @@ def _mend(reason: str, head: Head, source: str, distribution: Distribution) -> F
         case "CertificateExpired" | "CertificateNotYetValid" | "CertificateNameMismatch":
             return fixes.look_at_certificate(source, head)
         case "FileNotFound" | "RedirectsAstray" | "PlainHttpServer":
-            return fixes.edit(source, "Correct the list, or let the server have the file", head=head)
+            return fixes.edit(source, "Correct the list, or let the server have the file", head)
         case _:
             return fixes.serve_nearer(source, head)
 

@@ -70,6 +70,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _pull_fixes as fixes
+from k8sdoctor.checks._list_lines import strangers
 from k8sdoctor.checks._pull_judgement import Verdict, blames, chain, conversation, said, same_host, verdict, why_not
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.distribution import Distribution
@@ -107,7 +108,8 @@ def image_list(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
     if listed.source is None:
         yield skip("NoListGiven", "No list of images was given to check; --images FILE names one.")
         return
-    yield from _strangers(listed, listed.source)
+    again = f"k8sdoctor check {_again(listed.source)}"
+    yield from strangers("NotAnImage", "name of an image", listed.source, listed.strangers, again)
     if not listed.images:
         yield unknown("EmptyList", f"{listed.source} names no image; is it the right file?", subject=listed.source)
         return
@@ -134,24 +136,6 @@ def image_list(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
         )
     known = isinstance(present, RuntimeImages)
     yield from _Case(runtime, listed, pulls, distribution, known=known, joined=stage.joined).judge()
-
-
-def _strangers(listed: ListedImages, source: str) -> Iterator[Finding]:
-    name = "images.list" if source == "stdin" else shlex.quote(source)
-    for line in listed.strangers:
-        where = f"{source}:{line.number}"
-        yield warn(
-            "NotAnImage",
-            f"Line {line.number} of {source} is no name of an image: {line.text}",
-            subject=where,
-            evidence=[Evidence(where, line.text)],
-            fix=Fix(
-                title=f"Correct line {line.number}, or take it out",
-                commands=(f"${{EDITOR:-vi}} +{line.number} {name}",),
-                verify=f"k8sdoctor check {_again(source)}",
-                safety=Safety.MANUAL,
-            ),
-        )
 
 
 def _again(source: str) -> str:

@@ -18,6 +18,10 @@ SHORTEST = 32
 """Hexadecimal digits of the shortest digest (distribution/reference `regexp.go`)."""
 
 
+LONGEST = 500
+"""Characters that are kept of a line that is not what the list is of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of a list, as it was written but for the space around it."""
@@ -38,6 +42,11 @@ def lines(text: str) -> Iterator[Line]:
         said = f" {written}".replace("\t", " ").partition(" #")[0].strip()
         if said:
             yield Line(number, said)
+
+
+def _stranger(line: Line) -> Line:
+    """A line that somebody may have taken from a program's file."""
+    return line if len(line.text) <= LONGEST else Line(line.number, f"{line.text[:LONGEST]}…")
 
 
 @dataclass(frozen=True)
@@ -62,10 +71,10 @@ class ListedImages:
             try:
                 image = ImageReference.parse(line.text)
             except ValueError:
-                strangers.append(line)
+                strangers.append(_stranger(line))
                 continue
             if image.digest is not None and len(image.digest.partition(":")[2]) < SHORTEST:
-                strangers.append(line)
+                strangers.append(_stranger(line))
             else:
                 found[image] = None
         return cls(given["path"], tuple(found), tuple(strangers))
@@ -93,7 +102,7 @@ class ListedFiles:
             if is_url(line.text):
                 found[line.text] = None
             else:
-                strangers.append(line)
+                strangers.append(_stranger(line))
         return cls(given["path"], tuple(found), tuple(strangers))
 
 

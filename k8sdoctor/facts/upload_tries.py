@@ -91,7 +91,9 @@ class UploadTry:
         said = f" (“{self.said}”)" if self.said else ""
         lines = [f"POST {url} → {self.failure or self.status}{said}"]
         if self.location:
-            lines.append(f"DELETE {self.location} → {self.cancelling}")
+            # The query holds the upload's state, which is of use to nobody when it is gone.
+            where = self.location.partition("?")[0] if self.cancelled else self.location
+            lines.append(f"DELETE {where} → {self.cancelling}")
         return "\n".join(lines)
 
 

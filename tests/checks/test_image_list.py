@@ -232,3 +232,13 @@ def test_one_host_that_fails_the_sandbox_image_and_the_list_is_one_trouble() -> 
     assert link.when <= finding.traits
     [other] = same_host("RegistryUnreachable", "mirror.lab:5000", "image-list")
     assert not other.when <= finding.traits
+
+
+def test_many_lines_that_are_no_image_are_one_warning() -> None:
+    first, second = judge({}, strangers=tuple(Line(number, "\x7fELF" * 40) for number in range(2, 40)))
+
+    assert (first.status, first.reason, first.subject) == (Status.WARN, "NotAnImage", SOURCE)
+    assert first.message.startswith("38 lines of images.list are no name of an image, from line 2 on: ")
+    assert len(first.message) < 200
+    assert len(first.evidence[0].content.splitlines()) == 38
+    assert second.reason == "Present"

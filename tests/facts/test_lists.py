@@ -93,3 +93,10 @@ def test_files_are_urls_of_http_and_other_lines_are_named() -> None:
 
     assert found.urls == ("https://dl.k8s.io/v1.36.0/kubeadm#sum", "http://x.lab:8080/y")
     assert [(each.number, each.text) for each in found.strangers] == [(3, "ftp://x.lab/y"), (4, "kubeadm")]
+
+
+def test_a_file_that_is_no_list_is_kept_in_short_lines() -> None:
+    found = ListedImages.observe(given(images="\x7fELF" * 100_000))
+
+    [line] = found.strangers
+    assert len(line.text) == 501
