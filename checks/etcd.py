@@ -16,6 +16,7 @@ left to `certificates`; here is only told that a handshake failed.
 ## Reasons
 - `Healthy` (pass): what was asked answers, has a leader and room
 - `NoEtcdHere` (skip): this machine runs no API server and no etcd, or one that keeps its data elsewhere
+- `NoHttpThere` (skip): an endpoint is alive and serves gRPC alone, in which it is not asked
 - `Unreachable` (fail): no endpoint of this node's API server answers
 - `NoLeader` (fail): the members that answer have no leader, for too many others are gone
 - `NoSpace` (fail): the alarm NOSPACE is raised, and nothing more is written
@@ -59,7 +60,7 @@ from k8sdoctor import Evidence, Finding, Link, Unobserved, check, fail, passed, 
 from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _etcd_fixes as fixes
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess, EtcdEndpoint, EtcdMember, EtcdStatus, is_loopback
-from k8sdoctor.facts.etcd_server import DEFAULT_QUOTA, EtcdServer
+from k8sdoctor.facts.etcd_server import EtcdServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,7 +144,7 @@ def etcd(access: EtcdAccess | Unobserved, seen: Etcd | Unobserved, own: EtcdServ
     scene = Scene(seen, fixes.Site.of(access, own), own)
     found = [*_endpoints(scene), *_cluster(scene)]
     yield from found
-    if not any(finding.status in ("fail", "unknown") for finding in found):
+    if scene.telling and not any(finding.status in ("fail", "unknown") for finding in found):
         yield _healthy(scene)
 
 
@@ -196,6 +197,13 @@ def _endpoints(scene: Scene) -> Iterator[Finding]:
                 subject=each.url,
                 evidence=[Evidence(f"{each.url}/health", each.said)],
                 fix=fixes.look(scene.site, each.url),
+            )
+        elif each.grpc_only:
+            yield skip(
+                "NoHttpThere",
+                f"etcd at {each.url} takes connections and serves no HTTP there, as with --listen-client-http-urls, so it was not asked: {each.said}.",
+                subject=each.url,
+                evidence=[Evidence(each.url, each.said)],
             )
         elif not each.failure and each.status is None:
             yield unknown(
@@ -347,7 +355,7 @@ def _alarms(scene: Scene) -> Iterator[Finding]:
             yield fail(
                 "NoSpace",
                 f"etcd takes no more writes: the alarm NOSPACE is raised for {names}, with {_size(biggest.size)} on disk, {_size(biggest.in_use)} "
-                f"of it in use, and a quota of {_size(quota)}.",
+                f"of it in use{f', and a quota of {_size(quota)}' if quota else ''}.",
                 subject=names,
                 evidence=evidence,
                 fix=fixes.free_space(
@@ -372,8 +380,8 @@ def _alarms(scene: Scene) -> Iterator[Finding]:
 
 
 def _quota(scene: Scene, status: EtcdStatus) -> int | None:
-    """A member's own word (since 3.6), else this node's flag, for kubeadm gives all members the same."""
-    return status.quota or (scene.own.quota if scene.own.words else DEFAULT_QUOTA)
+    """A member's own word (since 3.6), else this node's flag, for kubeadm gives all members the same; None where it is not known, or there is none."""
+    return status.quota or (scene.own.quota if scene.own.by_flags else None)
 
 
 def _room(scene: Scene) -> Iterator[Finding]:
@@ -386,12 +394,10 @@ def _room(scene: Scene) -> Iterator[Finding]:
             or status.size < NEAR * quota
         ):
             continue
-        # A quota that nobody told may have been raised on that machine.
-        known = status.quota is not None or scene.own.words
         yield warn(
             "NearQuota",
             f"Member {scene.name(status.member)} of etcd has {_size(status.size)} on disk, {_size(status.in_use)} of it in use, and its quota is "
-            f"{_size(quota)}{'' if known else ' where its flags do not raise it'}.",
+            f"{_size(quota)}.",
             subject=scene.name(status.member),
             evidence=[
                 Evidence(f"{each.url}, status", f"dbSize {status.size}, dbSizeInUse {status.in_use}, quota {quota}")
@@ -495,7 +501,7 @@ def _lagging(scene: Scene) -> Iterator[Finding]:
 
 def _healthy(scene: Scene) -> Finding:
     parts = [
-        f"{scene.name(status.member)} ({status.version}, {_size(status.size)} of {_size(_quota(scene, status))})"
+        f"{scene.name(status.member)} ({status.version}, {_size(status.size)}{_of(_quota(scene, status))})"
         for _, status in scene.telling
     ]
     count = len(scene.seen.members)
@@ -517,14 +523,16 @@ def _healthy(scene: Scene) -> Finding:
 # -- words --------------------------------------------------------------------------------------------------------------
 
 
-def _size(count: int | None) -> str:
+def _of(quota: int | None) -> str:
+    return f" of {_size(quota)}" if quota else ""
+
+
+def _size(count: int) -> str:
     """Bytes in words.
 
-    >>> _size(2 * 1024**3), _size(20480), _size(None)
-    ('2.0 GiB', '20 KiB', 'no limit')
+    >>> _size(2 * 1024**3), _size(20480)
+    ('2.0 GiB', '20 KiB')
     """
-    if count is None:
-        return "no limit"
     for unit, size in (("GiB", 1024**3), ("MiB", 1024**2)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -62,6 +62,7 @@ class ComponentHealth:
             for name in PROGRAMS
             for manifest, container in pods.containers()
             if container.program == name and not container.init and manifest.host_network
+            if container.flag("--secure-port") != "0"  # which turns it off
         ]
         return cls(tuple(side_by_side([partial(_ask, host, name, container) for name, container in found])))
 

@@ -32,6 +32,7 @@ LIMIT = 4.0
 PKI = "/etc/kubernetes/pki/etcd"
 
 OK = 200
+HTTPS = 443
 
 # etcd's own words in a status' errors (`api/etcdserverpb` AlarmMember.String).
 _ALARM = re.compile(r"memberID:(\d+)\s+alarm:(\w+)")
@@ -78,7 +79,7 @@ class EtcdEndpoint:
     """What was met at one URL.
 
     `used` tells whether this node's API server has it in `--etcd-servers`. `failure` is why nothing came. `healthy` is etcd's own word (None: not
-    told), `said` what it said otherwise. `status` is None, and `members` empty, where they were not told.
+    told), `said` what it said otherwise. `grpc_only` tells that somebody takes connections there and speaks no HTTP. `status` is None, and `members` empty, where they were not told.
     """
 
     url: str
@@ -86,6 +87,7 @@ class EtcdEndpoint:
     failure: NetworkFailure | None = None
     healthy: bool | None = None
     said: str = ""
+    grpc_only: bool = False
     status: EtcdStatus | None = None
     members: tuple[EtcdMember, ...] = ()
 
@@ -254,7 +256,10 @@ def _look(host: Host, access: EtcdAccess, url: str, *, used: bool) -> EtcdEndpoi
     if health["failure"] and status["failure"]:
         # Where etcd refuses the client's certificate, its alert may be lost behind the connection's end, but hardly three times.
         failures = [each["failure"] for each in (health, status, members) if each["failure"]]
-        return replace(seen, failure=next((each for each in failures if each["kind"] == "tls"), health["failure"]))
+        failure = next((each for each in failures if each["kind"] == "tls"), health["failure"])
+        if failure["kind"] in ("reset", "protocol") and _listens(host, url):
+            return replace(seen, grpc_only=True, said=failure["message"])
+        return replace(seen, failure=failure)
     refusals = [each for each in (health, status) if each["failure"] or each["status"] != OK]
     return replace(
         seen,
@@ -263,6 +268,18 @@ def _look(host: Host, access: EtcdAccess, url: str, *, used: bool) -> EtcdEndpoi
         status=_status(_document(status)),
         members=_members(_document(members)),
     )
+
+
+def _listens(host: Host, url: str) -> bool:
+    """Whether who closed a connection without an answer is there all the same.
+
+    etcd may serve its clients gRPC alone (`--listen-client-http-urls`, since 3.4.25 and 3.5.8; k3s and RKE2 do so), and then drops who speaks HTTP.
+    """
+    if not url.startswith("https://"):
+        return True
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    return bool(host.tls(name, parts.port or HTTPS, server_name=None if as_address(name) else name)["chain"])
 
 
 def _words(answer: HttpAnswer) -> str:

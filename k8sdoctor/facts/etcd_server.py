@@ -42,8 +42,13 @@ class EtcdServer:
         return tuple((name, url) for name, sign, url in pairs if sign)
 
     @property
+    def by_flags(self) -> bool:
+        """Whether its flags tell all; a file or its environment may set what they do not."""
+        return self.flag("--listen-client-urls") is not None and self.flag("--config-file") is None
+
+    @property
     def quota(self) -> int | None:
-        """Bytes that its database may have; None without a limit (a negative flag)."""
+        """Bytes that its database may have by its flags; None without a limit (a negative flag)."""
         value = self.flag("--quota-backend-bytes") or "0"
         try:
             number = int(value)

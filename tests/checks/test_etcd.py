@@ -180,6 +180,9 @@ def test_the_alarm_corrupt_fails() -> None:
         (90 * MIB, 100 * MIB, OWN, {"NearQuota", "Healthy"}),
         (1700 * MIB, None, replace(OWN, words=(*OWN.words, "--quota-backend-bytes=8589934592")), {"Healthy"}),
         (9000 * MIB, None, replace(OWN, words=(*OWN.words, "--quota-backend-bytes=-1")), {"Healthy"}),
+        (9000 * MIB, None, replace(OWN, words=("etcd",)), {"Healthy"}),
+        (9000 * MIB, None, replace(OWN, words=(*OWN.words, "--config-file=/etc/etcd.yaml")), {"Healthy"}),
+        (9000 * MIB, None, NONE, {"Healthy"}),
     ],
 )
 def test_the_size_is_held_against_the_quota_that_counts(
@@ -267,6 +270,12 @@ def test_a_member_that_calls_itself_unhealthy_fails() -> None:
 
     assert (finding.status, finding.reason) == (Status.FAIL, "Unhealthy")
     assert "RAFT ERROR" in finding.message
+
+
+def test_an_etcd_that_serves_grpc_alone_is_not_called_down() -> None:
+    [finding] = judge(EtcdEndpoint(URLS[0], used=True, grpc_only=True, said="closed the connection without an answer"))
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.SKIP, "NoHttpThere", URLS[0])
 
 
 def test_a_member_without_its_gateway_is_not_called_healthy() -> None:

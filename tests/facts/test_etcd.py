@@ -195,6 +195,21 @@ def test_answers_of_no_etcd_are_no_status(body: str) -> None:
     assert endpoint.healthy is None
 
 
+@pytest.mark.parametrize(("chain", "grpc_only"), [(["a certificate"], True), ([], False)])
+def test_who_takes_connections_and_drops_http_is_told_from_who_is_not_there(
+    chain: list[str], *, grpc_only: bool
+) -> None:
+    dropped = {"kind": "reset", "message": "closed the connection without an answer"}
+    host = FakeHost(
+        http=lambda **_: {"status": 0, "headers": {}, "body": "", "peer": None, "failure": dropped},
+        tls=lambda **_: {"peer": None, "chain": chain, "client_cas": None, "failure": None},
+    )
+
+    [endpoint] = Etcd.observe(host, EtcdAccess.observe(host, KUBE_API_SERVER, NO_ETCD), NO_ETCD).endpoints
+
+    assert (endpoint.grpc_only, endpoint.failure is None) == (grpc_only, grpc_only)
+
+
 # -- the flags of this node's etcd -------------------------------------------------------------------------------------
 
 PATH = "/etc/kubernetes/manifests/etcd.yaml"

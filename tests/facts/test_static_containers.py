@@ -111,3 +111,7 @@ def test_each_component_is_asked_where_its_flags_have_it_listen(name: str, words
 
     assert asked == [url]
     assert (health.well, health.said) == (True, "no")
+
+
+def test_a_component_without_a_port_is_not_asked() -> None:
+    assert ComponentHealth.observe(FakeHost(), pods("--secure-port=0")).all == ()
