@@ -185,23 +185,16 @@ class _Case:
 
 
 def _written(case: _Case) -> Iterator[Finding]:
-    misnamed = {fixes.place(remark.source)[0] for remark in case.config.remarks if remark.instead == "host"}
-    for setting in case.config.ignored:
-        if setting.kind == "malformed" and setting.source in misnamed and not case.told_elsewhere(setting):
-            continue  # the key that is meant to be `host` is told, which is the cause
-        yield _left(setting.source) if case.told_elsewhere(setting) else _ignored(case, setting)
+    for source in case.config.broken:
+        message = f"{source} cannot be taken by {case.label}, as pause-image tells, whatever it says."
+        yield skip(_LEFT, message, subject=source)
+    yield from _settings(case)
     for stopper in case.config.stoppers:
         if case.told_elsewhere(stopper):
             yield _left(stopper.source)
         elif stopper.kind in _BY_STOPPER:  # `blocked` is what somebody wanted
             yield _stopped(case, stopper)
-    for remark in case.config.remarks:
-        if fixes.place(remark.source)[0] in case.malformed:
-            continue
-        # An address that answers like a registry is right, however it looks.
-        answer = next((each for each in case.answers if each.host.source == remark.source), None)
-        if remark.kind != "path" or answer is None or not answer.registry:
-            yield _remarked(case, remark)
+    yield from _remarks(case)
     for name, problem in case.config.unreadable:
         yield unknown(
             problem.reason,
@@ -209,6 +202,24 @@ def _written(case: _Case) -> Iterator[Finding]:
             subject=name,
             evidence=[Evidence(name, problem.message)],
         )
+
+
+def _settings(case: _Case) -> Iterator[Finding]:
+    misnamed = {fixes.place(remark.source)[0] for remark in case.config.remarks if remark.instead == "host"}
+    for setting in case.config.ignored:
+        if case.told_elsewhere(setting):
+            yield _left(setting.source)
+        elif setting.kind != "malformed" or setting.source not in misnamed:  # else the misspelt key is told, the cause
+            yield _ignored(case, setting)
+
+
+def _remarks(case: _Case) -> Iterator[Finding]:
+    for remark in case.config.remarks:
+        # An address that answers like a registry is right, however it looks.
+        answer = next((each for each in case.answers if each.host.source == remark.source), None)
+        right = remark.kind == "path" and answer is not None and answer.registry
+        if not right and fixes.place(remark.source)[0] not in case.malformed:
+            yield _remarked(case, remark)
 
 
 def _left(source: str) -> Finding:

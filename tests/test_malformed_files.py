@@ -23,7 +23,7 @@ SYSCTLS = "/etc/sysctl.d/k8s.conf"
 
 # Each place, and the checks that may say something else for it.
 PLACES = {
-    "/etc/containerd/config.toml": {"image-registries", "images", "pause-image"},
+    "/etc/containerd/config.toml": {"image-registries", "images", "pause-image", "registry-config"},
     "/etc/containerd/certs.d/docker.io/hosts.toml": {"registry-config"},
     "/etc/cni/net.d/10-bridge.conflist": {"cni-config"},
     "/var/lib/kubelet/pki/kubelet-client-current.pem": {"kubeconfig"},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import toml, versions
@@ -76,6 +76,8 @@ class RegistryConfig:
     """Registries of which a file could not be read, and why."""
     files: tuple[str, ...] = ()
     """The files that say something, sorted."""
+    broken: tuple[str, ...] = ()
+    """The runtime's own files that it cannot take, `path:line`: what they say of registries is not known."""
     folder: str | None = None
     """Where hosts.toml files (or certificates) are looked for; None when nowhere."""
     key: str = ""
@@ -108,10 +110,13 @@ class RegistryConfig:
         """Read what the runtime that runs here reads. Raises NotPermitted."""
         once = ReadOnce(host)
         if isinstance(pulls.config, ContainerdConfig):
-            return cls._of_containerd(once, pulls.config, pulls.ignored)
-        if isinstance(pulls.config, CrioConfig):
-            return cls._of_crio(once, pulls.config)
-        return cls._of_docker(once, pulls.config)
+            found = cls._of_containerd(once, pulls.config, pulls.ignored)
+        elif isinstance(pulls.config, CrioConfig):
+            found = cls._of_crio(once, pulls.config)
+        else:
+            found = cls._of_docker(once, pulls.config)
+        problems = pulls.config.problems
+        return replace(found, broken=tuple(f"{one.path}:{one.line}" if one.line else one.path for one in problems))
 
     # -- containerd --------------------------------------------------------------------------------------------------
 

@@ -577,6 +577,21 @@ def test_each_mistake_in_daemon_json_is_told(text: str, reason: str) -> None:
     assert DAEMON in finding.message
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        docker({DAEMON: '{"registry-mirrors": [}'}),
+        containerd({}, config="version = 2\n[plugins\n"),
+        crio({"/etc/crio/crio.conf": "[crio.image\n"}),
+    ],
+    ids=["daemon.json", "config.toml", "crio.conf"],
+)
+def test_a_runtime_s_own_file_that_it_cannot_take_is_not_called_good(made: tuple[FakeHost, PullConfig]) -> None:
+    [finding] = judge(made)
+
+    assert (finding.status, finding.reason) == (Status.SKIP, "ToldByPauseImage")
+
+
 def test_a_key_that_keeps_a_stopped_dockerd_from_starting_fails() -> None:
     [finding] = judge(docker({DAEMON: '{"registry_mirrors": ["https://m:5000"]}'}), reachable=False)
     [taken] = judge(docker({DAEMON: '{"registry-mirror": ["https://m:5000"]}'}), reachable=False)

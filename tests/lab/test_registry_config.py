@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor.host import cri
+from tests.api_server import kubeconfig
 from tests.lab.containerd import SOCKET, Containerd
 from tests.lab.node import LabNode
 from tests.lab.registry import FOLDER, IMAGE, NAME, Registries
@@ -170,3 +171,17 @@ def test_a_private_mirror_behind_a_proxy_that_does_not_know_it_is_told_and_left_
     lab.mend({"fix": causes["RegistryThroughProxy"]["fix"]})
     assert lab.judge("proxy") == []
     assert lab.pull(UPSTREAM) is None
+
+
+@pytest.mark.parametrize("no_proxy", ["localhost,10.96.0.0/12", f"localhost,{NAME}"], ids=["without", "with"])
+def test_a_kubelet_that_is_sent_through_a_proxy_to_its_api_server_fails(lab: Lab, no_proxy: str) -> None:
+    cluster = {"server": f"https://{PRIVATE}", "certificate-authority-data": ""}
+    lab.node.write("/etc/kubernetes/kubelet.conf", kubeconfig(cluster, {}), mode=0o600)
+    environment = {"HTTPS_PROXY": f"http://{NAME}:5003", "NO_PROXY": no_proxy}
+    kubelet = lab.node.popen(["bash", "-c", "exec -a /usr/local/bin/kubelet sleep 600"], env=environment)
+    try:
+        found = {(each["reason"], each["status"]) for each in lab.judge("proxy") if each["subject"] == "kubelet"}
+    finally:
+        kubelet.stop()
+
+    assert found == (set() if NAME in no_proxy else {("ApiThroughProxy", "fail")})
