@@ -63,7 +63,7 @@ aside first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
@@ -92,7 +92,7 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates, organizations, public_key, verify
-from k8sdoctor.finding import Certainty, Fix, Link
+from k8sdoctor.finding import Certainty, Fix, Link, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -175,6 +175,7 @@ def kubeconfig(  # noqa: PLR0913, PLR0917 -- as many facts as a kubeconfig has s
                 good.append(_usable(credential))
         judged += faults
     judged += _dates(credentials, scene)
+    judged = [_heard(each, scene) for each in judged]
     ended = {each.subject for each in judged}
     found += [*judged, *_permissions(credentials)]
     found += [each for each in good if not any(each.subject in (subject or "").split(", ") for subject in ended)]
@@ -617,6 +618,16 @@ def _permissions(credentials: Credentials) -> Iterator[Finding]:
 
 
 # -- the rest -----------------------------------------------------------------------------------------------------------
+
+
+def _heard(finding: Finding, scene: Scene) -> Finding:
+    """With what it does to the node where it keeps the API server from hearing the kubelet."""
+    if finding.status is not Status.FAIL or scene.kubelet_conf not in (finding.subject or "").split(", "):
+        return finding
+    links = kubelet_unheard(
+        f"the API server does not take the word of a kubelet whose {scene.kubelet_conf} is at fault"
+    )
+    return replace(finding, explains=(*finding.explains, *links))
 
 
 def _usable(credential: Credential) -> Finding:

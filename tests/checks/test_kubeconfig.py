@@ -377,6 +377,7 @@ def test_a_kubelets_credential_of_no_use_says_why(files: dict[str, Any], reason:
 
     assert (found.status, found.reason, found.subject) == (Status.FAIL, reason, KUBELET)
     assert said in found.message
+    assert ("node-ready", "StatusUnknown") in {(link.check, link.reason) for link in found.explains}
 
 
 def test_a_dangling_link_names_where_it_leads() -> None:
