@@ -38,7 +38,8 @@ The check runs when the option is given, or when it is named. The list may take 
 - `RedirectsAstray` (fail): more than ten redirects, or one to what is no HTTP
 - `ServerError` (fail): 429, 5xx and other answers
 - `WebPage` (warn): a page of HTML in the place of a program or an archive, as a login portal gives it
-- `HeadRefused` (unknown): 405 or 501; whether the file is there could only be told by downloading
+- `HeadRefused` (unknown): 405, 501, or 403 at an object store whose address is signed for GET; whether the file is there could only be
+  told by downloading
 
 ## What it sends
 A HEAD request for each URL, and for each address that a redirect names. Nothing with `--offline`.
@@ -88,6 +89,9 @@ _BY_STATUS = {
     410: "FileNotFound",
     501: "HeadRefused",
 }
+_SIGNED = "X-Amz-Signature="
+"""In an address of an object store that a redirect names: it is signed for GET, and good for nothing else (AWS Signature Version 4)."""
+
 _KIB = 1024
 
 
@@ -125,6 +129,8 @@ def _reason(head: Head) -> str:
         return head.reason
     if head.failure is not None:
         return _BY_FAILURE.get(head.failure, "ServerUnreachable")
+    if head.status == 403 and _SIGNED in head.where:  # noqa: PLR2004 -- Forbidden
+        return "HeadRefused"
     if head.status in _BY_STATUS:
         return _BY_STATUS[head.status]
     if 300 <= head.status < 400:  # noqa: PLR2004 -- a redirect that was not followed

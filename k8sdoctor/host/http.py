@@ -186,7 +186,7 @@ class _Exchange:
         if self._proxy is None:
             return self._dial(*_endpoint(self._url))
         if self._proxy.scheme not in _PORTS:
-            msg = f"the runtime's proxy speaks {self._proxy.scheme}; only HTTP and HTTPS proxies can be asked through"
+            msg = f"the proxy speaks {self._proxy.scheme}; only HTTP and HTTPS proxies can be asked through"
             raise HostError("Unreadable", msg)
         where = authority(*_endpoint(self._proxy))
         try:

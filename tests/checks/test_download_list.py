@@ -162,3 +162,10 @@ def test_a_list_from_stdin_is_given_by_stdin_again() -> None:
 
     assert finding.fix
     assert finding.fix.verify.endswith("--files -")
+
+
+def test_an_address_that_is_signed_for_get_alone_leaves_it_unknown_and_a_plain_403_fails() -> None:
+    signed = "https://bucket.s3.amazonaws.com/kubeadm?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=0123"
+
+    assert reasons(judge(head(where=signed, redirects=1, status=403))) == [("unknown", "HeadRefused")]
+    assert reasons(judge(head(where=signed.partition("?")[0], redirects=1, status=403))) == [("fail", "AccessDenied")]

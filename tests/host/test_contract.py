@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from k8sdoctor.host.base import UploadRequest
+
 KEY = cluster_ca()
 
 
@@ -37,6 +39,16 @@ FILES = {
 
 ASKED = [("/etc/key.pem", None), ("/etc/kubeconfig", "admin"), ("/etc/kubeconfig", "nobody"), ("/etc/token", None)]
 """Where keys and tokens are looked for."""
+
+
+UPLOAD: UploadRequest = {
+    "base_url": "http://127.0.0.1:9/v2",
+    "repository": "a",
+    "ca_files": [],
+    "verify": True,
+    "proxy": None,
+    "limit": 1.0,
+}
 
 
 def exercise(host: Host) -> list[object]:
@@ -189,6 +201,21 @@ def test_nobody_was_contacted_by_reading(host: Host) -> None:
     exercise(host)
 
     assert host.contacted == []
+
+
+def test_how_far_a_long_look_has_come_is_told_to_whoever_listens_and_to_nobody_else(host: Host) -> None:
+    host.advanced("images", 1, 2)
+    told: list[tuple[str, int, int]] = []
+    host.listener = lambda *progress: told.append(progress)
+    host.advanced("images", 2, 2)
+
+    assert told == [("images", 2, 2)]
+
+
+def test_no_host_begins_an_upload_that_was_not_asked_for(host: Host) -> None:
+    with pytest.raises(HostError) as caught:
+        host.upload(UPLOAD)
+    assert caught.value.reason in ("NotPermitted", "NotRecorded")
 
 
 def test_a_second_look_is_answered_like_the_first(host: Host) -> None:
