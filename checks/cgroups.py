@@ -45,6 +45,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks._node_ready_links import kubelet_ends
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.cgroup_driver import CgroupDrivers
 from k8sdoctor.facts.cgroups import ROOT, Cgroups
@@ -166,6 +167,7 @@ def _version_one(
             verify=f"stat -fc %T {ROOT}",
             safety=Safety.DISRUPTIVE,  # the node reboots, and all its containers end
         ),
+        explains=() if runs else [kubelet_ends("the node was seen to have cgroup v1", "cgroups")],
     )
 
 
@@ -204,6 +206,7 @@ def _missing(found: Cgroups, missing: list[str], distribution: Distribution | Un
             verify=f"cat {found.source}",
             safety=Safety.MANUAL,  # boards keep the command line in a file of their own, and the node reboots
         ),
+        explains=[kubelet_ends(f"the {names} controller was seen to be off", "cgroups")],
     )
 
 

@@ -60,6 +60,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _removed_flags as removed
+from k8sdoctor.checks._node_ready_links import kubelet_ends
 from k8sdoctor.checks._runtime_fit import too_old
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.kubelet import CONFIG, FLAG_FILES, Kubelet
@@ -121,7 +122,10 @@ class _Scene:
             return warn(
                 reason, f"{message}; it runs, and does not start again.", subject=subject, evidence=evidence, fix=fix
             )
-        return fail(reason, f"{message}.", subject=subject, evidence=evidence, fix=fix)
+        links = [kubelet_ends(message, "kubelet")]
+        if reason in {"UnitInvalid", "UnitMasked", "EnvironmentFileMissing"}:  # systemd does not even try
+            links.append(Link("node-ready", "KubeletStopped", message))
+        return fail(reason, f"{message}.", subject=subject, evidence=evidence, fix=fix, explains=links)
 
 
 @check("kubelet", title="The kubelet starts with what it is told", area="node configuration", profiles=NOT_DNS)

@@ -96,6 +96,7 @@ _MEANT = (".yaml", ".yml", ".json", ".manifest")
 _REQUIRED = ("--service-account-issuer", "--service-account-signing-key-file")
 _REQUIRED_SINCE = (1, 20)
 
+_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 _OWN = frozenset({"endpoint:own"})
 
 
@@ -180,10 +181,14 @@ def _not_watched(pods: StaticPods) -> Iterator[Finding]:
 
 
 def _silences(programs: set[str], why: str) -> list[Link]:
-    """An API server that cannot run, or whose etcd cannot, does not answer."""
-    if not programs & {"kube-apiserver", "etcd"}:
-        return []
-    return [Link("apiserver-san", "EndpointUnreachable", why, Certainty.LIKELY, _OWN)]
+    """What follows where these programs cannot run: each is down, and without API server or etcd nobody answers."""
+    links = [
+        Link("control-plane", "ComponentDown", why, Certainty.LIKELY, frozenset({f"component:{each}"}))
+        for each in sorted(programs & set(_PROGRAMS))
+    ]
+    if programs & {"kube-apiserver", "etcd"}:
+        links.append(Link("apiserver-san", "EndpointUnreachable", why, Certainty.LIKELY, _OWN))
+    return links
 
 
 # -- one file --------------------------------------------------------------------------------------------------------
@@ -261,9 +266,6 @@ def _duplicates(pods: StaticPods) -> Iterator[Finding]:
     for program, group in by_program.items():
         if len(group) > 1:
             yield _same_program(program, group)
-
-
-_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 
 
 def _same_pod(key: str, group: list[Manifest]) -> Finding:

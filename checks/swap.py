@@ -45,6 +45,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks._node_ready_links import kubelet_ends
 from k8sdoctor.facts import versions, yaml
 from k8sdoctor.facts.cgroups import Cgroups
 from k8sdoctor.facts.kubelet import Kubelet
@@ -142,6 +143,7 @@ def _on(found: Swap, source: str, *, runs: bool) -> Finding:
             verify="swapon --show",
             safety=Safety.DISRUPTIVE,  # what was swapped out must fit into memory
         ),
+        explains=() if runs else [kubelet_ends(f"{names} was seen in use as swap", "swap")],
     )
 
 
@@ -219,6 +221,7 @@ def _behavior(kubelet: Kubelet, cgroups: Cgroups | Unobserved) -> Iterator[Findi
             subject=source,
             evidence=evidence,
             fix=fix,
+            explains=[kubelet_ends(f"memorySwap.swapBehavior is {value}", "swap")],
         )
     elif value == "LimitedSwap" and recent and isinstance(cgroups, Cgroups) and cgroups.version == 1:
         yield fail(
@@ -227,4 +230,5 @@ def _behavior(kubelet: Kubelet, cgroups: Cgroups | Unobserved) -> Iterator[Findi
             subject=source,
             evidence=[*evidence, Evidence(cgroups.source, "cgroup v1")],
             fix=fix,
+            explains=[kubelet_ends("LimitedSwap was seen on cgroup v1", "swap")],
         )

@@ -90,7 +90,7 @@ def _mismatch(kind: str, value: Json) -> str | None:
             return f"{_shown(value)} where true or false is wanted"
         case "number" | "fraction" if isinstance(value, bool) or not isinstance(value, int | float):
             return f"{_shown(value)} where a number is wanted"
-        case "text" | "duration" if not isinstance(value, str):
+        case "text" | "duration" if isinstance(value, bool | int | float | list | dict):
             return f"{_shown(value)} where text is wanted" + (
                 " such as 10s" if kind == "duration" else "; quote it" if not isinstance(value, list | dict) else ""
             )

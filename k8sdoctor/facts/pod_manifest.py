@@ -197,6 +197,8 @@ def _mounts(container: Mapping[str, Json], volumes: Mapping[str, tuple[str, str]
 # Not all of the API's validation: what it takes to make a Pod at all, and the types that people get wrong by hand, where YAML
 # turns an unquoted word into a number or a boolean.
 
+_NO_TEXT = (bool, int, float, list, dict)  # a date is text to the kubelet, whose YAML library keeps it as written
+
 
 def _refused(pod: Mapping[str, Json]) -> Iterator[str]:
     metadata, spec = _mapping(pod.get("metadata")), pod.get("spec")
@@ -243,7 +245,7 @@ def _refused_container(container: Json, where: str) -> Iterator[str]:
             yield f"{where}.{key} is {_kind(value)} where a list is wanted"
     for number, variable in enumerate(_items(container.get("env"))):
         value = variable.get("value")
-        if value is not None and not isinstance(value, str):
+        if isinstance(value, _NO_TEXT):
             yield f"{where}.env[{number}].value is {_kind(value)} where text is wanted; quote it"
 
 
@@ -257,7 +259,7 @@ def _texts(value: Json, where: str) -> Iterator[str]:
         return
     pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
     for key, item in pairs:
-        if not isinstance(item, str) and item is not None:
+        if isinstance(item, _NO_TEXT):
             yield f"{where}[{key}] is {_kind(item)} where text is wanted; quote it"
 
 

@@ -138,6 +138,7 @@ def test_a_masked_unit_fails() -> None:
     [finding] = judge({}, masked=True)
 
     assert (finding.status, finding.reason) == (Status.FAIL, "UnitMasked")
+    assert {link.reason for link in finding.explains} == {"KubeletCrashes", "KubeletStopped"}
 
 
 def test_a_file_of_the_environment_that_must_be_there_fails() -> None:
@@ -226,6 +227,10 @@ def test_a_configuration_that_is_no_yaml_fails_and_warns_where_the_kubelet_runs(
     assert (finding.status, finding.reason) == (Status.FAIL, "ConfigSyntax")
     assert f"{CONFIG}, line 5, column" in finding.message
     assert running.status is Status.WARN
+    assert [(link.reason, link.when) for link in finding.explains] == [
+        ("KubeletCrashes", frozenset({"points-to:kubelet"}))
+    ]
+    assert running.explains == ()
 
 
 @pytest.mark.parametrize(

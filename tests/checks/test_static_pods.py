@@ -142,11 +142,14 @@ def test_a_typing_error_is_named_with_line_and_column_and_explains_the_silent_ap
     assert {(link.check, link.reason) for link in finding.explains} == {
         ("apiserver-san", "EndpointUnreachable"),
         ("apiserver-san", "ManifestInvalid"),
+        ("control-plane", "ComponentDown"),
     }
 
 
 def test_a_typing_error_of_the_scheduler_silences_no_api_server() -> None:
-    assert one({f"{MANIFESTS}/kube-scheduler.yaml": "{"}).explains == ()
+    [link] = one({f"{MANIFESTS}/kube-scheduler.yaml": "{"}).explains
+
+    assert (link.reason, link.when) == ("ComponentDown", frozenset({"component:kube-scheduler"}))
 
 
 def test_what_is_no_pod_and_what_the_kubelet_refuses_fail() -> None:

@@ -234,6 +234,12 @@ def test_a_pod_that_the_kubelet_refuses_is_told_with_the_field(old: str, new: st
     assert words in manifest.problem
 
 
+def test_a_date_that_nobody_quoted_is_text() -> None:
+    dated = POD.replace("namespace: kube-system", "annotations: {seen: 2026-11-20T13:30:00Z}")
+
+    assert Manifest.parse(dated, "/m/a.yaml").fault is None
+
+
 def test_the_kubelet_reads_the_first_document_and_passes_unknown_fields_over() -> None:
     manifest = Manifest.parse(POD.replace("hostNetwork", "hostNetwerk") + "---\nkind: Secret\n", "/m/a.yaml")
 
