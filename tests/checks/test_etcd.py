@@ -258,6 +258,12 @@ def test_a_handshake_that_etcd_breaks_off_is_the_clients_certificate() -> None:
     assert (finding.status, finding.reason) == (Status.FAIL, "ClientRefused")
 
 
+def test_beside_a_refused_handshake_silence_says_nothing_of_the_cluster() -> None:
+    [finding] = judge(silent(1, "tls"), replace(silent(3), used=True))
+
+    assert finding.reason == "ClientRefused"
+
+
 def test_a_client_certificate_that_we_may_not_read_is_unknown() -> None:
     [finding] = judge(silent(1, "client-certificate-unreadable"))
 
