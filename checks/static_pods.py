@@ -186,6 +186,8 @@ def _silences(programs: set[str], why: str) -> list[Link]:
         Link("control-plane", "ComponentDown", why, Certainty.LIKELY, frozenset({f"component:{each}"}))
         for each in sorted(programs & set(_PROGRAMS))
     ]
+    if "etcd" in programs:
+        links.append(Link("etcd", "Unreachable", why))
     if programs & {"kube-apiserver", "etcd"}:
         links.append(Link("apiserver-san", "EndpointUnreachable", why, Certainty.LIKELY, _OWN))
     return links
