@@ -16,6 +16,7 @@ from k8sdoctor.host.secrets import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 PROBE_LIMIT = 5.0
 """Seconds that one probe may take."""
@@ -51,6 +52,7 @@ class LiveHost(Host):
         self.vault = Vault()
         self.offline = offline
         self.probe_limit = probe_limit
+        self.kube_answers: dict[tuple[str, str], Future[Json]] = {}
         self._given = given
         self._own: dict[str, Callable[..., Any]] = {
             "given": self._told,

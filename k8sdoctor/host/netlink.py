@@ -7,16 +7,12 @@ costs 0.12 s and 21 MB (its database, ipvsadm, nl80211, …), its three message 
 from __future__ import annotations
 
 import errno
-import importlib
-import importlib.util
 import os
 import socket
 import struct
-import sys
-import threading
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from k8sdoctor.host import light
 from k8sdoctor.host.base import HostError, Json, Netlink
 
 if TYPE_CHECKING:
@@ -197,15 +193,12 @@ _KINDS: dict[str, tuple[bytes, Callable[[Any], Iterator[Netlink]]]] = {
 }
 
 _CLASSES = {"links": "ifinfmsg", "addresses": "ifaddrmsg", "routes": "rtmsg"}
-_import_lock = threading.Lock()
 
 
 def _messages(what: str) -> Callable[[bytes], Any]:
     """A function that decodes a message of a dump."""
     name = _CLASSES[what]
-    with _import_lock:
-        module = _without_package_init(f"pyroute2.netlink.rtnl.{name}")
-    message_class = getattr(module, name)
+    message_class = getattr(light.module(f"pyroute2.netlink.rtnl.{name}", "pyroute2"), name)
 
     def decode(data: bytes) -> Any:
         message = message_class(data)
@@ -213,21 +206,3 @@ def _messages(what: str) -> Callable[[bytes], Any]:
         return message
 
     return decode
-
-
-def _without_package_init(name: str) -> ModuleType:
-    """Import a module of pyroute2 without running `pyroute2/__init__.py`, which imports all of it.
-
-    An empty package of that name stands in during the import and is taken away, so that `import pyroute2` still means the whole.
-    """
-    found = importlib.util.find_spec("pyroute2") if "pyroute2" not in sys.modules else None
-    if found is None or found.submodule_search_locations is None:
-        return importlib.import_module(name)
-    stand_in = ModuleType("pyroute2")
-    stand_in.__path__ = list(found.submodule_search_locations)
-    sys.modules["pyroute2"] = stand_in
-    try:
-        return importlib.import_module(name)
-    finally:
-        if sys.modules.get("pyroute2") is stand_in:
-            del sys.modules["pyroute2"]

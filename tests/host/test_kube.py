@@ -6,6 +6,9 @@ import base64
 import json
 import os
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +45,35 @@ def test_an_object_is_read_by_inline_credentials(server: ApiServer, tmp_path: Pa
 
     assert "https://10.27.53.32:6443" in json.dumps(found)
     assert server.asked == [(KUBE_PROXY, "kubernetes-admin")]
+
+
+def test_what_several_facts_want_is_asked_for_once(server: ApiServer, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "admin.conf"
+    kubeconfig.write_text(server.kubeconfig())
+    host = LiveHost()
+
+    with ThreadPoolExecutor(8) as threads:
+        said = list(threads.map(lambda _: host.kube(KUBE_PROXY, kubeconfig=str(kubeconfig)), range(8)))
+    for _ in range(2):
+        with pytest.raises(HostError, match="404"):
+            host.kube("/api/v1/namespaces/kube-system/configmaps/none", kubeconfig=str(kubeconfig))
+
+    assert all(each == said[0] for each in said)
+    assert len(server.asked) == 2
+
+
+def test_the_whole_client_can_still_be_imported_beside_the_part_that_is_used() -> None:
+    code = (
+        "from k8sdoctor.host import light\n"
+        "light.module('kubernetes.client.rest', 'kubernetes', 'kubernetes.client', 'kubernetes.utils')\n"
+        "light.module('pyroute2.netlink.rtnl.ifinfmsg', 'pyroute2')\n"
+        "import sys; assert not {'kubernetes', 'kubernetes.client', 'pyroute2'} & set(sys.modules)\n"
+        "import kubernetes, pyroute2\n"
+        "print(kubernetes.client.CoreV1Api.__name__, pyroute2.IPRoute.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.stdout.split(), done.stderr) == (["CoreV1Api", "IPRoute"], "")
 
 
 def test_a_token_is_enough(server: ApiServer, tmp_path: Path) -> None:
