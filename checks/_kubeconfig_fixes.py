@@ -110,11 +110,11 @@ def copy_admin(path: str, suffix: str) -> Fix:
     )
 
 
-def write_anew(site: Site, path: str, suffix: str) -> Fix:
+def write_anew(site: Site, path: str, suffix: str, server: str | None) -> Fix:
     """A kubeconfig of kubeadm whose certificate or key is of no use: kubeadm keeps a file that exists, so it is moved aside."""
     phase = kubeconfig_phase(path)
     if path == KUBELET:
-        return enroll_kubelet(site, suffix)
+        return enroll_kubelet(site, suffix, server)
     commands: tuple[str, ...] = (f"kubectl config view --kubeconfig {quote(path)}",)
     if phase and site.control_plane:
         manifests = [MANIFESTS[path]] if path in MANIFESTS else []
@@ -152,7 +152,7 @@ def finalize_kubelet(suffix: str) -> Fix:
     )
 
 
-def enroll_kubelet(site: Site, suffix: str) -> Fix:
+def enroll_kubelet(site: Site, suffix: str, server: str | None) -> Fix:
     """The kubelet's own certificate is of no use, and without a valid one it cannot ask for another.
 
     kubernetes.io "Troubleshooting kubeadm", "Kubelet client certificate rotation fails".
@@ -173,11 +173,13 @@ def enroll_kubelet(site: Site, suffix: str) -> Fix:
         title = "Give the kubelet a new certificate by the cluster's authority"
     else:
         title = (
-            f"On a control-plane node, write a new kubeconfig: `kubeadm kubeconfig user --org system:nodes --client-name system:node:{site.node_name} "
+            f"On a control-plane node with the authority's key, write a new kubeconfig: `kubeadm kubeconfig user --org system:nodes --client-name system:node:{site.node_name} "
             f"> kubelet.conf`; bring it here as {KUBELET}.new, and paste"
         )
         commands = (
             *aside,
+            # Without a configuration of its own, `kubeadm kubeconfig user` writes the address of the node that it runs on.
+            *([rf"sed -i -E 's#^( *server:).*#\1 {server}#' {KUBELET}.new"] if server else []),
             f"mv -n {KUBELET}.new {KUBELET} && chmod 600 {KUBELET}",
             "systemctl restart kubelet",
             f"timeout 60 sh -c 'until [ -e {CURRENT} ]; do sleep 1; done'",

@@ -66,7 +66,12 @@ def make_anew(site: Site, item: Item) -> Fix:
     config = f"/etc/kubernetes/kubeadm-{item.kind.name}-{_suffix(item)}.yaml"
     named = item.kind.name in ("etcd-server", "etcd-peer")
     return Fix(
-        title=f"Make {item.kind.name} anew" + (" with this node's names" if named else ""),
+        title=f"Make {item.kind.name} anew"
+        + (
+            " with this node's names; names of your own (etcd.local's certSANs) go into that file first"
+            if named
+            else ""
+        ),
         commands=(
             *([local_configuration(replace(site, api_version=site.kubeadm_api), config)] if named else []),
             f"mv -n {item.path} {kept}; mv -n {base}.key {kept}.key",

@@ -317,7 +317,7 @@ def _authority(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
         f"{file.path} trusts another authority ({name}) than {CLUSTER_CA}, as after a cluster was made anew.",
         subject=file.path,
         evidence=[words.shown(file.ca_source or file.path, theirs), words.shown(CLUSTER_CA, ours)],
-        fix=fixes.write_anew(scene.site, file.path, theirs.fingerprint[:8]),
+        fix=fixes.write_anew(scene.site, file.path, theirs.fingerprint[:8], file.server),
         explains=[
             Link(
                 "apiserver-san",
@@ -355,7 +355,7 @@ def _credential(credential: Credential, scene: Scene, *, known: bool) -> Iterato
                 f"The user {file.user!r} of {path} has neither certificate nor token nor plugin, so the API server meets nobody it knows.",
                 subject=path,
                 evidence=[Evidence(path, f"users: {file.user}")],
-                fix=fixes.write_anew(scene.site, path, "empty"),
+                fix=fixes.write_anew(scene.site, path, "empty", file.server),
             )
         return
     if credential.plugin_absent:
@@ -506,7 +506,7 @@ def _kubelet_dates(credential: Credential, pair: Pair, scene: Scene) -> Iterator
         fix = (
             fixes.finalize_kubelet(leaf.fingerprint[:8])
             if valid
-            else fixes.enroll_kubelet(scene.site, leaf.fingerprint[:8])
+            else fixes.enroll_kubelet(scene.site, leaf.fingerprint[:8], credential.kubeconfig.server)
         )
         yield _ended([(credential, pair)], fix, scene)
     elif rotated is not None and embedded and rotates and rotated.fingerprint != leaf.fingerprint:
@@ -528,7 +528,11 @@ def _kubelet_dates(credential: Credential, pair: Pair, scene: Scene) -> Iterator
                 fix=fixes.rotate(),
             )
     elif words.ends_soon(leaf, scene.now):
-        yield _soon([(credential, pair)], fixes.enroll_kubelet(scene.site, leaf.fingerprint[:8]), scene)
+        yield _soon(
+            [(credential, pair)],
+            fixes.enroll_kubelet(scene.site, leaf.fingerprint[:8], credential.kubeconfig.server),
+            scene,
+        )
 
 
 def _ended(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Finding:
@@ -647,9 +651,9 @@ def _anew(file: Kubeconfig, scene: Scene, suffix: str) -> Fix:
     if file.personal:
         return fixes.copy_admin(file.path, suffix)
     return (
-        fixes.enroll_kubelet(scene.site, suffix)
+        fixes.enroll_kubelet(scene.site, suffix, file.server)
         if file.path == scene.kubelet_conf
-        else fixes.write_anew(scene.site, file.path, suffix)
+        else fixes.write_anew(scene.site, file.path, suffix, file.server)
     )
 
 
@@ -686,13 +690,14 @@ def _scene(  # noqa: PLR0913, PLR0917 -- see above
     flags = kubelet.flags if isinstance(kubelet, Kubelet) else {}
     # Before external providers, a cloud's own name for the machine was the node's.
     cloud = flags.get("--cloud-provider") not in (None, "", "external")
+    name = node.configured if isinstance(node, NodeName) and node.configured not in NAMELESS else None
     return Scene(
         stage=stage,
-        site=site,
+        site=replace(site, node_name=name) if name else site,
         disk=disk,
         authority=disk.ca if known else (),
         kubelet=kubelet,
         kubelet_conf=flags.get("--kubeconfig", KUBELET),
-        node=node.configured if isinstance(node, NodeName) and not cloud and node.configured not in NAMELESS else None,
+        node=None if cloud else name,
         rotated=credentials.rotated,
     )

@@ -507,6 +507,14 @@ def test_an_ended_first_certificate_beside_a_rotated_one_needs_no_new_one() -> N
     assert any("kubeadm init phase kubeconfig kubelet" in each for each in nothing.fix.commands)
 
 
+def test_a_worker_gets_its_new_kubeconfig_from_a_control_plane_with_its_own_server() -> None:
+    found = only(Node(worker=True, files={CURRENT: pem(node_client(start=NOW - 400 * DAY))}))
+
+    assert found.fix is not None
+    assert "kubeadm kubeconfig user --org system:nodes --client-name system:node:node1 " in found.fix.title
+    assert any(f"server:).*#\\1 {SERVER}#" in each for each in found.fix.commands)
+
+
 @pytest.mark.parametrize(("end", "reason"), [(NOW - DAY, "TokenExpired"), (NOW + DAY, None), (1e300, None)])
 def test_a_token_that_ended_is_told_and_not_shown(end: float, reason: str | None) -> None:
     token = jwt(exp=end)
