@@ -173,7 +173,7 @@ def _judged(reason: str, server: str, heads: list[Head], source: str, distributi
                 source, head, f"Look at the page of {server}, and correct the list or the way", "-sSL"
             ),
         )
-    message = f"{_said(reason, server, head)}: {files} cannot be downloaded."
+    message = f"{_said(reason, server, head)}, so {files} cannot be downloaded."
     return fail(reason, message, subject=server, evidence=evidence, fix=_mend(reason, head, source, distribution))
 
 

@@ -149,7 +149,12 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     )
     add("--strict", action="store_true", help="let a warning end with 1, too")
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
-    add("--deadline", type=_seconds, metavar="S", help="seconds that the whole run may take (default: 15)")
+    add(
+        "--deadline",
+        type=_seconds,
+        metavar="S",
+        help="seconds that the whole run may take (default: 15, and what a list takes beyond)",
+    )
     add("--config", type=_config, metavar="FILE", help="kubeadm's configuration: what is planned for this node")
     add(
         "--images",
