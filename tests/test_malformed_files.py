@@ -54,6 +54,7 @@ PLACES = {
         "static-pods",
         "control-plane",
     },
+    f"{KUBERNETES}/manifests/etcd.yaml": {"certificates", "control-plane", "etcd", "images", "static-pods"},
     f"{KUBERNETES}/manifests/kube-scheduler.yaml": {"image-registries", "images", "static-pods", "control-plane"},
 }
 

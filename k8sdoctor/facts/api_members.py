@@ -92,7 +92,7 @@ class ApiMembers:
                 member = ApiMember(normal(each.host), each.port, source="EndpointSlice default/kubernetes", listed=True)
                 found[member.host, member.port] = member
         for pod in pods.of("kube-apiserver") if isinstance(pods, ControlPlanePods) else ():
-            target = split(pod.endpoint or "")
+            target = split(pod.address or "")
             if target is not None:
                 key = (normal(target[0]), target[1])
                 known = found.get(key) or ApiMember(*key, source=f"pod kube-system/{pod.name}")

@@ -10,6 +10,7 @@ from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.host.base import authority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +26,21 @@ ENDPOINT = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
 
 @dataclass(frozen=True, slots=True)
 class ControlPlanePod:
-    """One pod: what it runs (`kube-apiserver`, `etcd`, …), on which Node, its command line, and where an API server can be reached (`host:port`)."""
+    """One pod: what it runs (`kube-apiserver`, `etcd`, …), on which Node, its command line, and kubeadm's word of where an API server is."""
 
     name: str
     component: str
     node: str
     words: tuple[str, ...] = ()
     endpoint: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where an API server says that it is: `host:port` by its flags, for kubeadm's annotation stays as it was when those are edited."""
+        host, port = self.flag("--advertise-address"), self.flag("--secure-port") or "6443"
+        if not host or not port.isdecimal():
+            return self.endpoint
+        return authority(host, int(port))
 
     def flag(self, name: str) -> str | None:
         """The value of a flag of its command line."""

@@ -97,3 +97,13 @@ def test_pods_of_the_control_plane_are_told_by_kubeadms_labels_and_annotation() 
 
     [pod] = seen.of("kube-apiserver")
     assert (pod.node, pod.endpoint, pod.flag("--secure-port"), len(seen.all)) == ("cp1", "10.0.0.1:6443", "6443", 1)
+
+
+def test_an_address_in_the_flags_counts_more_than_what_kubeadm_noted_once() -> None:
+    words = ("kube-apiserver", "--advertise-address=fd00::9", "--secure-port=8443")
+    moved = ControlPlanePod("kube-apiserver-cp1", "kube-apiserver", "cp1", words, "10.0.0.1:6443")
+
+    assert moved.address == "[fd00::9]:8443"
+    assert (
+        ControlPlanePod("kube-apiserver-cp1", "kube-apiserver", "cp1", (), "10.0.0.1:6443").address == "10.0.0.1:6443"
+    )
