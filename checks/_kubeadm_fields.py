@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from k8sdoctor.facts import kubeadm_fields
@@ -148,6 +147,8 @@ def _as_mapping(value: Json) -> str:
 
 def _unknown(name: str, fields: Mapping[str, str], path: Path, places: Mapping[str, str]) -> FieldFault:
     """A name of the same letters beats a place elsewhere, which beats a name that is only near."""
+    from difflib import get_close_matches  # which few configurations need
+
     by_lower = {field.lower(): field for field in fields}
     if name.lower() in by_lower:
         near: str | None = by_lower[name.lower()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.checks import _subnet_clashes
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.resolvers import Resolvers
-from k8sdoctor.finding import Evidence, Finding, fail, unknown, warn
+from k8sdoctor.finding import Evidence, Finding, Unobserved, fail, unknown, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,6 +114,17 @@ def findings(plan: Plan, cluster: KubeadmDocument | None) -> Iterator[Finding]:
             evidence=[seen],
             fix=plan.edit("Write the subnets of both in one order", line),
         )
+    yield from _on_this_machine(plan, cluster, good, written)
+
+
+def _on_this_machine(
+    plan: Plan, cluster: KubeadmDocument | None, good: dict[str, list[Subnet]], written: dict[str, str | None]
+) -> Iterator[Finding]:
+    for blind in (plan.network, plan.resolvers):
+        if isinstance(blind, Unobserved):
+            yield unknown(
+                blind.reason, f"Whether the subnets are in use here is not known: {blind.message.rstrip('.')}."
+            )
     for name, subnets in good.items():
         for subnet in subnets:
             yield from _in_use(plan, cluster, name, subnet, _default(written[name]))
@@ -206,8 +217,6 @@ def _in_use(plan: Plan, cluster: KubeadmDocument | None, name: str, subnet: Subn
     met: list[_subnet_clashes.Clash] = []
     if isinstance(plan.network, NodeNetwork):
         met += _subnet_clashes.clashes(subnet, plan.network, routes=not plan.stage.joined)
-    elif name == "podSubnet":
-        yield unknown(plan.network.reason, f"Whether {subnet} is in use here is not known: {plan.network.message}.")
     if isinstance(plan.resolvers, Resolvers) and not plan.stage.joined:
         met += _subnet_clashes.server_clashes(subnet, plan.resolvers)
     tells: tuple[tuple[bool, str, Callable[..., Finding]], ...] = (

@@ -374,6 +374,7 @@ def _repositories(plan: Plan, cluster: KubeadmDocument) -> Iterator[Finding]:
             subject=".".join(path),
             evidence=[seen],
             fix=plan.edit("Write registry and path alone, such as registry.k8s.io", line),
+            explains=[Link("images", "InvalidImageName", "kubeadm puts this in front of every image's name")],
         )
 
 

@@ -71,7 +71,7 @@ With `--config`, a question to the node's own resolver for the node's name. With
 Edit the file at the line named. `kubeadm config migrate` rewrites an old API version.
 
 ## How to verify
-`kubeadm config validate --config FILE` (1.26 and later) prints `ok`.
+`kubeadm config validate --config FILE` (1.28 and later) prints `ok`.
 
 ## References
 - kubernetes `cmd/kubeadm/app/util/config/common.go`, `initconfiguration.go`, `strict/strict.go`, `cmd/kubeadm/app/apis/kubeadm/validation/validation.go`
@@ -221,7 +221,7 @@ def _documents(documents: KubeadmDocuments, installed: Version | None) -> Iterat
             continue
         seen[document.kind] = document
         yield from _document(documents, document, release, installed)
-    if not {"InitConfiguration", "ClusterConfiguration", "JoinConfiguration"} & seen.keys():
+    if not {"InitConfiguration", "ClusterConfiguration"} & seen.keys():
         yield from _ignored_alone(documents, seen)
 
 
@@ -246,7 +246,7 @@ def _document(
 
 
 def _ignored_alone(documents: KubeadmDocuments, seen: dict[str, KubeadmDocument]) -> Iterator[Finding]:
-    """`kubeadm init` and `join` refuse a file without a document of theirs; `reset` and `upgrade` want others."""
+    """Warn of documents that `kubeadm init` alone takes: `join` leaves them aside, and the node gets what the cluster keeps."""
     for kind, document in seen.items():
         if document.group in _COMPONENTS:
             line = document.line_of("kind")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts import yaml
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.cni import CniFolder
+from k8sdoctor.facts.kube_proxy import KubeProxy
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.static_pods import StaticPods
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.cni_network import Subnet
     from k8sdoctor.host import Host, Json
 
-KUBE_PROXY = "/api/v1/namespaces/kube-system/configmaps/kube-proxy"
 FLANNEL = (
     "/api/v1/namespaces/kube-flannel/configmaps/kube-flannel-cfg",
     "/api/v1/namespaces/kube-system/configmaps/kube-flannel-cfg",
@@ -75,11 +75,12 @@ class ClusterSubnets:
         return self.apiserver_services or self.kubeadm_services
 
     @classmethod
-    def observe(
+    def observe(  # noqa: PLR0913, PLR0917 -- each of them says something
         cls,
         host: Host,
         access: ApiAccess | Unobserved,
         kubeadm: ClusterKubeadmConfig | Unobserved,
+        proxy: KubeProxy | Unobserved,
         pods: StaticPods,
         cni: CniFolder | Unobserved,
     ) -> Self:
@@ -92,15 +93,20 @@ class ClusterSubnets:
         manager = _flags(pods, "kube-controller-manager", "--cluster-cidr", "--service-cluster-ip-range")
         server = _flags(pods, "kube-apiserver", "--service-cluster-ip-range")
         allocates = _flag(pods, "kube-controller-manager", "--allocate-node-cidrs")
-        wants_flannel = isinstance(cni, CniFolder) and "flannel" in cni.plugin_types
-        proxy, flannel = _maps(host, access, unseen, wants_flannel=wants_flannel)
+        if isinstance(proxy, KubeProxy) and proxy.problem:
+            unseen.append(proxy.problem)
+        uses_flannel = isinstance(cni, CniFolder) and "flannel" in cni.plugin_types
+        flannel = _flannels(host, access, unseen) if uses_flannel else {}
         return cls(
             told(config.pod_subnets if config else (), f"podSubnet in {source}"),
             told(config.service_subnets if config else (), f"serviceSubnet in {source}"),
             manager[0],
             manager[1],
             server[0],
-            _proxy(proxy),
+            told(
+                proxy.pod_subnets if isinstance(proxy, KubeProxy) else (),
+                "clusterCIDR in ConfigMap kube-system/kube-proxy",
+            ),
             _flannel(flannel),
             None if allocates is None else allocates.lower() != "false",
             tuple(dict.fromkeys(unseen)),
@@ -130,14 +136,12 @@ def _flags(pods: StaticPods, program: str, *names: str) -> list[Told | None]:
     return [told((_flag(pods, program, name) or "").split(","), f"{name} in {path}") for name in names]
 
 
-def _maps(
-    host: Host, access: ApiAccess | Unobserved, unseen: list[Unobserved], *, wants_flannel: bool
-) -> tuple[dict[str, Json], dict[str, Json]]:
-    """kube-proxy's ConfigMap, and flannel's where its plugin is used."""
+def _flannels(host: Host, access: ApiAccess | Unobserved, unseen: list[Unobserved]) -> dict[str, Json]:
+    """The ConfigMap of flannel, from whichever namespace has it."""
     if isinstance(access, Unobserved) or access.kubeconfig is None:
         problem = access if isinstance(access, Unobserved) else access.problem
         unseen.append(problem or Unobserved("NotFound", "no kubeconfig works here"))
-        return {}, {}
+        return {}
     kubeconfig = access.kubeconfig
 
     def ask(path: str) -> dict[str, Json] | Unobserved:
@@ -146,23 +150,9 @@ def _maps(
         except HostError as error:
             return Unobserved(error.reason, error.message)
 
-    paths = (KUBE_PROXY, *(FLANNEL if wants_flannel else ()))
-    answers = side_by_side([partial(ask, path) for path in paths])
+    answers = side_by_side([partial(ask, path) for path in FLANNEL])
     unseen += [each for each in answers if isinstance(each, Unobserved) and each.reason != "NotFound"]
-    maps = [each if isinstance(each, dict) else {} for each in answers]
-    return maps[0], next(filter(None, maps[1:]), {})
-
-
-def _proxy(found: dict[str, Json]) -> Told | None:
-    try:
-        config = yaml.mapping(yaml.string(found, "data", "config.conf") or "", "")
-    except yaml.YamlError:
-        return None
-    if yaml.string(config, "detectLocalMode") not in (None, "ClusterCIDR"):
-        return None  # then it tells pods from others by a bridge, an interface or the node's own part
-    return told(
-        (yaml.string(config, "clusterCIDR") or "").split(","), "clusterCIDR in ConfigMap kube-system/kube-proxy"
-    )
+    return next((each for each in answers if isinstance(each, dict)), {})
 
 
 def _flannel(found: dict[str, Json]) -> Told | None:

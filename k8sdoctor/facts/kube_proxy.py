@@ -25,13 +25,15 @@ class KubeProxy:
     """kube-proxy as seen from this node.
 
     `process` names the process that is it or holds it, None where there is none. `configured` is whether the cluster has kubeadm's
-    ConfigMap for it; None: nobody could tell, and `problem` says why. `mode` is as configured, None for the default.
+    ConfigMap for it; None: nobody could tell, and `problem` says why. `mode` is as configured, None for the default. `pod_subnets` are the
+    parts of its clusterCIDR, empty where it tells pods from others by something else.
     """
 
     process: str | None = None
     configured: bool | None = None
     mode: str | None = None
     problem: Unobserved | None = None
+    pod_subnets: tuple[str, ...] = ()
 
     @classmethod
     def observe(cls, host: Host, processes: Processes, access: ApiAccess | Unobserved) -> Self:
@@ -48,13 +50,15 @@ class KubeProxy:
             if error.reason == "NotFound":
                 return cls(process, configured=False)
             return cls(process, problem=Unobserved(error.reason, error.message))
-        return cls(process, configured=True, mode=_mode(answer))
+        config = _config(answer)
+        by_subnet = yaml.string(config, "detectLocalMode") in (None, "ClusterCIDR")
+        subnets = (yaml.string(config, "clusterCIDR") or "").split(",") if by_subnet else ()
+        return cls(process, True, yaml.string(config, "mode"), pod_subnets=tuple(filter(None, subnets)))  # noqa: FBT003 -- a field
 
 
-def _mode(config_map: dict[str, Json]) -> str | None:
-    data = config_map.get("data")
-    text = data.get("config.conf") if isinstance(data, dict) else None
+def _config(config_map: dict[str, Json]) -> dict[str, Json]:
+    """Its configuration file; empty where it is none."""
     try:
-        return yaml.string(yaml.mapping(text, CONFIG_MAP), "mode") if isinstance(text, str) else None
+        return yaml.mapping(yaml.string(config_map, "data", "config.conf") or "", CONFIG_MAP)
     except yaml.YamlError:
-        return None
+        return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
@@ -53,7 +52,7 @@ class NetworkManager:
                 patterns += _patterns(host.read_optional(path) or "")
             except HostError as error:
                 unread.append(error.message)
-            except configparser.Error:
+            except ValueError:
                 unread.append(f"{path} is no key file")
         return cls(True, tuple(dict.fromkeys(patterns)), tuple(names), tuple(unread))  # noqa: FBT003 -- a field
 
@@ -72,11 +71,16 @@ def _files(host: Host, names: list[str], unread: list[str]) -> Iterator[str]:
 
 
 def _patterns(text: str) -> Iterator[str]:
-    """What `unmanaged-devices` lists, and devices for which `managed=0` is set."""
+    """What `unmanaged-devices` lists, and devices for which `managed=0` is set. Raises ValueError."""
+    import configparser
+
     parser = configparser.ConfigParser(
         delimiters=("=",), comment_prefixes=("#",), strict=False, interpolation=None, empty_lines_in_values=False
     )
-    parser.read_string(text)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise ValueError(str(error)) from None
     for section in parser.sections():
         for key, value in parser[section].items():
             unmanaged = key.rstrip("+") == "unmanaged-devices"

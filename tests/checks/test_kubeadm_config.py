@@ -334,6 +334,7 @@ def test_a_kubelet_document_alone_is_left_aside() -> None:
     alone = HEALTHY.split("---\n")[2]
 
     assert told(judge(alone)) == [("ForeignDocument", Status.WARN), ("Valid", Status.PASS)]
+    assert told(judge(f"{JOIN}---\n{alone}")) == [("ForeignDocument", Status.WARN), ("Valid", Status.PASS)]
 
 
 def test_what_could_not_be_looked_at_is_unknown_and_never_valid() -> None:
@@ -341,7 +342,7 @@ def test_what_could_not_be_looked_at_is_unknown_and_never_valid() -> None:
     findings = judge(network=denied, sockets=denied, name=denied, resolvers=denied)
 
     assert {finding.status for finding in findings} == {Status.UNKNOWN}
-    assert len(findings) == 3
+    assert len(findings) == 4
 
 
 # -- without --config ------------------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 from k8sdoctor.facts.api_access import ApiAccess
-from k8sdoctor.facts.cluster_subnets import FLANNEL, KUBE_PROXY, ClusterSubnets
+from k8sdoctor.facts.cluster_subnets import FLANNEL, ClusterSubnets
 from k8sdoctor.facts.cni import CniFile, CniFolder
 from k8sdoctor.facts.cni_network import parse
 from k8sdoctor.facts.cni_settings import CniSettings
+from k8sdoctor.facts.kube_proxy import CONFIG_MAP, KubeProxy
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
+from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.testing import FakeHost, HostError
@@ -36,17 +38,22 @@ def observe(answers: dict[str, Any], cni: CniFolder | Unobserved = NOWHERE) -> C
             raise answers[path]
         return dict(answers[path])
 
-    return ClusterSubnets.observe(FakeHost(kube=kube), ApiAccess(CONF, None), NOWHERE, StaticPods(), cni)
+    host, access = FakeHost(kube=kube), ApiAccess(CONF, None)
+    return ClusterSubnets.observe(
+        host, access, NOWHERE, KubeProxy.observe(host, Processes(()), access), StaticPods(), cni
+    )
 
 
 def test_the_recorded_control_plane_says_it_in_six_places() -> None:
     host = control_plane()
     config = KubeadmConfig(source="ConfigMap x", pod_subnets=("10.244.0.0/16",), service_subnets=("10.96.0.0/16",))
 
+    access = ApiAccess("/etc/kubernetes/admin.conf", None)
     found = ClusterSubnets.observe(
         host,
-        ApiAccess("/etc/kubernetes/admin.conf", None),
+        access,
         ClusterKubeadmConfig(config),
+        KubeProxy.observe(host, Processes(()), access),
         StaticPods.observe(host, NOWHERE),
         NOWHERE,
     )
@@ -61,7 +68,7 @@ def test_the_recorded_control_plane_says_it_in_six_places() -> None:
 
 def test_kube_proxy_counts_only_where_it_tells_pods_by_their_subnet() -> None:
     def proxy(text: str) -> ClusterSubnets:
-        return observe({KUBE_PROXY: {"data": {"config.conf": text}}})
+        return observe({CONFIG_MAP: {"data": {"config.conf": text}}})
 
     told = proxy("clusterCIDR: 10.244.0.0/16,fd00::/48")
     assert told.proxy_pods is not None
@@ -93,9 +100,9 @@ def test_what_is_malformed_says_nothing() -> None:
 
 
 def test_what_may_not_be_read_is_unseen_and_what_is_not_there_is_not() -> None:
-    refused = observe({KUBE_PROXY: HostError("NotPermitted", "forbidden")})
+    refused = observe({CONFIG_MAP: HostError("NotPermitted", "forbidden")})
 
     assert refused.unseen == (Unobserved("NotPermitted", "forbidden"),)
     assert observe({}).unseen == ()
-    away = ClusterSubnets.observe(FakeHost(), ApiAccess(None, NOWHERE), NOWHERE, StaticPods(), NOWHERE)
+    away = ClusterSubnets.observe(FakeHost(), ApiAccess(None, NOWHERE), NOWHERE, NOWHERE, StaticPods(), flannel())
     assert away.unseen == (NOWHERE,)
