@@ -165,6 +165,7 @@ def test_cilium_minds_any_filter_on_its_own_interfaces() -> None:
     [finding] = judge(every)
     assert finding.fix is not None
     assert finding.fix.commands[0] == "sysctl -w net/ipv4/conf/all/rp_filter=0"
+    assert "(rp_filter 1)" in finding.message
 
 
 def test_cilium_s_kernels() -> None:

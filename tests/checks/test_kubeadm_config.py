@@ -162,10 +162,19 @@ def test_the_older_form_is_valid_where_it_is_not_deprecated_yet() -> None:
         ("  dnsDomain: cluster.local", "  dnsDomain: a.b\n  dnsDomain: c.d", "KeyTwice", "warn", "at lines 17 and 18"),
         ("  - {name: node-ip, value: 192.0.2.10}", "    node-ip: 192.0.2.10", "ValueWrongKind", "fail", "is a mapping, and kubeadm wants a list"),
         ("v1.36.2", "1.36", "ValueWrongKind", "fail", "is the number 1.36"),
+        (
+            "kind: InitConfiguration\n",
+            'kind: InitConfiguration\ndryRun: "true"\n',
+            "ValueWrongKind",
+            "fail",
+            "is text, and kubeadm wants true or false",
+        ),
+        ("cgroupDriver: systemd", "maxPods: true", "ValueWrongKind", "fail", "is true, and kubeadm wants a number"),
         # this machine
         ("advertiseAddress: 192.0.2.10", "advertiseAddress: 1.2.3.4", "AddressPlaceholder", "fail", "line 4"),
         ("advertiseAddress: 192.0.2.10", "advertiseAddress: 192.0.2.77", "AddressNotHere", "fail", "192.0.2.77"),
         ("advertiseAddress: 192.0.2.10", "advertiseAddress: eth0", "AddressInvalid", "fail", "eth0"),
+        ("advertiseAddress: 192.0.2.10", 'advertiseAddress: "fe80::1"', "AddressInvalid", "fail", "fe80::1"),
         ("name: cp1", "name: cp_1", "NodeNameInvalid", "fail", '"cp_1"'),
         ("unix:///run", "/run", "SocketWithoutScheme", "warn", "unix://"),
         ("unix:///run", "tcp:///run", "SocketInvalid", "fail", "tcp://"),
@@ -219,6 +228,15 @@ def test_routes_of_pods_on_a_node_of_the_cluster_are_as_they_should_be() -> None
 
     assert told(judge(network=network)) == [("SubnetInUse", Status.FAIL)]
     assert told(judge(network=network, stage=Stage("control-plane", ""))) == [("Valid", Status.PASS)]
+
+
+def test_a_network_that_an_interface_has_is_named_once_and_other_tables_are_left_alone() -> None:
+    finding = only(judge(HEALTHY.replace("10.245.0.0/16", "172.17.0.0/16")))
+    assert "more" not in finding.message
+
+    route: Any = {"family": 4, "destination": "10.245.3.0/24", "oif": 2, "table": 100, "type": "unicast"}
+    network = NodeNetwork(HOST.links, HOST.addresses, (*HOST.routes, route))
+    assert told(judge(network=network)) == [("Valid", Status.PASS)]
 
 
 def test_the_default_subnet_of_services_is_judged_though_nobody_wrote_it() -> None:

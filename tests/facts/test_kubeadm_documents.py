@@ -81,7 +81,7 @@ def test_an_alias_of_itself_ends() -> None:
 
 
 def test_merged_keys_are_fields_and_not_repeated_ones() -> None:
-    text = "a: &base {x: 1}\nb:\n  <<: *base\n  x: 2\n"
+    text = "a: &base {x: 1}\nc: &more {y: 1}\nb:\n  <<: *base\n  <<: *more\n  x: 2\n"
 
     [document] = KubeadmDocuments.parse(text, "/k").documents
 
