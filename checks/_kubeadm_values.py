@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _kubeadm_subnets
 from k8sdoctor.checks._kubeadm_plan import Plan
+from k8sdoctor.checks._node_ready_links import runtime_ends
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.cri_sockets import CriSockets
 from k8sdoctor.facts.kubeadm import PLACEHOLDER_ADDRESS
@@ -269,6 +270,8 @@ def _at_the_socket(plan: Plan, path: str, where: str, line: int, seen: Evidence)
             explains=[
                 Link("cni-config", "RuntimeUnreachable", NO_RUNTIME),
                 Link("pause-image", "RuntimeUnreachable", NO_RUNTIME),
+                # Where no other runtime is, the one that is planned may be down: then that is the cause.
+                *(runtime_ends(NO_RUNTIME) if sockets.there else []),
             ],
         )
         return

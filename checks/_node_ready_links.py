@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from k8sdoctor.finding import Link
 
+UNKNOWN = "points-to:unknown"
+"""The trait of a kubelet that does not run, and of which nobody says why."""
 
-def kubelet_ends(why: str, check: str) -> Link:
-    """The kubelet does not stay up, as far as its last words point to that check: `kubelet_ends("swap is on", "swap")`."""
-    return Link("node-ready", "KubeletCrashes", why, when=frozenset({f"points-to:{check}"}))
+
+def kubelet_ends(why: str, check: str) -> list[Link]:
+    """The kubelet does not stay up: where its last words point to that check, or where they are not known."""
+    return [
+        Link("node-ready", "KubeletCrashes", why, when=frozenset({f"points-to:{check}"})),
+        Link("node-ready", "KubeletCrashes", why, when=frozenset({UNKNOWN})),
+        Link("node-ready", "KubeletStopped", why, when=frozenset({UNKNOWN})),
+    ]
+
+
+def runtime_ends(why: str) -> list[Link]:
+    """The container runtime does not start, or not with its interface for the kubelet."""
+    return [Link("node-ready", reason, why) for reason in ("RuntimeDown", "CriNotServed")]
 
 
 def kubelet_unheard(why: str) -> list[Link]:
@@ -16,5 +28,5 @@ def kubelet_unheard(why: str) -> list[Link]:
         *(Link("node-ready", reason, why) for reason in ("NotRegistered", "StatusUnknown", "LeaseStale")),
         # Where no other kubeconfig is here, we are refused as it is.
         *(Link("node-ready", reason, why) for reason in ("NodeUnread", "NotPermitted")),
-        kubelet_ends(why, "kubeconfig"),
+        *kubelet_ends(why, "kubeconfig"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from k8sdoctor.checks._node_ready_links import UNKNOWN
 from k8sdoctor.facts.runtime_service import SILENT
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Link, Safety, Unobserved, fail, unknown
 from k8sdoctor.known_errors import message_of, recognise
@@ -49,8 +50,12 @@ _OF_KUBELET = (
 
 _NO_ANSWER = "the container runtime was seen not to answer"
 _OF_RUNTIME = (
-    *(Link(check, "RuntimeUnreachable", _NO_ANSWER, Certainty.PROVEN) for check in ("cni-config", "pause-image")),
+    *(
+        Link(check, "RuntimeUnreachable", _NO_ANSWER, Certainty.PROVEN)
+        for check in ("cni-config", "images", "pause-image")
+    ),
     Link("dns-reply-source", "NoPodNamespace", f"{_NO_ANSWER}, so its pods are not known"),
+    Link("kubeadm-config", "SocketAbsent", _NO_ANSWER),
     Link("node-ready", "RuntimeNotReady", _NO_ANSWER),
     Link("node-ready", "NetworkNotReady", _NO_ANSWER),
     Link("node-ready", "NotReady", _NO_ANSWER),
@@ -155,7 +160,12 @@ def _stopped(service: Service, evidence: list[Evidence]) -> Finding:
         subject="kubelet",
         evidence=evidence,
         fix=fix,
-        explains=_OF_KUBELET,
+        explains=[
+            *_OF_KUBELET,
+            # Both are mended by the same commands, and this is what hurts.
+            *(Link("kubelet", reason, state, Certainty.PROVEN) for reason in ("UnitMasked", "NotEnabled")),
+        ],
+        traits=frozenset() if service.active else frozenset({UNKNOWN}),
     )
 
 
@@ -332,7 +342,7 @@ def _last_words(service: Service) -> str:
 def _traits(cause: Match | None) -> frozenset[str]:
     """Where the log's error points: `points-to:swap`, for the causes that other checks find."""
     if cause is None:
-        return frozenset()
+        return frozenset({UNKNOWN})
     return frozenset(f"points-to:{word}" for word in (*cause.error.look_at, *cause.error.checks))
 
 

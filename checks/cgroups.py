@@ -167,7 +167,7 @@ def _version_one(
             verify=f"stat -fc %T {ROOT}",
             safety=Safety.DISRUPTIVE,  # the node reboots, and all its containers end
         ),
-        explains=() if runs else [kubelet_ends("the node was seen to have cgroup v1", "cgroups")],
+        explains=() if runs else kubelet_ends("the node was seen to have cgroup v1", "cgroups"),
     )
 
 
@@ -206,7 +206,7 @@ def _missing(found: Cgroups, missing: list[str], distribution: Distribution | Un
             verify=f"cat {found.source}",
             safety=Safety.MANUAL,  # boards keep the command line in a file of their own, and the node reboots
         ),
-        explains=[kubelet_ends(f"the {names} controller was seen to be off", "cgroups")],
+        explains=kubelet_ends(f"the {names} controller was seen to be off", "cgroups"),
     )
 
 

@@ -122,7 +122,7 @@ class _Scene:
             return warn(
                 reason, f"{message}; it runs, and does not start again.", subject=subject, evidence=evidence, fix=fix
             )
-        links = [kubelet_ends(message, "kubelet")]
+        links = kubelet_ends(message, "kubelet")
         if reason in {"UnitInvalid", "UnitMasked", "EnvironmentFileMissing"}:  # systemd does not even try
             links.append(Link("node-ready", "KubeletStopped", message))
         return fail(reason, f"{message}.", subject=subject, evidence=evidence, fix=fix, explains=links)

@@ -71,6 +71,7 @@ from urllib.parse import urlsplit
 from k8sdoctor.check import check
 from k8sdoctor.checks import _pause_image_fixes as fixes
 from k8sdoctor.checks import _pull_fixes as pulls
+from k8sdoctor.checks._node_ready_links import runtime_ends
 from k8sdoctor.checks._pull_judgement import (
     PULL_FAILS,
     Verdict,
@@ -334,6 +335,7 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
                 verify=fixes.AGAIN,
                 safety=Safety.MANUAL,
             ),
+            explains=() if runtime.reachable else runtime_ends(f"the runtime cannot take {where}"),
         )
     if image.on_disk is not None and image.on_disk != image.image:
         yield warn(

@@ -209,7 +209,7 @@ def _held(need: Need, ports: Ports, hellos: PortHellos) -> Iterator[Finding]:
     if need.program == "kube-apiserver":
         links = _OF_API_SERVER
     elif need.program == "kubelet":
-        links = (kubelet_ends(f"{_who(held)} was seen to hold TCP port {need.port}, which the kubelet needs", "ports"),)
+        links = kubelet_ends(f"{_who(held)} was seen to hold TCP port {need.port}, which the kubelet needs", "ports")
     elif need.program == "etcd":
         links = (Link("etcd", "Unreachable", f"{_who(held)} was seen to hold etcd's port {need.port}"),)
     yield fail(

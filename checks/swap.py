@@ -143,7 +143,7 @@ def _on(found: Swap, source: str, *, runs: bool) -> Finding:
             verify="swapon --show",
             safety=Safety.DISRUPTIVE,  # what was swapped out must fit into memory
         ),
-        explains=() if runs else [kubelet_ends(f"{names} was seen in use as swap", "swap")],
+        explains=() if runs else kubelet_ends(f"{names} was seen in use as swap", "swap"),
     )
 
 

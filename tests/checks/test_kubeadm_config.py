@@ -293,7 +293,7 @@ def test_a_socket_that_is_absent_fails_and_explains_why_the_runtime_is_silent() 
 
     assert (finding.reason, finding.status) == ("SocketAbsent", Status.FAIL)
     assert "there is /var/run/crio/crio.sock" in finding.message
-    assert {link.check for link in finding.explains} == {"cni-config", "pause-image"}
+    assert {link.check for link in finding.explains} == {"cni-config", "pause-image", "node-ready"}
 
 
 def test_another_runtime_than_the_one_of_the_running_kubelet_is_a_warning() -> None:

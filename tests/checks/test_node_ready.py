@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from k8sdoctor.checks._node_ready_links import kubelet_ends
 from k8sdoctor.checks.node_ready import node_ready
 from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.cluster_nodes import ClusterNodes, Node, NodeCondition, Taint
@@ -260,7 +261,7 @@ def test_a_crash_that_nobody_knows_is_quoted() -> None:
 
     assert finding.reason == "KubeletCrashes"
     assert '`"command failed" err="boo"`' in finding.message
-    assert finding.traits == frozenset()
+    assert finding.traits == {"points-to:unknown"}
 
 
 def test_what_an_earlier_process_said_does_not_count() -> None:
@@ -294,6 +295,38 @@ def test_a_kubelet_that_runs_and_does_not_answer_is_unhealthy() -> None:
 
     assert (finding.status, finding.reason) == (Status.FAIL, "KubeletUnhealthy")
     assert "pid 950" in finding.message
+
+
+def test_who_knows_the_cause_of_a_crash_explains_it_where_the_last_words_point_there_or_are_not_known() -> None:
+    crash = Service("kubelet", "loaded", "failed", "failed", "exit-code", log=(SWAP, ENDED), log_source="j")
+    silent = replace(crash, log=(ENDED,))
+    blind = Service("kubelet", problem=Unobserved("NotFound", "no systemctl"))
+    stopped = Service("kubelet", "loaded", "inactive", "dead", "success", "enabled")
+
+    def diagnosed(service: Service, check: str) -> list[str]:
+        cause = Finding(Status.FAIL, "Cause", "m", explains=tuple(kubelet_ends("it was seen", check)))
+        found = judge(kubelet=DEAD, health=REFUSED, service=service)
+        return [
+            each.cause.check for each in Links([(check, cause), *(("node-ready", one) for one in found)]).diagnoses()
+        ]
+
+    assert diagnosed(crash, "swap") == ["swap"]
+    assert diagnosed(silent, "swap") == ["swap"]
+    assert diagnosed(blind, "swap") == ["swap"]
+    assert sorted(diagnosed(crash, "cgroups")) == ["cgroups", "node-ready"]
+    assert sorted(diagnosed(stopped, "swap")) == ["node-ready", "swap"]
+
+
+def test_a_unit_that_is_masked_or_not_enabled_is_one_diagnosis_with_the_kubelet_that_does_not_run() -> None:
+    for reason, service in (
+        ("UnitMasked", Service("kubelet", "masked", "inactive", "dead")),
+        ("NotEnabled", Service("kubelet", "loaded", "inactive", "dead", "success", "disabled")),
+    ):
+        [stopped] = judge(kubelet=DEAD, health=REFUSED, service=service)
+        told = Finding(Status.WARN, reason, "m")
+
+        [diagnosis] = Links([("kubelet", told), ("node-ready", stopped)]).diagnoses()
+        assert diagnosis.cause.reason == "KubeletStopped"
 
 
 # -- the runtime ---------------------------------------------------------------------------------------------------------
