@@ -152,7 +152,7 @@ with api_server(folder, leaf=leaf, ca=ca, address=address, port=6443, answers=fo
 
 
 _SERVE_HEALTH = """
-import ssl, sys, threading
+import ssl, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
@@ -167,10 +167,9 @@ class Handler(BaseHTTPRequestHandler):
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(*sys.argv[1:3])
-for port in sys.argv[3:]:
-    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever).start()
+server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[3])), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()
 """
 
 
@@ -335,8 +334,14 @@ class WholeNode:
         self.lab.write("/etc/lab-health/own.pem", own.pem)
         self.lab.write("/etc/lab-health/own.key", own.key_pem, mode=0o600)
         files = ["/etc/lab-health/own.pem", "/etc/lab-health/own.key"]
-        self.lab.popen([sys.executable, "-c", _SERVE_HEALTH, *files, "10257", "10259"])
-        wait_for(lambda: "127.0.0.1:10259" in self.lab.run(["ss", "-Hltn"]).stdout, "the components' health")
+        for name, port in (("kube-controller-manager", "10257"), ("kube-scheduler", "10259")):
+            self.lab.popen(["bash", "-c", f'exec -a {name} python3 -c "$0" "$@"', _SERVE_HEALTH, *files, port])
+
+        def both_listen() -> bool:
+            told = self.lab.run(["ss", "-Hltn"]).stdout
+            return "127.0.0.1:10257 " in told and "127.0.0.1:10259 " in told
+
+        wait_for(both_listen, "the components' health")
 
     def _ours(self, text: str) -> str:
         """Recorded text with this node's names and addresses."""
