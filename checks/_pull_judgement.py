@@ -189,6 +189,16 @@ def same_host(found: str, culprit: str, *checks: str) -> tuple[Link, ...]:
     return tuple(Link(check, found, why, Certainty.PROVEN, blames(culprit)) for check in checks)
 
 
+def mistrusted(found: Verdict, hosts: RegistryHosts) -> tuple[Link, ...]:
+    """A place whose CA file cannot be read is not trusted for that, wherever else it is asked without one."""
+    if found.stopper is None or found.stopper.kind != "ca-unreadable":
+        return ()
+    path = found.stopper.path
+    places = dict.fromkeys(urlsplit(each.base_url).netloc for each in hosts.hosts if path in each.ca_files)
+    why = f"Its CA is to be read from {path}."
+    return tuple(Link("registry-config", "CertificateUntrusted", why, when=blames(place)) for place in places)
+
+
 def blames(culprit: str) -> frozenset[str]:
     """The trait of a finding that blames a registry host, for links between findings that blame the same one."""
     return frozenset({f"host:{culprit}"})

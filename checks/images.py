@@ -75,6 +75,7 @@ from k8sdoctor.checks._pull_judgement import (
     blames,
     chain,
     conversation,
+    mistrusted,
     reason,
     said,
     same_host,
@@ -306,7 +307,10 @@ class _Case:
             subject=need.image if len(group) == 1 else found.culprit or None,
             evidence=evidence,
             fix=self._fix(needs, found, attempts),
-            explains=same_host(found.reason, found.culprit, "registry-config", "image-list"),
+            explains=(
+                *same_host(found.reason, found.culprit, "registry-config", "image-list"),
+                *mistrusted(found, self.pulls.hosts[need.image]),
+            ),
             traits=blames(found.culprit),
         )
 

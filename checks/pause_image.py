@@ -78,6 +78,7 @@ from k8sdoctor.checks._pull_judgement import (
     blames,
     chain,
     conversation,
+    mistrusted,
     reason,
     said,
     same_host,
@@ -195,7 +196,10 @@ class _Case:
             subject=self.image.image,
             evidence=evidence,
             fix=_fix(self, found),
-            explains=same_host(found.reason, found.culprit, "images", "image-list", "registry-config"),
+            explains=(
+                *same_host(found.reason, found.culprit, "images", "image-list", "registry-config"),
+                *mistrusted(found, self.hosts),
+            ),
             traits=blames(found.culprit),
         )
 

@@ -173,7 +173,8 @@ class KubeadmImages:
         version = versions.parse(written) or program.version
         if version is None:
             raise HostError("NotFound", "neither a kubeadm nor a configuration of it is here")
-        tags, told = _tags(host, version, program)
+        # On a node etcd, CoreDNS and pause are named by what runs them, so that kubeadm need not be asked for their tags.
+        tags, told = _tags(host, version, KubeadmBinary(None) if stage.joined else program)
         repository = config.image_repository or _default(version)
         release = written.removeprefix("v").replace("+", "_") or versions.text(version)
         return cls(

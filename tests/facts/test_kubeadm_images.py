@@ -167,8 +167,10 @@ def test_a_configuration_that_cannot_be_parsed_is_told() -> None:
 def test_on_a_node_the_cluster_decides_and_not_what_is_planned() -> None:
     made = f"{CLUSTER}kubernetesVersion: v1.35.1\nimageRepository: registry.lab\n"
 
-    found = observe(f"{CLUSTER}imageRepository: other\n", stage=Stage("control-plane", ""), made=made)
+    listed = {"code": 0, "out": LISTED, "err": ""}
+    found = observe(f"{CLUSTER}imageRepository: other\n", stage=Stage("control-plane", ""), made=made, run=listed)
 
     assert (found.repository, found.version) == ("registry.lab", (1, 35, 1))
+    assert found.told == "kubeadm's constants by release"  # which costs no run of kubeadm
     with pytest.raises(HostError, match="no kubeconfig works here"):
         observe(stage=Stage("control-plane", ""))
