@@ -92,9 +92,11 @@ class RegistryConfig:
 
     @property
     def hosts(self) -> tuple[RegistryHost, ...]:
-        """The places that somebody wrote down, once each."""
+        """The places that somebody wrote down and that the runtime would ask, once each."""
         found: dict[Question, RegistryHost] = {}
         for chain in self.chains:
+            if any(stopper.base_url is None for stopper in chain.stoppers):
+                continue  # nobody is asked
             for host in chain.hosts:
                 if not (host.upstream and (is_made_up(chain.image.registry) or not _says_something(host))):
                     found.setdefault(host.question, host)

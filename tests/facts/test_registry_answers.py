@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,8 +17,12 @@ from k8sdoctor.facts.registry_visit import Attempt
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.testing import FakeHost, HostError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 CERTS_D = "/etc/containerd/certs.d"
 SEARCHED = f'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "{CERTS_D}"\n'
+PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUWCk=\n-----END CERTIFICATE-----\n"
 NONE = Unobserved("NotFound", "no sandbox image")
 FINE = {"status": 200, "headers": {"content-type": "application/json"}, "body": "{}", "peer": None, "failure": None}
 
@@ -49,8 +54,9 @@ def observe(
     registry: str = "docker.io",
     proxy: ProxyEnvironment | None = None,
     pull: PullAttempts | Unobserved = NONE,
+    files: Mapping[str, str] = MappingProxyType({"/ca.crt": PEM}),
 ) -> dict[str, Answer]:
-    host = FakeHost({CONFIG: SEARCHED, f"{CERTS_D}/{registry}/hosts.toml": text}, http=peers)
+    host = FakeHost({CONFIG: SEARCHED, f"{CERTS_D}/{registry}/hosts.toml": text, **files}, http=peers)
     pulls = PullConfig("containerd", ContainerdConfig.read(host, (2, 1, 0)), proxy or ProxyEnvironment())
     config = RegistryConfig.observe(host, pulls)
     return {each.host.base_url: each for each in RegistryAnswers.observe(host, config, pulls, pull).all}
@@ -83,6 +89,12 @@ def test_the_registry_itself_is_asked_where_a_mirror_is_not_asked_for_tags() -> 
     assert list(observe('[host."https://m"]\n  capabilities = ["pull"]\n', Peers())) == [
         "https://registry-1.docker.io/v2"
     ]
+
+
+def test_nobody_is_asked_where_the_runtime_would_stop_before() -> None:
+    text = 'server = "https://m"\n[host."https://m"]\n  ca = "/no/ca.crt"\n'
+
+    assert observe(text, Peers(), files={}) == {}
 
 
 def test_what_was_asked_for_the_sandbox_image_is_not_asked_twice() -> None:
