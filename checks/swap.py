@@ -221,7 +221,7 @@ def _behavior(kubelet: Kubelet, cgroups: Cgroups | Unobserved) -> Iterator[Findi
             subject=source,
             evidence=evidence,
             fix=fix,
-            explains=[kubelet_ends(f"memorySwap.swapBehavior is {value}", "swap")],
+            explains=kubelet_ends(f"memorySwap.swapBehavior is {value}", "swap"),
         )
     elif value == "LimitedSwap" and recent and isinstance(cgroups, Cgroups) and cgroups.version == 1:
         yield fail(
@@ -230,5 +230,5 @@ def _behavior(kubelet: Kubelet, cgroups: Cgroups | Unobserved) -> Iterator[Findi
             subject=source,
             evidence=[*evidence, Evidence(cgroups.source, "cgroup v1")],
             fix=fix,
-            explains=[kubelet_ends("LimitedSwap was seen on cgroup v1", "swap")],
+            explains=kubelet_ends("LimitedSwap was seen on cgroup v1", "swap"),
         )
