@@ -14,7 +14,7 @@ and the kubelet, the controller manager or the scheduler stands still.
 As client-go reads kubeconfigs (tools/clientcmd): of several files, the first that sets something counts; what stands in the file wins over a path. As an API server judges
 clients: the chain leads to the cluster's authority and may be used by clients, the common name of a kubelet is `system:node:` with this node's name, its organisation
 `system:nodes`. A worker has no administrator's kubeconfig, and that is right; so has a machine before `kubeadm init`. People's own kubeconfigs may lead to other clusters: of those
-only what no cluster would accept is told. Addresses, and what is served there, are the subject of apiserver-san.
+only what no cluster would accept, and what is a risk with any, is told. Addresses, and what is served there, are the subject of apiserver-san.
 
 ## Reasons
 - `Usable` (pass): the credential is good

@@ -34,10 +34,9 @@ _PATTERNS = (
     re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])"),  # a bootstrap token
     re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"),  # a JSON Web Token
 )
-# "-----BEGIN" in base64, as in kubeconfigs, with the lines of base64 that follow: a value may be folded over several.
-_BASE64_PEM = re.compile(
-    r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]*(?:[ \t]*\\?\r?\n[ \t]*[A-Za-z0-9+/]+={0,2}(?=[ \t\"'\\]*\r?(?:\n|\Z)))*"
-)
+# "-----BEGIN" in base64, as in kubeconfigs, with what follows: a value may be folded over lines, which YAML writes in many ways.
+_FOLD = r"(?:\\[rn]|[\s\\])"
+_BASE64_PEM = re.compile(rf"LS0tLS1CRUdJTi[A-Za-z0-9+/]*+={{0,2}}(?:{_FOLD}+[A-Za-z0-9+/]++={{0,2}}(?=[\s\"'\\]|\Z))*")
 DEFAULT_TOKEN = "REDACTED-DEFAULT-TOKEN"  # noqa: S105 -- a placeholder
 """What stands for the one bootstrap token that is no secret in itself, so that a check may tell it from others."""
 
@@ -89,7 +88,7 @@ class Vault:
 
     def _replace_key(self, match: re.Match[str]) -> str:
         """A private key in base64 is hidden; a certificate is no secret."""
-        head = "".join(match[0].replace("\\", "").split())[:80]
+        head = re.sub(_FOLD, "", match[0])[:80]
         try:
             begin = base64.b64decode(head[: len(head) // 4 * 4])
         except binascii.Error:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, CONTROLLER_MANAGER, KUBELET, ROOT_USER, SCHEDULER
 from k8sdoctor.finding import Finding, Status
 from k8sdoctor.host import HostError
+from k8sdoctor.host.live import LiveHost
 from k8sdoctor.testing import FakeHost, Recorder, Recording, examine, report_of
 from tests.api_server import kubeconfig
 from tests.certificates import DAY, NOW, Issued, base64_pem, cluster_ca, issue, jwt
+from tests.pki import kubeadm_pki
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 CA = "/etc/kubernetes/pki/ca.crt"
 MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -594,3 +599,41 @@ def test_what_may_not_be_read_is_unknown_and_never_a_fault(path: str) -> None:
 
     assert [(each.status, each.reason) for each in found] == [(Status.UNKNOWN, "NotPermitted")]
     assert path in found[0].message
+
+
+def test_no_part_of_a_key_or_token_is_in_a_report_or_in_a_recording_of_a_real_machine(tmp_path: Path) -> None:
+    admin, folded, kubelet, tokens = group_admin(), client("system:kube-scheduler"), node_client(), jwt(exp=NOW)
+    wrapped = base64.encodebytes(folded.key_pem.encode()).decode()
+    files = {
+        **kubeadm_pki(),
+        ADMIN: conf(admin, key=client()),
+        SCHEDULER: conf({"client-certificate-data": base64_pem(folded), "client-key-data": wrapped}),
+        KUBELET: rotated(),
+        CURRENT: pem(kubelet),
+        ROOT_USER: conf({"token": tokens}),
+    }
+    for path, text in files.items():
+        target = tmp_path / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    host = Recorder(LiveHost(str(tmp_path), offline=True))
+
+    report = report_of(host, "kubeconfig", "certificates")
+
+    kept = json.dumps(report.document()) + host.dump()
+    assert "KeyMismatch" in kept
+    lines = [line for text in files.values() for line in secret_lines(text)]
+    assert len(lines) > 20
+    assert [line for line in lines if line in kept or line in kept.replace("\\n", "")] == []
+
+
+def secret_lines(text: str) -> list[str]:
+    """Each line of private keys in a text, also of those in base64, and tokens."""
+    if "users:" in text:
+        user = yaml.safe_load(text)["users"][0]["user"]
+        data = base64.b64decode(user.get("client-key-data", "")).decode()
+        raw = [line for line in user.get("client-key-data", "").split() if len(line) > 20]
+        return [*secret_lines(data), *raw, *(word for word in user.get("token", "").split(".") if len(word) > 8)]
+    blocks = re.findall(r"PRIVATE KEY-----\n(.*?)-----END", text, re.DOTALL)
+    # The last line of a key on an elliptic curve is the end of its public half, which sa.pub shows.
+    return [line for block in blocks for line in block.splitlines()[:-1] if len(line) > 20]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import textwrap
 
 import pytest
@@ -101,6 +102,18 @@ def test_a_private_key_in_base64_is_hidden_also_where_it_is_folded(width: int, w
     assert not [line for line in lines if line in hidden]
     assert hidden.endswith("    name: admin\n")
     assert "client-key-data" not in written or "REDACTED-1" in str(yaml.safe_load(hidden.partition("users:")[2]))
+
+
+@pytest.mark.parametrize("style", [None, "'", '"', "|", ">"])
+@pytest.mark.parametrize("width", [20, 76, 500])
+def test_a_private_key_in_base64_is_hidden_however_yaml_writes_it(style: str | None, width: int) -> None:
+    lines = folded(64)
+    document = {"user": {"client-key-data": "\n".join(lines) + "\n", "name": "admin"}}
+
+    hidden = Vault().hide(yaml.safe_dump(document, default_style=style, width=width))
+
+    assert [line for line in lines if line in hidden or line in json.dumps(hidden)] == []
+    assert "admin" in hidden
 
 
 def test_a_certificate_in_base64_is_no_secret() -> None:
