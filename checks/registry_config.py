@@ -218,6 +218,8 @@ def _remarks(case: _Case) -> Iterator[Finding]:
         # An address that answers like a registry is right, however it looks.
         answer = next((each for each in case.answers if each.host.source == remark.source), None)
         right = remark.kind == "path" and answer is not None and answer.registry
+        # A distribution that writes the file at each start will write it as its containerd wants it.
+        right |= remark.kind == "old-format" and fixes.made_anew(fixes.place(remark.source)[0])
         if not right and fixes.place(remark.source)[0] not in case.malformed:
             yield _remarked(case, remark)
 

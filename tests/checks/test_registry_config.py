@@ -302,6 +302,14 @@ def test_the_old_tables_are_told_to_be_dropped() -> None:
     assert "2.0" in both[1].message
 
 
+def test_old_tables_that_a_distribution_writes_itself_are_its_own_affair() -> None:
+    path = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
+    host = FakeHost({path: f'version = 2\n[{V2}.mirrors."docker.io"]\nendpoint = ["https://m:5000"]\n'})
+    read = ContainerdConfig.read(host, (1, 7, 1), cmdline=("containerd", "-c", path))
+
+    assert reasons(judge((host, PullConfig("containerd", read)))) == [("pass", "AsWritten")]
+
+
 # -- what pause-image tells ----------------------------------------------------------------------------------------------
 
 
@@ -523,6 +531,24 @@ def test_a_mirror_of_crio_passes() -> None:
     )
 
     assert reasons(found) == [("pass", "AsWritten")]
+
+
+def test_a_client_certificate_without_its_key_stops_one_place_alone() -> None:
+    certificate = {"/etc/containers/certs.d/m:5000/client.cert": PEM}
+    [at_mirror] = judge(crio({REGISTRIES: HUB_MIRROR, **certificate}))
+    [at_own] = judge(crio({REGISTRIES: '[[registry]]\nlocation = "m:5000"\n', **certificate}))
+
+    assert (at_mirror.status, at_mirror.reason) == (Status.WARN, "ClientCertificateUnreadable")
+    assert (at_own.status, at_own.reason) == (Status.FAIL, "ClientCertificateUnreadable")
+    assert "client.key" in at_own.message
+
+
+def test_a_prefix_that_stands_for_many_registries_is_asked_nothing() -> None:
+    text = '[[registry]]\nprefix = "*.example"\ninsecure = true\n[[registry.mirror]]\nlocation = "m:5000"\n'
+    host, pulls = crio({REGISTRIES: text})
+
+    assert [place.base_url for place in RegistryConfig.observe(host, pulls).hosts] == [AT]
+    assert "*.example" in judge((host, pulls))[-1].message
 
 
 def test_mirrors_for_digests_alone_pass_for_each_prefix() -> None:
