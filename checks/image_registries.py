@@ -142,6 +142,13 @@ def _explained(reason: str, found: Retired, places: Sequence[ImagePlace]) -> Ite
         for fault in faults:
             for other in ("pause-image", "images", "image-list", "registry-config"):
                 yield Link(other, fault, f"{registry} {found.why} ({found.source}).", when=blames(registry))
+    yield from _pause(places)
+
+
+def _pause(places: Sequence[ImagePlace]) -> Iterator[Link]:
+    """A sandbox image from the wrong registry differs from kubeadm's for that."""
+    if any(place.kind == "sandbox" for place in places):
+        yield Link("pause-image", "PauseImageDiffers", "The sandbox image is one of the names that are behind.")
 
 
 # -- places that disagree --------------------------------------------------------------------------------------------------
@@ -200,6 +207,7 @@ def _differ(places: ImagePlaces, different: Sequence[ImagePlace], runtime: Runti
             runtime.kind or "containerd",
             title="Decide on one repository, and name it everywhere",
         ),
+        explains=_pause(different),
     )
 
 

@@ -65,6 +65,7 @@ kubeadm pulls anyway; correct the mirror's line. Trusting a CA that was fetched 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -87,6 +88,7 @@ from k8sdoctor.checks._pull_judgement import (
 )
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.distribution import Distribution
+from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_hosts import RegistryHosts
 from k8sdoctor.facts.registry_visit import Attempt
@@ -114,6 +116,9 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.settings import IgnoredSetting
 
 
+_NOT_ASKED = Unobserved("NotFound", "the cluster's configuration was not asked for")
+
+
 @check("pause-image", title="The sandbox image is on the node, or can be pulled", area="images")
 def pause_image(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
     runtime: Runtime,
@@ -122,6 +127,7 @@ def pause_image(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
     pull: PullAttempts | Unobserved,
     stage: Stage,
     distribution: Distribution | Unobserved,
+    made: ClusterKubeadmConfig | Unobserved = _NOT_ASKED,
 ) -> Iterator[Finding]:
     """Judge the image, the way to it, and what is written in vain."""
     if runtime.kind is None:
@@ -133,6 +139,7 @@ def pause_image(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
     if isinstance(distribution, Unobserved):
         distribution = Distribution("", (), "an unknown Linux", "other")
     here = isinstance(pull, PullAttempts) and pull.present is not None
+    image = _by_the_cluster(image, stage, made)
     yield from _image_settings(runtime, image)
     if isinstance(hosts, RegistryHosts):
         yield from _mirror_settings(runtime, image, hosts)
@@ -310,6 +317,21 @@ def _cannot_ask(runtime: Runtime, image: SandboxImage, problem: Unobserved) -> F
         evidence=[Evidence(runtime.endpoint or runtime.label, problem.message), _named(image)],
         fix=see_why_silent(runtime) if reason == "RuntimeUnreachable" else None,
     )
+
+
+def _by_the_cluster(image: SandboxImage, stage: Stage, made: ClusterKubeadmConfig | Unobserved) -> SandboxImage:
+    """On a node kubeadm takes its pause image from the repository that the cluster was made with; nothing is said where that is not known."""
+    if not stage.joined:
+        return image
+    wishes = []
+    for wish in image.wishes:
+        repository = made.config.image_repository if isinstance(made, ClusterKubeadmConfig) else None
+        if wish.who == "kubeadm" and repository:
+            name = f"{repository}/{wish.image.rpartition('/')[2]}"
+            wishes.append(replace(wish, image=name, source=f"{wish.source}, imageRepository of kubeadm-config"))
+        elif wish.who != "kubeadm" or _registry(wish.image) == _registry(image.image):
+            wishes.append(wish)
+    return replace(image, wishes=tuple(wishes))
 
 
 def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:

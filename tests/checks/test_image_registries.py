@@ -308,6 +308,7 @@ def test_a_sandbox_image_from_the_public_registry_beside_a_private_one_is_told(d
     assert finding.reason == "RegistriesDiffer"
     assert finding.fix is not None
     assert any("systemctl restart containerd" in line for line in finding.fix.commands)
+    assert [(link.check, link.reason) for link in finding.explains] == [("pause-image", "PauseImageDiffers")]
     mirrored = cluster_of("registry.lab", image=image, hosts=RegistryHosts(reference, (mirror, upstream)))
     assert reasons(mirrored) == ["pass RegistriesAgree"]
 

@@ -11,6 +11,7 @@ from k8sdoctor.checks.pause_image import pause_image
 from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.image_reference import ImageReference
+from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
 from k8sdoctor.facts.proxy import ProxyEnvironment
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_chain import RegistryHost, SkippedHost, Stopper
@@ -435,3 +436,29 @@ def test_a_mirror_without_the_image_is_filled_for_all_machines() -> None:
 
     assert finding.fix
     assert finding.fix.commands[0].startswith(f"skopeo copy --all docker://{NAME} docker://mirror.lab:5000/pause:3.6")
+
+
+# -- a cluster with a repository of its own ------------------------------------------------------------------------------
+
+
+def of_cluster(repository: str | None, image: str, stage: Stage = JOINED) -> list[str]:
+    """What is said where kubeadm itself would take registry.k8s.io/pause:3.10."""
+    made: ClusterKubeadmConfig | Unobserved = Unobserved("NotPermitted", "forbidden")
+    if repository:
+        made = ClusterKubeadmConfig(KubeadmConfig(source="ConfigMap", image_repository=repository))
+    wish = Wish("kubeadm", "registry.k8s.io/pause:3.10", "kubeadm 1.33.0")
+    own = replace(IMAGE, image=image, reference=ImageReference.parse(image), wishes=(wish,))
+    pull = PullAttempts(image, present="sha256:1")
+    return [f.reason for f in pause_image(RUNTIME, own, HOSTS, pull, stage, DEBIAN, made)]
+
+
+def test_a_private_repository_that_the_cluster_was_made_with_is_no_difference() -> None:
+    assert of_cluster("registry.lab/k8s", "registry.lab/k8s/pause:3.10") == ["Present"]
+    assert of_cluster("registry.lab/k8s", "registry.lab/k8s/pause:3.9") == ["PauseImageDiffers", "Present"]
+    assert of_cluster("registry.lab/k8s", "registry.k8s.io/pause:3.10") == ["PauseImageDiffers", "Present"]
+
+
+def test_where_the_clusters_repository_is_not_known_only_its_tag_can_differ() -> None:
+    assert of_cluster(None, "registry.lab/k8s/pause:3.10") == ["Present"]
+    assert of_cluster(None, "registry.k8s.io/pause:3.9") == ["PauseImageDiffers", "Present"]
+    assert of_cluster(None, "registry.lab/k8s/pause:3.10", BARE) == ["PauseImageDiffers", "Present"]
