@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _subnet_clashes
+from k8sdoctor.facts.kubeadm import PLACEHOLDER_ADDRESS
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.resolvers import Resolvers
 from k8sdoctor.finding import Evidence, Finding, Unobserved, fail, unknown, warn
@@ -128,6 +129,27 @@ def _on_this_machine(
     for name, subnets in good.items():
         for subnet in subnets:
             yield from _in_use(plan, cluster, name, subnet, _default(written[name]))
+
+
+def address_family(plan: Plan, cluster: KubeadmDocument | None, init: KubeadmDocument) -> Iterator[Finding]:
+    """The API server's own rule (kubernetes `cmd/kube-apiserver/app/options/validation.go`): its address is of the first services' family."""
+    text = init.text("localAPIEndpoint", "advertiseAddress") or ""
+    services = _parsed((cluster.text("networking", "serviceSubnet") if cluster else None) or DEFAULT_SERVICES)
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return
+    told = address.is_link_local or address.is_multicast or address.is_unspecified or text == PLACEHOLDER_ADDRESS
+    if services and not told and address.version != services[0].version:
+        where, line, seen = plan.where(init, "localAPIEndpoint", "advertiseAddress")
+        yield fail(
+            "AddressFamilyDiffers",
+            f"{where}: localAPIEndpoint.advertiseAddress is {text}, and services have {services[0]} first: the API server ends with an error "
+            "when the two are not of one family.",
+            subject="localAPIEndpoint.advertiseAddress",
+            evidence=[seen, _place(plan, cluster, "serviceSubnet")[2]],
+            fix=plan.edit("Write an address of that family, or the services' subnet of this one first", line),
+        )
 
 
 def _default(written: str | None) -> str:

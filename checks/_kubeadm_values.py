@@ -66,6 +66,8 @@ def findings(plan: Plan) -> Iterator[Finding]:
         yield from _domain(plan, cluster)
     if cluster is not None or init is not None:
         yield from _kubeadm_subnets.findings(plan, cluster)
+    if init is not None:
+        yield from _kubeadm_subnets.address_family(plan, cluster, init)
     yield from _token(plan, init)
     if join is not None:
         yield from _discovery(plan, join)

@@ -34,6 +34,7 @@ warning. An address, a route or a DNS server of this machine inside a planned su
 - `AddressPlaceholder` (fail): `advertiseAddress` is 1.2.3.4, as `kubeadm config print init-defaults` writes it
 - `AddressInvalid` (fail): `advertiseAddress` is no address that an API server can have
 - `AddressNotHere` (fail, or warn where etcd is elsewhere): `advertiseAddress` is on no interface of this machine
+- `AddressFamilyDiffers` (fail): `advertiseAddress` and the first subnet of services are not of one family
 - `NodeNameInvalid` (fail): the name is none that a Node can have
 - `NodeNamePlaceholder` (warn): the name is `node`, as `print init-defaults` writes it
 - `NodeNameNotResolved` (warn): this machine cannot resolve its own name

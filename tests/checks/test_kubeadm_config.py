@@ -239,6 +239,17 @@ def test_a_network_that_an_interface_has_is_named_once_and_other_tables_are_left
     assert told(judge(network=network)) == [("Valid", Status.PASS)]
 
 
+def test_the_address_and_the_first_services_are_of_one_family() -> None:
+    six = HEALTHY.replace("advertiseAddress: 192.0.2.10", 'advertiseAddress: "2001:db8:1::10"')
+    dual = six.replace("10.96.0.0/16", "fd00:96::/112,10.96.0.0/16").replace(
+        "10.245.0.0/16", "fd00:1::/56,10.245.0.0/16"
+    )
+
+    assert told(judge(six)) == [("AddressFamilyDiffers", Status.FAIL)]
+    assert told(judge(six.replace("  serviceSubnet: 10.96.0.0/16\n", ""))) == [("AddressFamilyDiffers", Status.FAIL)]
+    assert told(judge(dual)) == [("Valid", Status.PASS)]
+
+
 def test_the_default_subnet_of_services_is_judged_though_nobody_wrote_it() -> None:
     network = NodeNetwork(HOST.links, (*HOST.addresses, {"index": 2, "address": "10.100.0.5", "prefix": 24}), ())
 
