@@ -6,7 +6,7 @@ is `weak` (`connection refused`) gives way to any that says more, and one that `
 
 >>> found = recognise('E1121 10:00:00.1 1 run.go:72] "command failed" err="running with swap on is not supported, please disable swap!"')
 >>> found.error.look_at
-('swap',)
+('swap/SwapOn',)
 """
 
 from __future__ import annotations

@@ -152,8 +152,8 @@ def test_a_line_of_any_kind_breaks_nothing(line: str) -> None:
 def test_a_long_line_is_looked_at_from_both_ends() -> None:
     noise = "lookup on udp read <-> plugin/errors: 2 " * LINE_LIMIT
 
-    assert look_at(f"running with swap on is not supported, please disable swap{noise}") == ("swap",)
-    assert look_at(f"{noise}running with swap on is not supported, please disable swap") == ("swap",)
+    assert look_at(f"running with swap on is not supported, please disable swap{noise}") == ("swap/SwapOn",)
+    assert look_at(f"{noise}running with swap on is not supported, please disable swap") == ("swap/SwapOn",)
 
 
 def test_lower_case_that_is_longer_does_not_shift_what_is_quoted() -> None:
@@ -173,7 +173,7 @@ def test_of_several_lines_the_first_that_says_more_counts() -> None:
     only = first_known(lines[:1])
 
     assert told
-    assert told.error.look_at == ("kubelet", "pause-image")
+    assert told.error.look_at == ("kubelet/FlagRemoved", "static-pods/FlagRemoved")
     assert only
     assert only.words == "connect: connection refused"
     assert first_known(["all is well"]) is None

@@ -247,7 +247,7 @@ def test_a_kubelet_that_crashes_says_why_and_points_to_who_judges_that() -> None
     assert told(findings) == [("fail", "KubeletCrashes"), ("fail", "StatusUnknown")]
     assert "37 times" in findings[0].message
     assert "running with swap on is not supported" in findings[0].message
-    assert findings[0].traits == {"points-to:swap"}
+    assert findings[0].traits == {"points-to:swap", "points-to:swap/SwapOn"}
     assert SWAP in findings[0].evidence[-1].content
     assert causes(findings) == ["KubeletCrashes"]
 
