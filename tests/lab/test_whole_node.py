@@ -263,6 +263,17 @@ def test_a_fault_is_told_by_its_cause_alone_and_the_pasted_fix_mends_it(node: Wh
         _heal_networks(node)
 
 
+def test_a_kubelet_whose_key_is_another_certificates_is_one_diagnosis(node: WholeNode) -> None:
+    current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+    other = "openssl ecparam -name prime256v1 -genkey -noout"
+    node.lab.shell(f"(openssl x509 -in {current}; {other}) > /run/other.pem; cat /run/other.pem > {current}")
+
+    [diagnosis] = node.check().report["diagnoses"]
+
+    assert _name(diagnosis["cause"]) == "kubeconfig/KeyMismatch"
+    assert {_name(each) for each in diagnosis["explains"]} == {"node-ready/NodeUnread"}
+
+
 ASK_ONCE = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 40053)); s.sendto(bytes(12), ('10.96.0.10', 53))"
 
 
