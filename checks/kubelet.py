@@ -24,7 +24,7 @@ set up, and before `kubeadm init` or `kubeadm join` where its configuration is a
 - `NotEnabled` (warn): a boot does not start it
 - `NotRestarted` (warn): it runs with other flags than its unit gives it now
 - `ConfigNotUsed` (fail, warn where it runs): its command line names no configuration although kubeadm wrote one
-- `ConfigMissing` (fail, warn where it runs): the configuration file that it is told to read is not there
+- `ConfigMissing` (fail, warn where it runs): the configuration file, or the folder of drop-ins, that it is told to read is not there
 - `ConfigSyntax` (fail, warn where it runs): a file of the configuration is no YAML; line and column are named
 - `ConfigKind` (fail, warn where it runs): a file is no KubeletConfiguration
 - `ConfigFieldInvalid` (fail, warn where it runs): a value is of a kind that the kubelet cannot take
@@ -367,12 +367,7 @@ def _file(scene: _Scene, file: ConfigFile) -> Iterator[Finding]:
                     f"{path}, which the kubelet is told to read, is not there",
                     subject=path,
                     evidence=evidence,
-                    fix=Fix(
-                        "Have kubeadm write it anew from the cluster's own",
-                        ("kubeadm upgrade node phase kubelet-config", _RESTART),
-                        f"ls -l {quote(path)}; {_ACTIVE}",
-                        Safety.MANUAL,
-                    ),
+                    fix=_make(scene, path),
                 )
         case "absent":
             return
@@ -386,6 +381,19 @@ def _file(scene: _Scene, file: ConfigFile) -> Iterator[Finding]:
             yield scene.ends("ConfigKind", file.problem, subject=path, evidence=evidence, fix=edit)
         case None:
             yield from _fields(scene, file, edit)
+
+
+def _make(scene: _Scene, path: str) -> Fix:
+    verify = f"ls -ld {quote(path)}; {_ACTIVE}"
+    if path == scene.kubelet.flags.get("--config-dir"):
+        return Fix(
+            "Make the folder of drop-ins; it may be empty",
+            (f"mkdir -p {quote(path)}", _RESTART),
+            verify,
+            Safety.DISRUPTIVE,
+        )
+    command = "kubeadm upgrade node phase kubelet-config"
+    return Fix("Have kubeadm write it anew from the cluster's own", (command, _RESTART), verify, Safety.MANUAL)
 
 
 def _names_config(scene: _Scene) -> bool:

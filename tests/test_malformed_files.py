@@ -63,6 +63,8 @@ LINES = {
     "/etc/os-release": {"cni-config"},
     SYSCTLS: {"br-netfilter", "ip-forward"},
     "/etc/modules-load.d/k8s.conf": {"br-netfilter"},
+    "/proc/swaps": {"swap"},
+    "/proc/cgroups": {"cgroups"},
 }
 
 

@@ -44,14 +44,25 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class KubeletConfigFiles:
-    """The configuration file, then its drop-ins in their order."""
+    """The configuration file, then its drop-ins in their order, or their folder where that is not there."""
 
     files: tuple[ConfigFile, ...] = ()
 
     @classmethod
     def observe(cls, host: Host, kubelet: Kubelet) -> Self:
         """Read each. Never raises: what could not be read is a fault of the file."""
-        return cls(tuple(_file(host, path, kubelet.version) for path in (kubelet.config_path, *kubelet.drop_ins)))
+        files = [_file(host, path, kubelet.version) for path in (kubelet.config_path, *kubelet.drop_ins)]
+        folder = kubelet.flags.get("--config-dir")
+        if folder and _is_absent(host, folder):
+            files.append(ConfigFile(folder, "absent", f"{folder} does not exist", "NotFound"))
+        return cls(tuple(files))
+
+
+def _is_absent(host: Host, path: str) -> bool:
+    try:
+        return not host.exists(path)
+    except HostError:
+        return False
 
 
 def _file(host: Host, path: str, version: Version | None) -> ConfigFile:

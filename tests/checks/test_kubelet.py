@@ -307,6 +307,13 @@ def test_fields_of_a_release_that_is_not_known_are_not_judged() -> None:
     assert one({CONFIG: f"{HEAD}brandNew: 1\n"}, version="1.38.0").reason == "Configured"
 
 
+def test_a_folder_of_drop_ins_that_is_not_there_fails_at_the_next_start() -> None:
+    found = {each.reason: each for each in judge({}, *BASE, "--config-dir=/etc/gone.d")}
+
+    assert found["ConfigMissing"].subject == "/etc/gone.d"
+    assert commands(found["ConfigMissing"])[0] == "mkdir -p /etc/gone.d"
+
+
 def test_drop_ins_are_judged_like_the_file() -> None:
     drop_in = "/etc/kubelet.d/10.conf"
     found = {each.reason for each in judge({drop_in: f"{HEAD}maxPods: many\n"}, *BASE, "--config-dir=/etc/kubelet.d")}
