@@ -194,7 +194,8 @@ def _explained(name: str) -> list[Link]:
     if name == "kube-apiserver":
         why, own = "the container of this node's API server was seen not to run", frozenset({"endpoint:own"})
         found = ("apiserver-san", "EndpointUnreachable"), ("apiserver-endpoints", "MemberDown")
-        return [Link(check_id, reason, why, when=own) for check_id, reason in found]
+        unread = Link("apiserver-endpoints", "Unreadable", why)
+        return [unread, *(Link(check_id, reason, why, when=own) for check_id, reason in found)]
     return []
 
 

@@ -271,6 +271,7 @@ def _stops() -> list[Link]:
     return [
         Link("control-plane", "ComponentDown", NEEDS_ETCD, when=own),
         Link("control-plane", "ComponentUnhealthy", NEEDS_ETCD, when=own),
+        Link("apiserver-endpoints", "Unreadable", NEEDS_ETCD),
         Link("apiserver-san", "EndpointUnreachable", NEEDS_ETCD, when=frozenset({"endpoint:own"})),
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts.processes import Processes, flag
+from k8sdoctor.facts.processes import Processes, flag, of_the_node
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
 
@@ -59,7 +59,7 @@ class ApiServer:
     @classmethod
     def observe(
         cls,
-        host: Host,  # noqa: ARG003 -- other facts hold all that it takes
+        host: Host,
         pods: StaticPods | Unobserved,
         processes: Processes | Unobserved,
     ) -> Self:
@@ -70,7 +70,7 @@ class ApiServer:
             manifest = pods.find("kube-apiserver")
             if manifest is not None:
                 return cls._of(manifest)
-        running = processes.named("kube-apiserver") if isinstance(processes, Processes) else ()
+        running = of_the_node(host, processes.named("kube-apiserver")) if isinstance(processes, Processes) else ()
         if not running:
             return cls()
         return cls(f"command line of kube-apiserver, pid {running[0]['pid']}", tuple(running[0]["cmdline"]))

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.etcd_server import EtcdServer
 from k8sdoctor.facts.side_by_side import side_by_side
+from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import HttpAnswer, HttpRequest, authority
@@ -107,12 +108,19 @@ class EtcdAccess:
     certificate: tuple[str, str] | None = None
 
     @classmethod
-    def observe(cls, host: Host, server: ApiServer, own: EtcdServer) -> Self:
+    def observe(
+        cls,
+        host: Host,  # noqa: ARG003 -- other facts hold all that it takes
+        stage: Stage,
+        server: ApiServer,
+        own: EtcdServer,
+    ) -> Self:
         """Take it from the API server's flags; on a machine that has etcd alone, from etcd's, with kubeadm's client certificate.
 
-        Raises why a manifest that would tell could not be read.
+        A process on a worker is some application's. Raises why a manifest that would tell could not be read.
         """
-        del host
+        if stage.stage == "worker" and not (server.source or own.source or "").startswith("/"):
+            return cls()
         pair = (server.flag("--etcd-certfile"), server.flag("--etcd-keyfile"))
         certificate = (pair[0], pair[1]) if pair[0] and pair[1] else None
         listed = (server.flag("--etcd-servers") or "").split(",")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts.processes import Processes, flag
+from k8sdoctor.facts.processes import Processes, flag, of_the_node
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
 
@@ -59,7 +59,7 @@ class EtcdServer:
     @classmethod
     def observe(
         cls,
-        host: Host,  # noqa: ARG003 -- other facts hold all that it takes
+        host: Host,
         pods: StaticPods | Unobserved,
         processes: Processes | Unobserved,
     ) -> Self:
@@ -74,7 +74,7 @@ class EtcdServer:
                     return cls(manifest.path, container.words)
                 problem = manifest.problem or f"{manifest.path}: names no container with a command"
                 return cls(manifest.path, problem=Unobserved(manifest.reason or "Unreadable", problem))
-        running = processes.named("etcd") if isinstance(processes, Processes) else ()
+        running = of_the_node(host, processes.named("etcd")) if isinstance(processes, Processes) else ()
         if not running:
             return cls()
         return cls(f"command line of etcd, pid {running[0]['pid']}", tuple(running[0]["cmdline"]))

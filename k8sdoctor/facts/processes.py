@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.host import HostError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from k8sdoctor.host import Host
     from k8sdoctor.host.base import Process
 
@@ -27,6 +31,21 @@ class Processes:
     def observe(cls, host: Host) -> Self:
         """List them. Raises Unreadable without /proc."""
         return cls(tuple(host.processes()))
+
+
+def of_the_node(host: Host, found: Iterable[Process]) -> tuple[Process, ...]:
+    """Those that no pod runs: a hosted control plane, or an application's own etcd, is not this node's, although the node sees its processes.
+
+    The kubelet puts every pod below `kubepods` (kubernetes `pkg/kubelet/cm/node_container_manager_linux.go`). Whose control group cannot be read stays.
+    """
+
+    def in_pod(process: Process) -> bool:
+        try:
+            return "kubepods" in host.read(f"/proc/{process['pid']}/cgroup")
+        except HostError:
+            return False
+
+    return tuple(process for process in found if not in_pod(process))
 
 
 def program(process: Process) -> str:

@@ -128,6 +128,7 @@ def test_a_container_that_ended_is_told_with_its_exit_code_and_what_its_log_mean
     assert {(link.check, link.reason, *link.when) for link in finding.explains} == {
         ("apiserver-san", "EndpointUnreachable", "endpoint:own"),
         ("apiserver-endpoints", "MemberDown", "endpoint:own"),
+        ("apiserver-endpoints", "Unreadable"),
     }
 
 

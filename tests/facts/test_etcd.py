@@ -10,6 +10,8 @@ import pytest
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess
 from k8sdoctor.facts.etcd_server import DEFAULT_QUOTA, EtcdServer
+from k8sdoctor.facts.processes import Processes
+from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -44,6 +46,7 @@ FLAGS = (
     "--etcd-keyfile=/key",
 )
 KUBE_API_SERVER = ApiServer("/etc/kubernetes/manifests/kube-apiserver.yaml", FLAGS)
+RULES = Stage("control-plane", "")
 NO_SERVER, NO_ETCD = ApiServer(), EtcdServer()
 KUBEADM = EtcdServer(
     "/etc/kubernetes/manifests/etcd.yaml",
@@ -91,7 +94,7 @@ class Cluster:
 
 def look(answer: Any, server: ApiServer = KUBE_API_SERVER, own: EtcdServer = NO_ETCD) -> Etcd:
     host = FakeHost(http=answer)
-    return Etcd.observe(host, EtcdAccess.observe(host, server, own), own)
+    return Etcd.observe(host, EtcdAccess.observe(host, RULES, server, own), own)
 
 
 def test_members_that_another_names_are_asked_with_the_api_servers_certificate() -> None:
@@ -128,7 +131,7 @@ def test_where_this_nodes_etcd_is_down_the_members_that_it_was_made_with_are_ask
 
 
 def test_a_machine_with_etcd_alone_asks_it_with_kubeadms_certificate_for_probes() -> None:
-    access = EtcdAccess.observe(FakeHost(), NO_SERVER, KUBEADM)
+    access = EtcdAccess.observe(FakeHost(), RULES, NO_SERVER, KUBEADM)
 
     assert access.urls == (LOCAL,)
     assert access.certificate == (
@@ -140,7 +143,7 @@ def test_a_machine_with_etcd_alone_asks_it_with_kubeadms_certificate_for_probes(
 def test_an_etcd_that_listens_everywhere_is_reached_by_loopback() -> None:
     own = EtcdServer("command line of etcd, pid 7", ("etcd", "--listen-client-urls=http://0.0.0.0:2379"))
 
-    assert EtcdAccess.observe(FakeHost(), NO_SERVER, own).urls == ("http://127.0.0.1:2379",)
+    assert EtcdAccess.observe(FakeHost(), RULES, NO_SERVER, own).urls == ("http://127.0.0.1:2379",)
 
 
 def test_a_unix_socket_is_not_asked() -> None:
@@ -152,7 +155,7 @@ def test_a_unix_socket_is_not_asked() -> None:
 def test_an_unreadable_manifest_is_told() -> None:
     with pytest.raises(HostError) as caught:
         EtcdAccess.observe(
-            FakeHost(), ApiServer("x", problem=Unobserved("NotPermitted", "Permission denied: x")), NO_ETCD
+            FakeHost(), RULES, ApiServer("x", problem=Unobserved("NotPermitted", "Permission denied: x")), NO_ETCD
         )
 
     assert caught.value.reason == "NotPermitted"
@@ -205,7 +208,7 @@ def test_who_takes_connections_and_drops_http_is_told_from_who_is_not_there(
         tls=lambda **_: {"peer": None, "chain": chain, "client_cas": None, "failure": None},
     )
 
-    [endpoint] = Etcd.observe(host, EtcdAccess.observe(host, KUBE_API_SERVER, NO_ETCD), NO_ETCD).endpoints
+    [endpoint] = Etcd.observe(host, EtcdAccess.observe(host, RULES, KUBE_API_SERVER, NO_ETCD), NO_ETCD).endpoints
 
     assert (endpoint.grpc_only, endpoint.failure is None) == (grpc_only, grpc_only)
 
@@ -243,3 +246,25 @@ def test_a_manifest_that_is_none_is_a_problem_that_names_it(text: str) -> None:
 
     assert own.problem
     assert PATH in own.problem.message
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "found"),
+    [("0::/system.slice/etcd.service\n", True), ("0::/kubepods.slice/kubepods-pod1.slice/x\n", False)],
+)
+def test_an_etcd_of_some_pod_is_not_this_nodes(cgroup: str, *, found: bool) -> None:
+    running = Processes(
+        ({"pid": 7, "ppid": 1, "name": "etcd", "cmdline": ["etcd", "--listen-client-urls=http://0.0.0.0:2379"]},)
+    )
+    host = FakeHost({"/proc/7/cgroup": cgroup})
+
+    etcd = EtcdServer.observe(host, NOBODY, running)
+    server = ApiServer.observe(host, NOBODY, Processes(({**running.all[0], "name": "kube-apiserver"},)))
+
+    assert (etcd.source is not None, server.source is not None) == (found, found)
+
+
+def test_an_etcd_that_some_application_runs_on_a_worker_is_not_the_clusters() -> None:
+    own = EtcdServer("command line of etcd, pid 7", ("etcd", "--listen-client-urls=http://0.0.0.0:2379"))
+
+    assert EtcdAccess.observe(FakeHost(), Stage("worker", ""), NO_SERVER, own).urls == ()
