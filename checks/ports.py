@@ -124,6 +124,7 @@ def ports(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
     if stage.joined:
         for need in ports.needs:
             findings += _held(need, ports, hellos)
+        findings += _unseen(ports, {finding.subject for finding in findings})
         findings += _beside(ports, processes, folder)
     else:
         for need in ports.needs:
@@ -202,7 +203,7 @@ def _held(need: Need, ports: Ports, hellos: PortHellos) -> Iterator[Finding]:
         return
     known = [held for held in in_the_way if held.socket["pid"] is not None]
     if not known:
-        yield from _unseen(need, in_the_way, hellos)
+        yield from _plain(need, in_the_way, hellos)
         return
     held = known[0]
     links: Sequence[Link] = ()
@@ -225,8 +226,8 @@ def _held(need: Need, ports: Ports, hellos: PortHellos) -> Iterator[Finding]:
     )
 
 
-def _unseen(need: Need, found: Sequence[Held], hellos: PortHellos) -> Iterator[Finding]:
-    """The holder is another user's process, or one that this pid namespace does not show."""
+def _plain(need: Need, found: Sequence[Held], hellos: PortHellos) -> Iterator[Finding]:
+    """The holder is not to be seen, and yet no component of Kubernetes when it speaks no TLS."""
     answer = hellos.answers.get(need.port)
     failure = answer["failure"] if answer else None
     if failure is not None and failure["kind"] == "tls-plain":
@@ -237,14 +238,27 @@ def _unseen(need: Need, found: Sequence[Held], hellos: PortHellos) -> Iterator[F
             evidence=[*map(_seen, found), Evidence(f"tls://{_where(found[0])}", failure["message"])],
             fix=_make_room(found[0], need),
         )
-        return
-    yield unknown(
-        "HolderUnknown",
-        f"TCP port {need.port}, which {need.program} needs, is held, and by whom could not be seen; run as root, in the node's own pid "
-        "namespace, to look.",
-        subject=f"{need.port}/tcp",
-        evidence=map(_seen, found),
-    )
+
+
+def _unseen(ports: Ports, plain: set[str | None]) -> Iterator[Finding]:
+    """One finding for all ports whose holder is another user's process, or one that this pid namespace does not show."""
+    hidden = {
+        need.port: held
+        for need in ports.needs
+        if f"{need.port}/tcp" not in plain
+        for held in ports.at(need.port)
+        if held.overlaps(need.address) and held.socket["pid"] is None
+        if not any(each.is_called(need.program, _ALL_IN_ONE) for each in ports.at(need.port))
+    }
+    if hidden:
+        listed = ", ".join(map(str, sorted(hidden)))
+        yield unknown(
+            "HolderUnknown",
+            f"Who holds the TCP ports {listed}, which components of this node need, could not be seen; run as root with all its rights, in "
+            "the node's own pid namespace, to look.",
+            subject=listed,
+            evidence=[_seen(held) for _, held in sorted(hidden.items())],
+        )
 
 
 # -- ports beside them ---------------------------------------------------------------------------------------------------

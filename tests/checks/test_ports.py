@@ -146,7 +146,7 @@ def test_what_a_user_may_not_see_is_unknown() -> None:
         CONTROL_PLANE, *(each | {"pid": None, "name": "", "cmdline": []} for each in OWN[:2]), files=RULING
     )
 
-    assert told(findings) == [("unknown", "HolderUnknown", "10250/tcp"), ("unknown", "HolderUnknown", "6443/tcp")]
+    assert told(findings) == [("unknown", "HolderUnknown", "6443, 10250")]
     assert told(judge(Stage("unknown", "Permission denied"))) == [("unknown", "NotPermitted", None)]
 
 
@@ -266,7 +266,7 @@ def test_plain_http_where_tls_is_due_is_told_to_whoever_may_not_see_the_process(
 
     assert told(judge(WORKER, socket(10250, "", "::"), tls=plain)) == [("fail", "PlainHttp", "10250/tcp")]
     speaks = plain | {"failure": None, "chain": ["x"]}
-    assert told(judge(WORKER, socket(10250, "", "::"), tls=speaks)) == [("unknown", "HolderUnknown", "10250/tcp")]
+    assert told(judge(WORKER, socket(10250, "", "::"), tls=speaks)) == [("unknown", "HolderUnknown", "10250")]
 
 
 # -- beside them ---------------------------------------------------------------------------------------------------------
