@@ -26,8 +26,11 @@ CONTROLLER_MANAGER = "/etc/kubernetes/controller-manager.conf"
 SCHEDULER = "/etc/kubernetes/scheduler.conf"
 ROOT_USER = "/root/.kube/config"
 
+PROXIES = ("http", "https", "socks5")
+"""The schemes that client-go takes for a proxy (tools/clientcmd/helpers.go, parseProxyURL)."""
+
 # Whoever has a kubelet.conf has joined, and its bootstrap file, when one is left, is read no more
-# (kubelet --bootstrap-kubeconfig: used only where --kubeconfig's file does not exist).
+# (kubelet --bootstrap-kubeconfig: used only where --kubeconfig's file does not exist, or shows no certificate that is valid).
 KUBEADM = (KUBELET, BOOTSTRAP, ADMIN, SUPER_ADMIN, CONTROLLER_MANAGER, SCHEDULER)
 
 
@@ -96,6 +99,11 @@ class Kubeconfig:
                 problem
                 or f"{path}: the cluster {name!r} has both an authority and insecure-skip-tls-verify, which no client accepts"
             )
+        proxy = yaml.string(cluster, "proxy-url")
+        if proxy is not None and proxy.partition("://")[0] not in PROXIES:
+            problem = (
+                problem or f"{path}: the proxy-url {proxy!r} of the cluster {name!r} is not of http, https or socks5"
+            )
         credentials = credentials or {}
         return cls(
             path,
@@ -104,7 +112,7 @@ class Kubeconfig:
             ca_source=source,
             insecure=cluster.get("insecure-skip-tls-verify") is True,
             server_name=yaml.string(cluster, "tls-server-name"),
-            proxy=yaml.string(cluster, "proxy-url"),
+            proxy=proxy,
             client_certificate="client-certificate" in credentials or "client-certificate-data" in credentials,
             problem=problem,
             unread=unread,

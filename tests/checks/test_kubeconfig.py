@@ -296,10 +296,11 @@ def test_one_cause_in_two_checks_is_one_diagnosis() -> None:
         (conf(group_admin()).replace("cluster: kubernetes\n", "cluster: gone\n"), "the cluster 'gone'"),
         (conf(group_admin()).replace("user: admin\n", "user: gone\n"), "the user 'gone'"),
         (conf(cluster={"insecure-skip-tls-verify": True}), "which no client accepts"),
+        (conf(cluster={"proxy-url": "proxy:3128"}), "the proxy-url 'proxy:3128'"),
         (conf(cluster={"certificate-authority-data": "AAAA"}), "no usable certificate"),
         (conf(cluster={"certificate-authority-data": "", "certificate-authority": "/gone"}), "/gone does not exist"),
     ],
-    ids=["syntax", "context", "cluster", "user", "insecure", "authority", "absent authority"],
+    ids=["syntax", "context", "cluster", "user", "insecure", "proxy", "authority", "absent authority"],
 )
 @pytest.mark.parametrize(("path", "status"), [(ADMIN, Status.FAIL), (ROOT_USER, Status.WARN)])
 def test_a_malformed_kubeconfig_says_what_is_wrong(path: str, status: Status, text: str, said: str) -> None:
