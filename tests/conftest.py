@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from k8sdoctor import registry
 from k8sdoctor import report as reports
 from k8sdoctor.check import Check
 from k8sdoctor.documentation import Documentation
@@ -44,9 +45,18 @@ def every_finding_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
         for finding in call(self, *args, **kwargs):
             if self.function.__module__.startswith("k8sdoctor.checks."):
                 assert (finding.reason, finding.status) in _documented(self), f"{self.id} does not document {finding}"
+                for link in finding.explains:
+                    assert link.reason in _reasons().get(link.check, ()), f"{self.id}/{finding.reason} explains {link}"
             yield finding
 
     monkeypatch.setattr(Check, "__call__", checked)
+
+
+@cache
+def _reasons() -> dict[str, frozenset[str]]:
+    """What each check may say: a link to anything else would never hold."""
+    checks = registry.load(plug_ins=False).checks
+    return {check.id: frozenset(reason for reason, _ in _documented(check)) for check in checks}
 
 
 @cache

@@ -95,3 +95,16 @@ def test_each_documented_reason_is_given_somewhere_and_tested_somewhere(path: Pa
     for reason in reasons(check_of(path)):
         assert re.search(rf"\b{reason}\b", code), f"{reason} is documented and never given"
         assert re.search(rf"\b{reason}\b", tests), f"{reason} has no test"
+
+
+LINKS = re.compile(r"""\bLink\(\s*(?:check=)?"([a-z-]+)",\s*(?:reason=)?"([A-Z]\w+)\"""")
+
+
+def test_every_link_that_stands_in_the_code_leads_to_a_reason_that_exists() -> None:
+    """Those that are made at run time are held to the same by tests/conftest.py, whenever a test sees one."""
+    text = "".join(text for name, text in source.texts().items() if name.startswith("checks/"))
+    known = {(id_, reason) for id_, check in built_in().items() for reason in (*reasons(check), *COMMON)}
+
+    written = set(LINKS.findall(text))
+    assert len(written) > 5
+    assert written - known == set()
