@@ -186,7 +186,22 @@ def chain(pull: PullAttempts, hosts: RegistryHosts) -> list[Evidence]:
 def same_host(found: str, culprit: str, *checks: str) -> tuple[Link, ...]:
     """What other checks say of the same host for the same reason is one trouble with this finding."""
     why = f"It is about {culprit} as well, which fails in the same way."
-    return tuple(Link(check, found, why, Certainty.PROVEN, blames(culprit)) for check in checks)
+    return tuple(Link(check, found, why, Certainty.PROVEN, blames(culprit)) for check in checks if says(check, found))
+
+
+_OF_PLACES = frozenset(
+    {
+        *("RegistryUnreachable", "NameNotResolved", "PlainHttpRegistry", "NoRegistryHost", "RuntimeConfigInvalid"),
+        *("CertificateUntrusted", "CertificateNameMismatch", "CertificateExpired", "CertificateNotYetValid"),
+        *("CaUnreadable", "ClientCertificateUnreadable"),
+    }
+)
+"""What `registry-config` says of a place: whether it answers, and not what it answers when asked for an image."""
+
+
+def says(check: str, found: str) -> bool:
+    """Whether a check about registries has this reason of a failed pull."""
+    return check != "registry-config" or found in _OF_PLACES
 
 
 def mistrusted(found: Verdict, hosts: RegistryHosts) -> tuple[Link, ...]:

@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _image_registry_fixes as fixes
-from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames
+from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames, says
 from k8sdoctor.facts.image_places import ImagePlaces
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.registry_hosts import RegistryHosts
@@ -141,7 +141,8 @@ def _explained(reason: str, found: Retired, places: Sequence[ImagePlace]) -> Ite
     for registry in dict.fromkeys(place.registry for place in places):
         for fault in faults:
             for other in ("pause-image", "images", "image-list", "registry-config"):
-                yield Link(other, fault, f"{registry} {found.why} ({found.source}).", when=blames(registry))
+                if says(other, fault):
+                    yield Link(other, fault, f"{registry} {found.why} ({found.source}).", when=blames(registry))
     yield from _pause(places)
 
 

@@ -52,6 +52,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _proxy_fixes as fixes
+from k8sdoctor.checks._pull_judgement import says
 from k8sdoctor.facts.proxied_programs import ProxiedPrograms, ProxyDetours
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_answers import RegistryAnswers
@@ -201,8 +202,8 @@ def _registries(programs: ProxiedPrograms, tried: tuple[Detour, ...]) -> Iterato
             Link(check, reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"}))
             for check in ("registry-config", "images", "image-list")
             for reason in _UNREACHED
+            if says(check, reason)
         ]
-        links += [Link("images", reason, why, Certainty.PROVEN, frozenset({f"host:{netloc}"})) for reason in _UNREACHED]
         links += [Link("pause-image", reason, why) for reason in _UNREACHED]
         yield warn(
             "RegistryThroughProxy",
@@ -246,7 +247,10 @@ def _only_in_shells(
 
 def _explains(why: str) -> tuple[Link, ...]:
     return tuple(
-        Link(check, reason, why) for check in ("pause-image", "images", "registry-config") for reason in _UNREACHED
+        Link(check, reason, why)
+        for check in ("pause-image", "images", "registry-config")
+        for reason in _UNREACHED
+        if says(check, reason)
     )
 
 
