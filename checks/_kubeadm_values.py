@@ -12,12 +12,11 @@ from k8sdoctor.checks._kubeadm_plan import Plan
 from k8sdoctor.checks._node_ready_links import runtime_ends
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.cri_sockets import CriSockets
-from k8sdoctor.facts.kubeadm import PLACEHOLDER_ADDRESS
+from k8sdoctor.facts.kubeadm import PLACEHOLDER_ADDRESS, PLACEHOLDER_TOKEN
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.planned_name import PlannedName
 from k8sdoctor.facts.resolvers import Resolvers
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, unknown, warn
-from k8sdoctor.host.secrets import DEFAULT_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -409,7 +408,7 @@ def _domain(plan: Plan, cluster: KubeadmDocument) -> Iterator[Finding]:
 def _token(plan: Plan, init: KubeadmDocument | None) -> Iterator[Finding]:
     listed = init.at("bootstrapTokens") if init else None
     for place, entry in enumerate(listed if isinstance(listed, list) else []):
-        if init is not None and isinstance(entry, dict) and entry.get("token") == DEFAULT_TOKEN:
+        if init is not None and isinstance(entry, dict) and entry.get("token") == PLACEHOLDER_TOKEN:
             where, line, _ = plan.where(init, "bootstrapTokens", place, "token")
             yield warn(
                 "TokenPlaceholder",

@@ -167,6 +167,7 @@ def _stale(table: Conntrack, dns: ClusterDns) -> Iterator[Finding]:
             "without a reply): a client that asks again from the same port is held there.",
             subject=backend,
             evidence=[Evidence(TABLE, "\n".join(one.line for one in entries[:5]))],
+            traits=[f"backend:{backend}"],
             fix=Fix(
                 "Delete these entries; clients ask again",
                 (f"conntrack -D -p udp --orig-dst {address} --orig-port-dst 53 --reply-src {backend}",),

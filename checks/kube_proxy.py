@@ -21,7 +21,7 @@ have a rule, and each backend in it must be one that the API server lists as rea
 - `NoService` (skip): the API server names no service behind the DNS addresses
 - `NotRunning` (fail or warn): kube-proxy does not run here; a warning where only what it once wrote says that it should
 - `NoRules` (fail): kube-proxy runs, and nothing translates the DNS service's address
-- `StaleBackend` (fail): a rule leads to an address that is no backend of the service
+- `StaleBackend` (fail): a rule leads to an address that is no backend of the service; tracked connections to it are its symptom
 - `StaleReject` (fail): a rule refuses packets to the service, although it has backends
 - `MixedIptables` (warn): both variants of iptables hold rules of kube-proxy
 - `RulesUnread` (unknown): some of the rules could not be read
@@ -218,7 +218,19 @@ def _stale(routes: Sequence[Route], stale: Sequence[str], dns: ClusterDns) -> Fi
         subject=route.address,
         evidence=[*_seen(routes), Evidence(f"EndpointSlices of {dns.service}", "\n".join(listed))],
         fix=_write_again(),
-        explains=_links([route.address], message.rstrip(".")),
+        explains=(
+            *_links([route.address], message.rstrip(".")),
+            *(
+                Link(
+                    "conntrack",
+                    "StaleEntry",
+                    f"a rule leads to {one}",
+                    Certainty.PROVEN,
+                    frozenset({f"backend:{one.rpartition(':')[0].strip('[]')}"}),
+                )
+                for one in stale
+            ),
+        ),
     )
 
 

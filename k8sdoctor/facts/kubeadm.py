@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts import versions, yaml
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host import HostError
+from k8sdoctor.host import HostError, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # kubeadm's own placeholder in `kubeadm config print init-defaults`; it is nobody's address.
 PLACEHOLDER_ADDRESS = "1.2.3.4"
+PLACEHOLDER_TOKEN = secrets.DEFAULT_TOKEN
+"""What the host makes of the token of `init-defaults`, which is no secret."""
 
 
 @dataclass(frozen=True, slots=True)

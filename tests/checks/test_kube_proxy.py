@@ -70,8 +70,11 @@ def test_a_rule_to_an_address_that_is_no_backend_names_it_and_the_real_ones() ->
     assert "10.96.0.10:53 over UDP leads to 10.244.0.99:53" in finding.message
     assert "10.244.0.2:53, 10.244.0.3:53" in finding.message
     sure = [link for link in finding.explains if link.certainty is Certainty.PROVEN]
-    assert {link.reason for link in sure} == {"NoReply", "RepliesLost", "TcpOnly", "UdpOnly"}
-    assert all(link.when == {"servers:answer", f"address:{SERVICE}"} for link in sure)
+    assert {link.reason for link in sure} == {"NoReply", "RepliesLost", "TcpOnly", "UdpOnly", "StaleEntry"}
+    assert {link.when for link in sure} == {
+        frozenset({"servers:answer", f"address:{SERVICE}"}),
+        frozenset({"backend:10.244.0.99"}),
+    }
 
 
 def test_a_rule_that_refuses_a_service_with_backends_is_stale() -> None:

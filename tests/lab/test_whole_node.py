@@ -165,8 +165,8 @@ FAULTS = [
     ),
     Fault(
         "the rules lead to a DNS server that is gone",
-        "iptables-save | sed '/DNAT.*:53$/s/10[.]244[.]0[.][0-9]*/10.244.0.99/' | iptables-restore",
-        {"kube-proxy/StaleBackend": [NO_REPLY]},
+        "iptables-save | sed '/DNAT.*:53$/s/10[.]244[.]0[.][0-9]*/10.244.9.99/' | iptables-restore",
+        {"kube-proxy/StaleBackend": ["conntrack/StaleEntry", NO_REPLY]},
     ),
     Fault(
         "rules of an earlier kube-proxy lie in the other variant of iptables",
@@ -541,5 +541,5 @@ def test_root_without_privileges_is_told_what_it_lacks(node: WholeNode) -> None:
     done = node.lab.run([*words, "-o", "json"], check=False)
     outcome = Outcome(done.returncode, done.stdout, done.stderr)
 
-    assert alarms(outcome) == {"dns-reply-source/NotPermitted (unknown)"}
+    assert alarms(outcome) == {f"{each}/NotPermitted (unknown)" for each in ("dns-reply-source", "kube-proxy", "proxy")}
     assert (outcome.code, outcome.report["broken"]) == (3, [])
