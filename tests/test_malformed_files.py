@@ -25,7 +25,7 @@ SYSCTLS = "/etc/sysctl.d/k8s.conf"
 PLACES = {
     "/etc/containerd/config.toml": {"image-registries", "images", "pause-image", "registry-config"},
     "/etc/containerd/certs.d/docker.io/hosts.toml": {"registry-config"},
-    "/etc/cni/net.d/10-bridge.conflist": {"cni-config"},
+    "/etc/cni/net.d/10-bridge.conflist": {"cni-config", "cni-vendor"},
     "/var/lib/kubelet/pki/kubelet-client-current.pem": {"kubeconfig"},
     "/var/lib/kubelet/config.yaml": {"cgroups", "dns-reply-source", "kubelet"},
     f"{KUBERNETES}/kubelet.conf": {"apiserver-san", "kubeconfig"},
