@@ -68,6 +68,9 @@ def files() -> dict[str, str | HostError]:
         "/proc/cgroups": text("proc/cgroups"),
         "/proc/swaps": text("proc/swaps"),
         "/proc/cmdline": "console=ttyS0\n",
+        "/proc/1/status": "Cpus_allowed_list:\t0-1\n",
+        "/sys/devices/system/cpu/online": "0-1\n",
+        "/proc/meminfo": f"MemTotal: {_capacity()['memory'].removesuffix('Ki')} kB\n",
         "/proc/sys/net/bridge/bridge-nf-call-iptables": "1\n",
         "/proc/sys/net/bridge/bridge-nf-call-ip6tables": "1\n",
         "/proc/sys/net/ipv4/ip_forward": "1\n",
@@ -94,6 +97,12 @@ def files() -> dict[str, str | HostError]:
     for sandbox in _sandboxes():
         found[f"/run/netns/{sandbox['netns']}"] = ""
     return found
+
+
+def _capacity() -> dict[str, str]:
+    """What the kubelet told of the machine: the memory is /proc/meminfo's MemTotal, and the processors were 2."""
+    capacity: dict[str, str] = data("api/nodes.json")["items"][0]["status"]["capacity"]
+    return capacity
 
 
 def _sandboxes() -> list[dict[str, str]]:

@@ -1,0 +1,67 @@
+"""What this machine is, or is to become, in a cluster that kubeadm makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+
+from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.processes import Processes
+from k8sdoctor.facts.stage import Stage
+from k8sdoctor.finding import Unobserved
+
+if TYPE_CHECKING:
+    from k8sdoctor.host import Host
+
+RoleName: TypeAlias = Literal["control-plane", "worker", "undecided", "other", "unknown"]
+
+# k3s, RKE2, k0s, MicroK8s and MicroShift run components of their own, and kubeadm has no part in them.
+DISTRIBUTIONS = ("k3s", "k3s-server", "k3s-agent", "rke2", "k0s", "kubelite", "microshift")
+THEIR_FOLDERS = ("/var/lib/rancher/", "/var/lib/k0s/", "/snap/microk8s/", "/var/snap/microk8s/", "/var/lib/microshift/")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """`undecided` is a machine that is no node yet and for which nothing is planned; `other` one of another distribution, or of nobody's we know.
+
+    `joined` is true for a node of a cluster. `planned` names the configuration that decided, None where none did. `why` is a clause
+    that says what the role rests on.
+    """
+
+    name: RoleName
+    why: str
+    joined: bool = False
+    planned: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether kubeadm will have, or has had, to do with this machine."""
+        return self.name in ("control-plane", "worker", "undecided")
+
+    @classmethod
+    def observe(cls, host: Host, stage: Stage, kubeadm: KubeadmConfig, processes: Processes | Unobserved) -> Self:  # noqa: ARG003 -- every fact is handed the host
+        """From the stage, from what is planned, and from what runs. Never raises."""
+        if stage.joined:
+            return cls("control-plane" if stage.stage == "control-plane" else "worker", stage.why, joined=True)
+        if stage.stage == "unknown":
+            return cls("unknown", stage.why)
+        running = processes if isinstance(processes, Processes) else Processes(())
+        if other := _other(running):
+            return cls("other", f"{other} runs here")
+        if kubeadm.source is not None and kubeadm.problem is None:
+            worker = kubeadm.joins and not kubeadm.addons.control_plane
+            return cls("worker" if worker else "control-plane", f"{kubeadm.source} plans it", planned=kubeadm.source)
+        if kubelets := running.named("kubelet"):
+            # Before kubeadm has written its configuration, kubeadm's kubelet ends as soon as it starts.
+            why = f"a kubelet runs here (pid {kubelets[0]['pid']}), and not kubeadm's: {stage.why}"
+            return cls("other", why)
+        return cls("undecided", "nothing is planned for it")
+
+
+def _other(processes: Processes) -> str | None:
+    for process in processes.named(*DISTRIBUTIONS):
+        return process["name"] or process["cmdline"][0]
+    for process in processes.named("kubelet", "kube-apiserver"):
+        if any(folder in word for word in process["cmdline"] for folder in THEIR_FOLDERS):
+            return f"{process['name']} of another distribution"
+    return None
