@@ -194,7 +194,8 @@ def test_a_stray_of_a_backend_elsewhere_is_not_laid_on_the_pod_s_bridge() -> Non
     [finding] = judge(View(CLIENT, asked([stray] * 8)))
 
     assert finding.reason == "UnexpectedSource"
-    assert finding.traits == {"family:ipv4", f"address:{SERVICE}"}
+    assert finding.traits == {"family:ipv4", "strays:beyond", f"address:{SERVICE}"}
+    assert "The server is on another node" in finding.message
 
 
 def test_a_stray_from_a_routed_pod_names_no_bridge() -> None:
@@ -202,7 +203,37 @@ def test_a_stray_from_a_routed_pod_names_no_bridge() -> None:
     pods = PodNamespaces((routed, replace(SERVER, bridge=None)))
     [finding] = judge(View(routed, asked([(Reply(source="10.244.0.22"),)] * 8)), pods=pods)
 
-    assert finding.traits == {"family:ipv4", f"address:{SERVICE}"}
+    assert finding.traits == {"family:ipv4", "strays:node", f"address:{SERVICE}"}
+    assert "on this node, and not on the pod's bridge" in finding.message
+
+
+def test_strays_from_servers_here_and_elsewhere_are_no_bridge_s_doing() -> None:
+    here, there = (Reply(source="10.244.0.22"),), (Reply(source="10.244.9.9"),)
+    [finding] = judge(View(CLIENT, asked([here] * 4 + [there] * 4)))
+
+    assert "strays:anywhere" in finding.traits
+    assert "no bridge's doing" in finding.message
+
+
+def test_a_stray_of_somebody_who_is_no_dns_server_is_something_in_between() -> None:
+    [finding] = judge(View(CLIENT, asked([(Reply(source="192.0.2.53"),)] * 8)))
+
+    assert "strays:stranger" in finding.traits
+    assert "no DNS server that the cluster lists" in finding.message
+
+
+def test_strays_of_unknown_servers_are_not_called_strangers() -> None:
+    [finding] = judge(View(CLIENT, asked([(Reply(source="192.0.2.53"),)] * 8)), dns=replace(DNS, complete=False))
+
+    assert "strays:unknown" in finding.traits
+    assert "something in between" not in finding.message
+
+
+def test_strays_of_some_servers_only_are_told_so() -> None:
+    stray = (Reply(source="10.244.9.9"),)
+    [finding] = judge(View(CLIENT, asked([stray] * 3 + [GOOD] * 5)))
+
+    assert "only some of the servers' replies go astray" in finding.message
 
 
 def test_a_reply_from_the_asked_address_but_another_port_is_unexpected() -> None:
@@ -210,6 +241,7 @@ def test_a_reply_from_the_asked_address_but_another_port_is_unexpected() -> None
 
     assert finding.reason == "UnexpectedSource"
     assert "10.96.0.10:5353" in finding.message
+    assert "rewrites ports" in finding.message
 
 
 def test_ipv6_is_a_finding_and_a_trait_of_its_own() -> None:
@@ -218,6 +250,7 @@ def test_ipv6_is_a_finding_and_a_trait_of_its_own() -> None:
     [finding] = judge(View(CLIENT, asked([GOOD] * 8) + asked([stray] * 8, server=SERVICE6)), dns=dns)
 
     assert finding.traits == {"bridge:cni0", "family:ipv6", f"address:{SERVICE6}"}
+    assert "Over IPv4 the same pods are answered properly" in finding.message
     assert finding.fix is not None
     assert "sysctl net.bridge.bridge-nf-call-ip6tables" in finding.fix.commands
 
@@ -305,14 +338,60 @@ def test_a_refusal_is_told_with_who_refused() -> None:
     assert "(refused by 10.244.0.1)" in finding.message
 
 
-def test_one_silent_server_of_two_is_named() -> None:
+def test_one_silent_server_of_two_is_named_with_what_it_costs() -> None:
     [finding] = judge(
         View(CLIENT, asked([SILENT] * 3 + [GOOD] * 4, [SILENT, GOOD, GOOD]) + direct(BACKEND) + direct(REMOTE, SILENT))
     )
 
-    assert finding.reason == "NoReply"
-    assert "left 4 of 10 queries" in finding.message
-    assert "10.244.9.9 (pod kube-system/coredns-2) is silent as well" in finding.message
+    assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "BackendSilent", "10.244.9.9")
+    assert "10.244.9.9 (pod kube-system/coredns-2), 1 of 2 DNS servers, answers none of 3 queries" in finding.message
+    assert "4 of 10 queries to 10.96.0.10 were lost" in finding.message
+    assert "look at the way between the nodes" in finding.message
+    assert finding.traits == {f"address:{SERVICE}", "backend:10.244.9.9", "backends:remote", "servers:answer"}
+    seen = finding.evidence[0].content.splitlines()
+    assert seen[0].startswith(
+        "10.244.0.22:53 (pod kube-system/coredns-1, on this node), asked from pod default/client: answered 3 of 3"
+    )
+    assert seen[1].endswith("on another node), asked from pod default/client: answered 0 of 3")
+    assert finding.fix is not None
+    assert any("delete pod coredns-2" in command for command in finding.fix.commands)
+
+
+def test_a_silent_server_of_this_node_points_here() -> None:
+    [finding] = judge(View(CLIENT, asked([GOOD] * 8) + direct(BACKEND, SILENT) + direct(REMOTE)))
+
+    assert finding.reason == "BackendSilent"
+    assert "look at the servers and the filters here" in finding.message
+
+
+def test_a_silent_server_beside_a_good_one_on_the_same_node_points_nowhere_else() -> None:
+    twin = replace(BACKEND, address="10.244.0.23", name="kube-system/coredns-3")
+    dns = replace(DNS, backends=(BACKEND, twin))
+    [finding] = judge(View(CLIENT, asked([GOOD] * 8) + direct(BACKEND, SILENT) + direct(twin)), dns=dns)
+
+    assert finding.reason == "BackendSilent"
+    assert "look at" not in finding.message
+
+
+def test_a_server_that_answers_one_pod_is_not_silent() -> None:
+    quiet = View(OTHER, asked([GOOD] * 8) + direct(BACKEND) + direct(REMOTE, SILENT))
+    [finding] = judge(View(CLIENT, asked([GOOD] * 8) + direct(BACKEND) + direct(REMOTE)), quiet)
+
+    assert finding.reason == "RepliesMatch"
+
+
+def test_forged_replies_of_a_silent_server_are_counted() -> None:
+    forged = (Reply(source="192.0.2.66", matches=False, rcode=""),)
+    [finding] = judge(View(CLIENT, asked([GOOD] * 8) + direct(BACKEND) + direct(REMOTE, forged)))
+
+    assert finding.reason == "BackendSilent"
+    assert "(3 replies were no answer to the query)" in finding.message
+
+
+def test_latencies_are_told_by_percentile() -> None:
+    [finding] = judge(View(CLIENT, asked([(Reply(seconds=0.001 * number),) for number in range(1, 21)])))
+
+    assert "; p50 10 ms, p95 19 ms, max 20 ms" in finding.evidence[0].content
 
 
 def test_a_silent_server_that_tcp_met_every_time_is_no_fault_of_tcp() -> None:

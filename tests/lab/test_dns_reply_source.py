@@ -133,7 +133,7 @@ def test_a_bridge_that_passes_iptables_by_sends_replies_from_the_backend(node: L
 
     assert finding["reason"] == "UnexpectedSource"
     assert finding["status"] == "fail"
-    assert finding["traits"] == ["bridge:cni0", "family:ipv4"]
+    assert finding["traits"] == [f"address:{SERVICE}", "bridge:cni0", "family:ipv4"]
     assert "8 of 8 replies over UDP came from 10.244.0.22" in finding["message"]
     assert "10.96.0.10:53 NOERROR" in finding["evidence"]["DNS asked from the node"]  # which looks healthy
     for command in finding["commands"]:
@@ -209,7 +209,7 @@ def test_only_the_backend_on_the_pod_s_own_bridge_is_blamed(node: LabNode) -> No
     [finding] = examine(node)
 
     assert finding["reason"] == "UnexpectedSource"
-    assert finding["traits"] == ["bridge:cni0", "family:ipv4"]
+    assert finding["traits"] == [f"address:{SERVICE}", "bridge:cni0", "family:ipv4"]
     assert "10.244.0.22" in finding["message"]
     assert "10.244.1.22" not in finding["message"]
 
@@ -260,7 +260,7 @@ def test_the_fault_of_ipv6_is_told_apart(node: LabNode) -> None:
 
     assert finding["reason"] == "UnexpectedSource"
     assert finding["subject"] == SERVICE6
-    assert finding["traits"] == ["bridge:cni0", "family:ipv6"]
+    assert finding["traits"] == [f"address:{SERVICE6}", "bridge:cni0", "family:ipv6"]
     for command in finding["commands"]:
         node.shell(command)
 
@@ -302,7 +302,8 @@ def test_one_dead_server_of_two_is_named(node: LabNode) -> None:
 
     [finding] = examine(node)
 
-    assert finding["reason"] == "NoReply"
+    assert (finding["reason"], finding["subject"]) == ("BackendSilent", "10.244.0.22")
+    assert "/run/netns/dns2), 1 of 2 DNS servers" in finding["message"]
     assert "10.244.0.22:53 udp, asked 2 times: no reply" in finding["evidence"]["DNS asked from pod /run/netns/client"]
 
 
