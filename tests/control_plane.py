@@ -410,6 +410,8 @@ def control_plane(changed: Mapping[str, str | HostError | None] | None = None, *
         "dns": dns,
         "run": run,
         "public_key": public_key,
+        "space": HostError("NotRecorded", "the recording does not hold the room on its disks"),
+        "clock": HostError("NotRecorded", "the recording does not hold the kernel's clock"),
         "resolve": lambda name: {"addresses": [], "error": f"{name} does not exist"},
     }
     # kubeadm and the kubelet write what holds a key for root alone.

@@ -18,6 +18,7 @@ NOT_RECORDED = {
     ("conntrack", "NotRecorded", Status.UNKNOWN),  # the kernel's table of connections
     ("etcd", "NotRecorded", Status.UNKNOWN),  # what etcd itself said
     ("certificates", "NotRecorded", Status.UNKNOWN),  # the keys of service accounts' tokens
+    ("disk", "NotRecorded", Status.UNKNOWN),  # how full the disks were
     ("ports", "NotRecorded", Status.UNKNOWN),  # who listened
     ("kubeconfig", "NotRecorded", Status.UNKNOWN),  # the certificate that the kubelet rotates
 }

@@ -67,6 +67,36 @@ class FileStat(TypedDict):
     path: str  # the path that it led to, as seen inside the root
 
 
+class Space(TypedDict):
+    """The file system that a path is on; sizes in bytes.
+
+    `available` is what others than root may still take of `free`. `inodes` is 0 where a file system makes them as it needs them (btrfs).
+    `mount`, `type` (`ext4`, `nfs4`, `overlay`, …) and `source` are those of the mount; empty where none that could be seen lists it.
+    """
+
+    total: int
+    free: int
+    available: int
+    inodes: int
+    inodes_free: int
+    read_only: bool
+    no_exec: bool
+    mount: str
+    type: str
+    source: str
+
+
+class Clock(TypedDict):
+    """What the kernel holds of its clock (adjtimex(2)): whether somebody disciplines it, and by how many seconds it may be wrong.
+
+    The kernel itself raises `max_error` by 0.5 ms a second, and says `unsynchronised` when it has come to 16 s (`kernel/time/ntp.c`, second_overflow).
+    """
+
+    unsynchronised: bool
+    max_error: float
+    estimated_error: float
+
+
 class CommandResult(TypedDict):
     """How a command ended. `code` is negative for a signal; `out` and `err` are cut at 1 MiB each."""
 
@@ -486,6 +516,13 @@ class Host(ABC):
         """
         return cast("float | None", self.ask("token_end", _args(path=path, user=user)))
 
+    def space(self, path: str) -> Space:
+        """The room on the file system that a path is on, and what kind it is.
+
+        Raises NotFound, NotPermitted, Unreadable, DeadlineExceeded (a network file system whose server is silent).
+        """
+        return cast("Space", self.ask("space", _args(path=path)))
+
     # -- processes, kernel -------------------------------------------------------------------------------------------
 
     def run(self, *argv: str, keep: Sequence[str] = ()) -> CommandResult:
@@ -496,6 +533,10 @@ class Host(ABC):
         """
         arguments: dict[str, Json] = {"argv": list(argv), **({"keep": list(keep)} if keep else {})}
         return cast("CommandResult", self.ask("run", arguments))
+
+    def clock(self) -> Clock:
+        """What the kernel holds of its clock; nothing is changed. Raises NotPermitted (some containers), Unreadable."""
+        return cast("Clock", self.ask("clock", {}))
 
     def processes(self) -> list[Process]:
         """The node's processes by pid. Raises Unreadable without /proc."""

@@ -71,7 +71,7 @@ class Files:
                 raise HostError("Unreadable", _too_big(path, size))
             return self._drain(descriptor, path)
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         finally:
             os.close(descriptor)
 
@@ -82,7 +82,7 @@ class Files:
             # Not blocking, since opening a FIFO would wait for a writer, and a socket or device must not be touched at all.
             descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             os.close(descriptor)
@@ -112,7 +112,7 @@ class Files:
                         if len(found) == LINES_LIMIT:
                             break
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         return found
 
     def tail(self, path: str, size: int) -> str:
@@ -123,7 +123,7 @@ class Files:
             # One byte more tells whether the first line is whole.
             data = os.pread(descriptor, size + 1, start - 1) if start else os.pread(descriptor, size, 0)
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         finally:
             os.close(descriptor)
         return (data.partition(b"\n")[2] if start else data).decode("utf-8", "replace")
@@ -135,7 +135,7 @@ class Files:
             with os.scandir(real) as entries:
                 found = [DirEntry(name=entry.name, kind=_entry_kind(entry)) for entry in entries]
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         return sorted(found, key=lambda entry: os.fsencode(entry["name"]))
 
     def stat(self, path: str) -> FileStat:
@@ -144,7 +144,7 @@ class Files:
         try:
             found = os.stat(real)  # noqa: PTH116 -- a path object buys nothing here
         except OSError as error:
-            _refuse(error, path)
+            refuse(error, path)
         return FileStat(
             kind=_kind(found.st_mode),
             size=found.st_size,
@@ -168,7 +168,7 @@ class Files:
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise HostError("Unreadable", f"{path} is not a symbolic link") from None
-            _refuse(error, path)
+            refuse(error, path)
 
 
 def _can_be(path: str) -> bool:
@@ -217,7 +217,8 @@ def _too_big(path: str, size: int) -> str:
     return f"{path} holds {size // 1024 // 1024} MiB or more; a configuration of over {READ_LIMIT // 1024 // 1024} MiB is not read"
 
 
-def _refuse(error: OSError, path: str) -> NoReturn:
+def refuse(error: OSError, path: str) -> NoReturn:
+    """Raise the HostError for what the kernel answered."""
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR:
             raise HostError("NotFound", f"{path} does not exist") from None

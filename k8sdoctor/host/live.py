@@ -180,5 +180,7 @@ _MODULES = {
     "kube": "kube",
     "public_key": "keys",
     "token_end": "keys",
+    "space": "space",
+    "clock": "clock",
 }
 """The module below `k8sdoctor.host` that answers a verb by its `answer(host, verb, arguments)`."""

@@ -75,10 +75,25 @@ def exercise(host: Host) -> list[object]:
                 said.append(tell(path, user=user))
             except HostError as error:
                 said.append(error.reason)
+    said += _room_and_clock(host)
     said.append(host.user())
     said.append(host.given())
     said.append(sorted(host.identity()))
     said.append(type(host.now()))
+    return said
+
+
+def _room_and_clock(host: Host) -> list[object]:
+    said: list[object] = []
+    for look in (
+        lambda: sorted(host.space("/etc/hostname")),
+        lambda: [host.space("/etc/missing")],
+        lambda: [*host.clock()],
+    ):
+        try:
+            said.append(look())
+        except HostError as error:
+            said.append(error.reason)
     return said
 
 
@@ -216,6 +231,20 @@ def test_no_host_begins_an_upload_that_was_not_asked_for(host: Host) -> None:
     with pytest.raises(HostError) as caught:
         host.upload(UPLOAD)
     assert caught.value.reason in ("NotPermitted", "NotRecorded")
+
+
+def test_room_and_clock_are_told_by_every_host_that_has_them(host: Host) -> None:
+    if isinstance(host, FakeHost):
+        with pytest.raises(HostError, match="was not told"):
+            host.space("/etc/hostname")
+        return
+    room = host.space("/etc/hostname")
+    assert 0 <= room["available"] <= room["free"] <= room["total"]
+    assert room["mount"].startswith("/")
+    assert isinstance(host.clock()["max_error"], float)
+    with pytest.raises(HostError) as caught:
+        host.space("/etc/missing")
+    assert caught.value.reason == "NotFound"
 
 
 def test_a_second_look_is_answered_like_the_first(host: Host) -> None:
