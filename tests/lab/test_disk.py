@@ -15,6 +15,11 @@ pytestmark = pytest.mark.lab
 
 KUBELET = "/var/lib/kubelet"
 PLUGINS = "/opt/cni/bin"
+CONFIG = f"""\
+version = 2
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{PLUGINS}"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +28,7 @@ def node() -> Iterator[LabNode]:
         lab.write("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n")
         lab.write("/etc/kubernetes/kubelet.conf", "kind: Config\n")
         lab.run(["mkdir", "-p", PLUGINS])
+        lab.write("/etc/containerd/config.toml", CONFIG)  # Debian's containerd would look in /usr/lib/cni
         yield lab
 
 
