@@ -128,10 +128,12 @@ def _valid(pki: Pki) -> Finding:
     # The API server's own is told by apiserver-san, its dates above all.
     leaves = [(item, item.pair.chain[0]) for item in pki.items if item.pair.chain and item.kind != API_SERVER]
     first = min((leaf.not_after for _, leaf in leaves), default=0.0)
-    count = "The certificate" if len(leaves) == 1 else f"All {len(leaves)} certificates"
+    every = f"The certificate in {pki.folder} is valid until"
+    if len(leaves) != 1:
+        every = f"All {len(leaves)} certificates in {pki.folder} are valid, the first until"
     return passed(
         "Valid",
-        f"{count} in {pki.folder} {'is' if len(leaves) == 1 else 'are'} valid, the first until {words.date(first)}.",
+        f"{every} {words.date(first)}.",
         subject=pki.folder,
         evidence=[words.shown(item.path, leaf) for item, leaf in leaves],
     )

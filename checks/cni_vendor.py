@@ -49,6 +49,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.bridge import Bridges
 from k8sdoctor.facts.cni_vendor import ALL, CniVendor
@@ -58,7 +59,7 @@ from k8sdoctor.facts.sysctl import SysctlBoot
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from k8sdoctor.host.base import Netlink
 
@@ -143,17 +144,21 @@ def _recognised(vendor: CniVendor) -> Finding:
     if vendor.vendor is None:
         return passed(
             "PlainPlugins",
-            f"Pods' network is of the plugins {', '.join(vendor.plugins)}, and no vendor's that is known here.",
+            f"The pods' network is made by {_plugins(vendor.plugins)}, and is no vendor's that is known here.",
             evidence=[Evidence("plugins of the CNI network", ", ".join(vendor.plugins))],
         )
     release = f" {versions.text(vendor.version)}" if vendor.version else ""
     remark = " Its project was archived in June 2024, so plan a change." if vendor.vendor == "Weave" else ""
     return passed(
         "Recognised",
-        f"Pods' network is {vendor.vendor}{release}.{remark}",
+        f"The pods' network is {vendor.vendor}{release}.{remark}",
         subject=vendor.vendor,
         evidence=[Evidence("plugins of the CNI network", ", ".join(vendor.plugins))],
     )
+
+
+def _plugins(names: Sequence[str]) -> str:
+    return f"the plugin{'s' if len(names) > 1 else ''} {enumerated(names)}"
 
 
 # -- what another network left ---------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def conntrack(table: Conntrack | Unobserved, dns: ClusterDns) -> Iterator[Findin
     yield from findings or [
         passed(
             "RoomLeft",
-            f"{table.count} of {table.maximum} connections are tracked, and none was lost while DNS was asked.",
+            f"{table.count} of {table.maximum} connections are tracked, and none was lost between two looks at the counters.",
             evidence=[_size(table), _lost(table)],
         )
     ]
@@ -78,7 +78,7 @@ def _size(table: Conntrack) -> Evidence:
 
 
 def _lost(table: Conntrack) -> Evidence:
-    rose = ", ".join(f"{name} rose by {by}" for name, by in table.lost.items()) or "none rose while DNS was asked"
+    rose = ", ".join(f"{name} rose by {by}" for name, by in table.lost.items()) or "none rose between two looks"
     boot = ", ".join(f"{name} {count}" for name, count in table.since_boot.items())
     return Evidence(STATISTICS, f"{rose}; since boot: {boot}")
 

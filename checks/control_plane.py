@@ -23,6 +23,7 @@ node. Flags are compared where API servers with different ones surely disagree.
 - `ComponentRestarts` (warn): a container runs, and was started again several times, last a few minutes ago
 - `LabelMissing` (warn): a control plane lacks the label by which kubeadm, and pods meant for control planes, find it
 - `TaintMissing` (warn): a control plane lacks the taint that others have, so that any pod may be put there
+- `NotPermitted`, `Unreadable` (unknown): the manifests could not be read
 - `RemoteEtcdOnly` (warn): the API server uses other nodes' etcd alone, although there is one for it here
 
 ## What it sends
@@ -47,6 +48,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Fix, Link, Safety, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, OLD_CONTROL_PLANE, ClusterNodes, Node
 from k8sdoctor.facts.component_health import PROGRAMS, ComponentHealth, Health
@@ -99,6 +101,10 @@ def control_plane(  # noqa: PLR0913, PLR0917 -- as many facts as parts of a cont
     listed = pods.containers() if isinstance(pods, StaticPods) else ()
     programs = {container.program for _, container in listed}
     if stage.stage != "control-plane" or not programs & {*PROGRAMS, "etcd"}:
+        blind = _blind(pods) if stage.stage == "control-plane" else None
+        if blind is not None:
+            yield unknown(blind.reason, f"Which static pods are here could not be read: {blind.message}.")
+            return
         yield skip("NoControlPlane", "This machine runs no static pods of a control plane.")
         return
     found = [*_components(pods, containers, health)]
@@ -113,6 +119,16 @@ def control_plane(  # noqa: PLR0913, PLR0917 -- as many facts as parts of a cont
         yield _running(well, health)
     elif not well and not found:
         yield from _unseen(health, containers)
+
+
+def _blind(pods: StaticPods | Unobserved) -> Unobserved | None:
+    """What keeps us from seeing which programs are static pods here."""
+    if isinstance(pods, Unobserved):
+        return pods
+    unread = (
+        Unobserved(each.reason, each.problem.rstrip(".")) for each in pods.manifests if each.fault == "unreadable"
+    )
+    return pods.problem or next(unread, None)
 
 
 # -- what runs here -----------------------------------------------------------------------------------------------------
@@ -260,7 +276,7 @@ def _running(well: Sequence[str], health: ComponentHealth | Unobserved) -> Findi
     answers = health.all if isinstance(health, ComponentHealth) else ()
     return passed(
         "Running",
-        f"{_list(list(dict.fromkeys(well)))} {'is' if len(set(well)) == 1 else 'are'} well.",
+        f"{enumerated(list(dict.fromkeys(well)))} {'is' if len(set(well)) == 1 else 'are'} well.",
         subject=well[0],
         evidence=[Evidence(each.url, f"{each.status} {each.said}".strip()) for each in answers],
     )
@@ -272,7 +288,7 @@ def _unseen(health: ComponentHealth | Unobserved, containers: StaticContainers |
         names = [each.name for each in containers.all]
         yield passed(
             "Running",
-            f"The containers of {_list(names)} run.",
+            f"The containers of {enumerated(names)} run.",
             subject=names[0],
             evidence=[Evidence(f"container {each.name}", each.state) for each in containers.all],
         )
@@ -310,7 +326,7 @@ def _marks(nodes: ClusterNodes, members: ControlPlanePods | Unobserved) -> Itera
         if node not in tainted:
             yield warn(
                 "TaintMissing",
-                f"Node {node.name} runs a control plane without the taint {CONTROL_PLANE}:NoSchedule, which {_list([each.name for each in tainted])} "
+                f"Node {node.name} runs a control plane without the taint {CONTROL_PLANE}:NoSchedule, which {enumerated([each.name for each in tainted])} "
                 f"{'has' if len(tainted) == 1 else 'have'}, so any pod may be put there.",
                 subject=node.name,
                 evidence=[
@@ -358,7 +374,7 @@ def _differ(name: str, values: dict[str, str], harm: str) -> Finding:
     told = [f"{value or 'nothing'} on {node}" for node, value in values.items()]
     return fail(
         "MembersDiffer",
-        f"The API servers have different {name}: {_list(told)}; {harm}.",
+        f"The API servers have different {name}: {enumerated(told)}; {harm}.",
         subject=name,
         evidence=[
             Evidence(f"pod kube-system/kube-apiserver-{node}", f"{name}={value}") for node, value in values.items()
@@ -389,7 +405,7 @@ def _remote_etcd(server: ApiServer, own: EtcdServer, told: ClusterKubeadmConfig 
     has = f"{own.source} runs one here" if own.words else "kubeadm's configuration has one on each control plane"
     yield warn(
         "RemoteEtcdOnly",
-        f"The API server of this node uses etcd at {_list(urls)} alone, although {has}: it stops with that other node.",
+        f"The API server of this node uses etcd at {enumerated(urls)} alone, although {has}: it stops with that other node.",
         subject=server.source,
         evidence=[
             Evidence(server.source or "", f"--etcd-servers={','.join(urls)}"),
@@ -409,10 +425,6 @@ def _remote_etcd(server: ApiServer, own: EtcdServer, told: ClusterKubeadmConfig 
 
 
 # -- words --------------------------------------------------------------------------------------------------------------
-
-
-def _list(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def _sentence(text: str) -> str:

@@ -64,6 +64,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import check
 from k8sdoctor.checks import _download_fixes as fixes
 from k8sdoctor.checks._list_lines import strangers
+from k8sdoctor.checks._words import all_of
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.downloads import DownloadHeads, Head
 from k8sdoctor.facts.lists import ListedFiles
@@ -212,10 +213,12 @@ def _there(heads: list[Head], of: int, source: str) -> Finding:
     size = f", {_size(sum(told))} together" if told else ""
     if told and len(told) < len(heads):
         size += f" (of {len(heads) - len(told)} the size is not told)"
-    which = f"All {of} files" if len(heads) == of else f"{len(heads)} of {of} files"
+    every = f"{len(heads)} of {of} files of {source} answer"
+    if len(heads) == of:
+        every = all_of(of, f"file of {source} answers", f"files of {source} answer")
     return passed(
         "AllAnswer",
-        f"{which} of {source} answer{size}.",
+        f"{every}{size}.",
         subject=source,
         evidence=[Evidence(source, "\n".join(str(head) for head in heads))],
     )

@@ -59,6 +59,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor import Evidence, Finding, Link, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _etcd_fixes as fixes
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess, EtcdEndpoint, EtcdMember, EtcdStatus, is_loopback
 from k8sdoctor.facts.etcd_server import EtcdServer
 
@@ -316,14 +317,14 @@ def _no_leader(scene: Scene) -> Finding:
     majority = len(scene.voters) // 2 + 1
     missing = scene.missing
     who = (
-        f": {_list([each.called for each in missing])} {'does' if len(missing) == 1 else 'do'} not answer"
+        f": {enumerated([each.called for each in missing])} {'does' if len(missing) == 1 else 'do'} not answer"
         if missing
         else ""
     )
     return fail(
         "NoLeader",
         f"etcd has no leader, so nothing can be read or written: {majority} of {len(scene.voters)} members must agree on one{who}.",
-        subject=_list([each.called for each in missing]) or scene.telling[0][0].url,
+        subject=enumerated([each.called for each in missing]) or scene.telling[0][0].url,
         evidence=[
             *(
                 Evidence(each.url, f"member {scene.name(status.member)} knows no leader")
@@ -342,7 +343,7 @@ def _alarms(scene: Scene) -> Iterator[Finding]:
         for member, alarm in status.alarms:
             raised.setdefault(alarm, []).append(member)
     for alarm, members in raised.items():
-        names = _list(list(dict.fromkeys(map(scene.name, members))))
+        names = enumerated(list(dict.fromkeys(map(scene.name, members))))
         evidence = [
             Evidence(
                 f"{each.url}, status",
@@ -419,11 +420,11 @@ def _disagreeing(scene: Scene) -> Iterator[Finding]:
         for each, status in scene.telling
     ]
     if len(clusters) > 1:
-        parts = "; ".join(f"{_list(urls)} to {cluster}" for cluster, urls in clusters.items())
+        parts = "; ".join(f"{enumerated(urls)} to {cluster}" for cluster, urls in clusters.items())
         yield fail(
             "MembersDisagree",
             f"The endpoints of etcd belong to {len(clusters)} different clusters: {parts}.",
-            subject=_list([urls[0] for urls in clusters.values()]),
+            subject=enumerated([urls[0] for urls in clusters.values()]),
             evidence=evidence,
             fix=fixes.compare_members(scene.site, [each.url for each, _ in scene.telling]),
         )
@@ -467,8 +468,8 @@ def _members(scene: Scene) -> Iterator[Finding]:
     if len(scene.voters) == TWO and not scene.leaderless and all(member.name for member in scene.voters):
         yield warn(
             "TwoMembers",
-            f"etcd has two members, {_list([each.called for each in scene.voters])}: both must be up, so the loss of either stops the cluster.",
-            subject=_list([each.called for each in scene.voters]),
+            f"etcd has two members, {enumerated([each.called for each in scene.voters])}: both must be up, so the loss of either stops the cluster.",
+            subject=enumerated([each.called for each in scene.voters]),
             evidence=[Evidence(f"{where}, members", ", ".join(f"{each.called} {each.id}" for each in scene.voters))],
             fix=fixes.grow(scene.site, where),
         )
@@ -480,7 +481,7 @@ def _versions(scene: Scene) -> Iterator[Finding]:
         told = [f"{scene.name(status.member)} {status.version}" for _, status in scene.telling]
         yield warn(
             "VersionsDiffer",
-            f"The members of etcd run different minor versions, as in the middle of an upgrade: {_list(told)}.",
+            f"The members of etcd run different minor versions, as in the middle of an upgrade: {enumerated(told)}.",
             subject=", ".join(sorted(minors)),
             evidence=[Evidence(each.url, status.version) for each, status in scene.telling],
             fix=fixes.same_version(scene.site),
@@ -509,7 +510,7 @@ def _healthy(scene: Scene) -> Finding:
     total = "the only member" if count == 1 else f"{len(scene.telling)} of {count} members"
     return passed(
         "Healthy",
-        f"etcd answers, {total}: {_list(parts)}.",
+        f"etcd answers, {total}: {enumerated(parts)}.",
         subject=scene.telling[0][0].url if scene.telling else None,
         evidence=[
             Evidence(
@@ -538,10 +539,6 @@ def _size(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count // 1024} KiB"
-
-
-def _list(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def _sentence(text: str) -> str:

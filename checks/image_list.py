@@ -73,6 +73,7 @@ from k8sdoctor.checks import _pull_fixes as fixes
 from k8sdoctor.checks._list_lines import strangers
 from k8sdoctor.checks._pull_judgement import Verdict, blames, chain, conversation, said, same_host, verdict, why_not
 from k8sdoctor.checks._runtime_fixes import see_why_silent
+from k8sdoctor.checks._words import all_of
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.listed_pulls import ListedPulls
 from k8sdoctor.facts.lists import ListedImages
@@ -127,10 +128,13 @@ def image_list(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
         distribution = Distribution("", (), "an unknown Linux", "other")
     here = [name for name in map(str, listed.images) if name not in pulls.pulls]
     if here:
-        which = f"All {len(here)}" if len(here) == len(listed.images) else f"{len(here)} of {len(listed.images)}"
+        every = f"{len(here)} of {len(listed.images)} images of {listed.source} are on this node"
+        if len(here) == len(listed.images):
+            place = f"of {listed.source}"
+            every = all_of(len(here), f"image {place} is on this node", f"images {place} are on this node")
         yield passed(
             "Present",
-            f"{which} images of {listed.source} are on this node.",
+            f"{every}.",
             subject=listed.source,
             evidence=[Evidence("CRI ListImages", "\n".join(here))],
         )

@@ -47,6 +47,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _image_registry_fixes as fixes
 from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames, says
+from k8sdoctor.checks._words import all_of, enumerated
 from k8sdoctor.facts.image_places import ImagePlaces
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.registry_hosts import RegistryHosts
@@ -95,10 +96,11 @@ def image_registries(
     if different:
         yield _differ(places, different, runtime)
     if places.places and not gone and not different:
-        names = ", ".join(dict.fromkeys(place.registry for place in places.places))
+        names = enumerated(list(dict.fromkeys(place.registry for place in places.places)))
+        which = all_of(len(places.places), "place that names a registry has", "places that name a registry have")
         yield passed(
             "RegistriesAgree",
-            f"All {len(places.places)} places that name a registry name {names}.",
+            f"{which} {names}.",
             evidence=_evidence(places.places),
         )
     elif not places.places and not places.blind:
@@ -219,8 +221,7 @@ def _in_order(places: ImagePlaces, chosen: Sequence[ImagePlace]) -> list[ImagePl
 
 
 def _names(places: Sequence[ImagePlace]) -> str:
-    names = list(dict.fromkeys(place.what for place in places))
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return enumerated(list(dict.fromkeys(place.what for place in places)))
 
 
 def _evidence(places: Sequence[ImagePlace]) -> list[Evidence]:

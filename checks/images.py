@@ -83,6 +83,7 @@ from k8sdoctor.checks._pull_judgement import (
     why_not,
 )
 from k8sdoctor.checks._runtime_fixes import see_why_silent
+from k8sdoctor.checks._words import all_of
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.needed_images import NeededImages
 from k8sdoctor.facts.needed_pulls import NeededPulls, absent, reference
@@ -169,10 +170,12 @@ def _cannot_ask(runtime: Runtime, needed: NeededImages, problem: Unobserved) -> 
 
 def _here(found: Sequence[Need], missing: Sequence[Need]) -> Iterator[Finding]:
     if found:
-        every = "All" if not missing else f"{len(found)} of the"
+        every = f"{len(found)} of the {len(found) + len(missing)} images that this node needs are on it"
+        if not missing:
+            every = all_of(len(found), "image that this node needs is on it", "images that this node needs are on it")
         yield passed(
             "Present",
-            f"{every} {len(found) + len(missing)} images that this node needs are on it.",
+            f"{every}.",
             evidence=_evidence(found),
         )
 

@@ -212,7 +212,11 @@ def _fallen_back(kubectl: Kubectl, kubeconfigs: Kubeconfigs, bad: list[Setup], s
     evidence = [each for setup in bad for each in _seen(setup)]
     fix = fixes.use_admin(wanted, caller=wanted is caller)
     if kubectl.program is None or scene.stage.fresh:
-        where = "no kubectl is installed" if kubectl.program is None else f"this machine is {scene.stage.stage}"
+        where = (
+            "no kubectl is installed"
+            if kubectl.program is None
+            else "this machine is no node of a cluster that kubeadm made"
+        )
         return skip("KubectlNotConfigured", f"kubectl of {people} has no kubeconfig here, and {where}.")
     if caller.variable and set(caller.missing) == set(caller.paths):
         tell = warn if scene.stage.stage == "worker" else fail

@@ -142,7 +142,8 @@ def pause_image(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
     image = _by_the_cluster(image, stage, made)
     yield from _image_settings(runtime, image)
     if isinstance(hosts, RegistryHosts):
-        yield from _mirror_settings(runtime, image, hosts)
+        got = here or (isinstance(pull, PullAttempts) and verdict(pull, hosts).kind == "serves")
+        yield from _mirror_settings(runtime, image, hosts, got=got)
     if isinstance(pull, Unobserved):
         yield unknown(pull.reason, f"Whether {image.image} is on this node could not be told: {pull.message}.")
         return
@@ -399,8 +400,11 @@ def _would_have_helped(setting: IgnoredSetting, runtime: Runtime) -> tuple[Link,
     return tuple(Link(check, fault, why) for check in ("pause-image", "images", "image-list") for fault in PULL_FAILS)
 
 
-def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts) -> Iterator[Finding]:
+def _mirror_settings(runtime: Runtime, image: SandboxImage, hosts: RegistryHosts, *, got: bool) -> Iterator[Finding]:
     for setting in hosts.ignored:
+        # A mirror of Docker Hub's images for dockerd is right where it is; only who gets no sandbox image may have meant it for that.
+        if got and setting.key == "registry-mirrors" and setting.kind == "without-effect":
+            continue
         value = f" = {setting.value}" if setting.value else ""
         yield warn(
             "MirrorIgnored",

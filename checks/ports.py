@@ -49,6 +49,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks._node_ready_links import kubelet_ends
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.port_hellos import PortHellos
@@ -136,13 +137,15 @@ def ports(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
 
 def _right(stage: Stage, ports: Ports) -> Finding:
     numbers = sorted({need.port for need in ports.needs})
-    listed = ", ".join(map(str, numbers))
+    listed = enumerated([str(number) for number in numbers])
     if not stage.joined:
         return passed("PortsFree", f"Nobody listens on the TCP ports that a node needs: {listed}.")
     shown = [held for number in numbers for held in ports.at(number)]
     return passed(
         "PortsHeld",
-        f"The TCP ports of this node's components ({listed}) are held by nobody else.",
+        f"Of the TCP ports of this node's components ({listed}), none is held by anybody else."
+        if len(numbers) > 1
+        else f"TCP port {listed} of this node's kubelet is held by nobody else.",
         evidence=[_seen(held) for held in shown],
     )
 

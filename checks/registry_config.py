@@ -74,6 +74,7 @@ from k8sdoctor.checks import _registry_fixes as fixes
 from k8sdoctor.checks._pull_fixes import provide_ca
 from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames
 from k8sdoctor.checks._registry_places import Places, netloc, trouble
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.registry_answers import Answer, RegistryAnswers
@@ -331,11 +332,15 @@ def _fine(case: _Case) -> Finding:
             f"No registry or mirror is configured for {case.label}: each registry is asked by its own name.",
             evidence=[Evidence(config.key or config.config_path, "nothing about registries")],
         )
-    names = ", ".join(map(called, config.registries)) or "no registry"
+    names = [called(name) for name in config.registries]
+    about = f" about {enumerated(names)}" if names else " about registries"
     reached = sum(answer.untried is None and trouble(answer) is None for answer in case.answers)
-    asked = f", and {reached} of the places named there answer" if reached else ""
+    answering = (
+        "one of the places named there answers" if reached == 1 else f"{reached} of the places named there answer"
+    )
+    asked = f", and {answering}" if reached else ""
     return passed(
         "AsWritten",
-        f"What is written for {case.label} about {names} is understood and counts{asked}.",
+        f"What is written for {case.label}{about} is understood and counts{asked}.",
         evidence=[Evidence(path, "read") for path in config.files],
     )

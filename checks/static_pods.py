@@ -62,6 +62,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _removed_flags as removed
 from k8sdoctor.checks import _static_pod_fixes as fixes
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.kubelet import Kubelet
@@ -135,7 +136,7 @@ def static_pods(
 
 def _nothing_wrong(pods: StaticPods, kubelet: Kubelet | Unobserved, stage: Stage) -> Finding:
     if pods.manifests:
-        names = ", ".join(each.name for each in pods.manifests)
+        names = enumerated([each.name for each in pods.manifests])
         evidence = [Evidence(each.path, f"{each.key}: {_images(each)}") for each in pods.manifests]
         return passed(
             "Read", f"The kubelet reads {pods.folder} and makes {names}.", subject=pods.folder, evidence=evidence

@@ -123,7 +123,7 @@ class Links:
         edges = self._reached_from(position).values()
         links = [edge.link for edge in edges]
         if links:
-            why = " ".join(dict.fromkeys(f"{link.why.rstrip('.')}." for link in links))
+            why = " ".join(dict.fromkeys(_sentence(link.why) for link in links))
         else:
             # A source's particulars, such as a namespace's path, stand with the evidence itself.
             sources = ", ".join(dict.fromkeys(evidence.source.partition(" (")[0] for evidence in finding.evidence))
@@ -139,6 +139,15 @@ class Links:
             explains=_sorted(self.reference(edge.symptom) for edge in edges),
             fix=finding.fix,
         )
+
+
+_WORDS = frozenset({"a", "an", "its", "it", "no", "nobody", "somebody", "the", "this"})
+"""With which a claim begins. Names, such as a setting's or a program's, keep their small letters."""
+
+
+def _sentence(why: str) -> str:
+    begins = why.partition(" ")[0] in _WORDS
+    return f"{why[:1].upper() if begins else why[:1]}{why[1:].rstrip('.')}."
 
 
 def _sorted(references: Iterable[Reference]) -> tuple[Reference, ...]:

@@ -99,6 +99,18 @@ def judge(
     )
 
 
+def test_manifests_that_may_not_be_read_leave_it_open_whether_a_control_plane_runs_here() -> None:
+    why = "Permission denied: /etc/kubernetes/manifests/etcd.yaml; run as root to look"
+    hidden = Manifest(path("etcd"), fault="unreadable", problem=f"{why}.", reason="NotPermitted")
+
+    [finding] = judge(pods=StaticPods(manifests=(hidden,)))
+    [whole_folder] = judge(pods=StaticPods(problem=Unobserved("NotPermitted", why)))
+
+    assert (finding.status, finding.reason) == (Status.UNKNOWN, "NotPermitted")
+    assert finding.message == f"Which static pods are here could not be read: {why}."
+    assert whole_folder.message == finding.message
+
+
 def test_components_that_are_well_pass() -> None:
     [finding] = judge(nodes=[node(1)])
 

@@ -300,6 +300,15 @@ def test_an_image_that_is_written_where_it_does_not_count_is_a_warning() -> None
     assert found[0].fix.commands[0] == f"sed -i '7d' {CONFIG}"
 
 
+def test_a_mirror_of_docker_hub_is_told_only_to_who_gets_no_sandbox_image() -> None:
+    mirror = setting("without-effect", key="registry-mirrors", value="https://m", source="/etc/docker/daemon.json")
+    hosts = replace(HOSTS, ignored=(mirror,))
+
+    assert reasons(judge(pulled(SERVES), hosts=hosts)) == [("pass", "Pullable")]
+    assert reasons(judge(pulled(present="sha256:1"), hosts=hosts)) == [("pass", "Present")]
+    assert ("warn", "MirrorIgnored") in reasons(judge(pulled(TIMEOUT), hosts=hosts))
+
+
 def diagnoses(findings: list[Finding]) -> list[tuple[str, str, list[str]]]:
     """Status, cause and symptoms of each diagnosis that the check alone gives."""
     found = Links([("pause-image", finding) for finding in findings]).diagnoses()

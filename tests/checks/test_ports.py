@@ -112,7 +112,7 @@ def test_ports_that_their_own_programs_hold_are_right() -> None:
     [finding] = judge(CONTROL_PLANE, *OWN, files=RULING)
 
     assert (finding.status, finding.reason) == (Status.PASS, "PortsHeld")
-    assert "2379, 2380, 6443, 10250, 10257, 10259" in finding.message
+    assert "(2379, 2380, 6443, 10250, 10257 and 10259)" in finding.message
     assert any("kube-apiserver (pid" in evidence.content for evidence in finding.evidence)
 
 

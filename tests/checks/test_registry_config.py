@@ -631,7 +631,10 @@ def test_mirrors_and_insecure_registries_of_docker_pass() -> None:
     )
 
     assert reasons(found) == [("pass", "AsWritten")]
-    assert "docker.io, own:5000" in found[0].message
+    assert (
+        "about docker.io and own:5000 is understood and counts, and one of the places named there answers."
+        in found[0].message
+    )
 
 
 def test_an_unread_hosts_toml_in_vain_is_not_told_for_facts_that_are_not_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from k8sdoctor import Certainty, Evidence, Finding, Fix, Link, Safety, Status, fail, passed, unknown, warn
 from k8sdoctor.diagnosis import Diagnosis, Links, Reference
 
@@ -29,6 +31,21 @@ def test_a_cause_and_its_symptom_are_one_diagnosis_with_the_causes_fix() -> None
     assert found.fix == FIX
     assert found.certainty is Certainty.PROVEN
     assert found.why == "dns follows."
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ("the switch was seen off", "The switch was seen off."),
+        ("net.ipv4.ip_forward is 0", "net.ipv4.ip_forward is 0."),
+    ],
+)
+def test_a_claim_is_told_as_a_sentence_and_a_name_keeps_its_small_letter(why: str, told: str) -> None:
+    cause = fail("Cause", "It is off.", explains=[Link("dns", "Symptom", why)])
+
+    [found] = diagnoses(("bridge", cause), ("dns", fail("Symptom", "It does not answer.")))
+
+    assert found.why == told
 
 
 def test_a_symptom_on_another_bridge_is_not_blamed_on_this_cause() -> None:

@@ -1,0 +1,26 @@
+"""How several things stand in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Words in a sentence.
+
+    >>> enumerated(["a"]), enumerated(["a", "b"]), enumerated(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def all_of(number: int, one: str, many: str) -> str:
+    """All that there are of something, however many, as a sentence begins with them.
+
+    >>> all_of(1, "file of list answers", "files of list answer"), all_of(3, "file of list answers", "files of list answer")
+    ('The one file of list answers', 'All 3 files of list answer')
+    """
+    return f"The one {one}" if number == 1 else f"All {number} {many}"
