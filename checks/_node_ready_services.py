@@ -226,7 +226,7 @@ def judge_runtime(stage: Stage, runtime: Runtime, service: Service | None) -> It
     if runtime.pid is not None:
         state = f"its process (pid {runtime.pid}) is there"
     else:
-        state = _state(service) if service else "none was found on this machine"
+        state = _state(service) if service else "no container runtime was found on this machine"
     yield fail(
         "RuntimeDown",
         f"{_start_of(runtime.label)} does not answer ({problem.message}), so no pod starts here: {state}{_because(cause)}.",

@@ -114,7 +114,9 @@ def apiserver_endpoints(  # noqa: PLR0913, PLR0917 -- as many facts as places an
 ) -> Iterator[Finding]:
     """Judge each API server, then who depends on one."""
     if stage.fresh:
-        yield skip("NoCluster", "This machine is no node of a cluster yet, so there is no API server to ask.")
+        yield skip(
+            "NoCluster", "This machine is no node of a cluster that kubeadm made, so no API server is known here."
+        )
         return
     if isinstance(members, Unobserved) or not members.all:
         yield _not_told(access, members)

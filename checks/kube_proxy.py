@@ -84,7 +84,10 @@ def kube_proxy(
 ) -> Iterator[Finding]:
     """Judge whether it runs, then its rules for each DNS address."""
     if isinstance(stage, Stage) and stage.fresh:
-        yield skip("NotJoined", f"This machine is no node of a cluster ({stage.why}), and kube-proxy comes with one.")
+        yield skip(
+            "NotJoined",
+            f"This machine is no node of a cluster that kubeadm made ({stage.why}), and kube-proxy comes with one.",
+        )
         return
     mechanisms = rules.mechanisms if isinstance(rules, ServiceRules) else ()
     if proxy.process is None and not proxy.configured and not mechanisms and isinstance(rules, ServiceRules):

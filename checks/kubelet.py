@@ -149,7 +149,7 @@ def kubelet(  # noqa: PLR0913, PLR0917 -- a check names the facts that it needs
     )
     unit = service.unit if isinstance(service, KubeletUnit) else None
     if found.version is None and found.pid is None and not found.config and not (unit and unit.files):
-        yield skip("NoKubelet", "No kubelet is set up here yet.")
+        yield skip("NoKubelet", "No kubelet is set up here as a program of its own.")
         return
     scene = _Scene(found, unit, stage.joined, running)
     told = [

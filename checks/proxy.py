@@ -78,7 +78,9 @@ def proxy(
 ) -> Iterator[Finding]:
     """Judge each program's variables, then what was reached by them."""
     if not programs.programs:
-        yield skip("NotInstalled", "Neither a container runtime nor a kubelet is here yet, so nobody goes by a proxy.")
+        yield skip(
+            "NotInstalled", "No container runtime and no kubelet runs or has a unit here, so nobody goes by a proxy."
+        )
         return
     tried = detours.all if isinstance(detours, ProxyDetours) else ()
     found = [finding for program in programs.programs for finding in _program(program, programs, tried)]

@@ -109,7 +109,8 @@ def subnets(  # noqa: PLR0913, PLR0917 -- each place that says something
     """Hold each place against those that decide."""
     if not stage.joined:
         yield skip(
-            "NotJoined", "This machine is no node of a cluster, so nobody has told it which addresses pods have."
+            "NotJoined",
+            "This machine is no node of a cluster that kubeadm made, so nobody has told it which addresses pods have.",
         )
         return
     node = nodes.own if isinstance(nodes, ClusterNodes) else None

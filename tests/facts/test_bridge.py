@@ -167,15 +167,26 @@ def families(
     cni: CniFolder | Unobserved = UNREAD,
     sandboxes: PodSandboxes | Unobserved = SILENT,
     subnets: tuple[str, ...] = (),
+    addresses: tuple[str, ...] = (),
 ) -> tuple[bool, bool]:
     kubeadm = replace(KubeadmConfig(), source="--config kubeadm.yaml", pod_subnets=subnets)
-    found = PodFamilies.observe(EMPTY, cni, sandboxes, kubeadm)
+    network = NodeNetwork(addresses=tuple({"index": 2, "address": each, "prefix": 64} for each in addresses))
+    found = PodFamilies.observe(EMPTY, cni, sandboxes, kubeadm, network)
     return found.ipv4, found.ipv6
 
 
 def test_pods_have_ipv4_where_nobody_tells() -> None:
     assert families() == (True, False)
     assert families(subnets=("nonsense",)) == (True, False)
+    assert families(addresses=("192.0.2.10", "2001:db8::10")) == (True, False)
+
+
+def test_pods_have_ipv6_where_nobody_tells_and_the_machine_has_no_other_address() -> None:
+    own = ("127.0.0.1", "::1", "169.254.20.10", "fe80::1", "2001:db8::10")
+
+    assert families(addresses=own) == (False, True)
+    assert families(subnets=("10.244.0.0/16",), addresses=own) == (True, False)
+    assert families(addresses=("127.0.0.1", "::1", "fe80::1")) == (True, False)
 
 
 def test_running_pods_and_the_cni_network_are_believed_before_kubeadms_plan() -> None:
