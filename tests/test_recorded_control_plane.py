@@ -20,6 +20,7 @@ NOT_RECORDED = {
     ("etcd", "NotRecorded", Status.UNKNOWN),  # what etcd itself said
     ("certificates", "NotRecorded", Status.UNKNOWN),  # the keys of service accounts' tokens
     ("disk", "NotRecorded", Status.UNKNOWN),  # how full the disks were
+    ("time-sync", "NotRecorded", Status.UNKNOWN),  # the kernel's clock
     ("ports", "NotRecorded", Status.UNKNOWN),  # who listened
     ("kubeconfig", "NotRecorded", Status.UNKNOWN),  # the certificate that the kubelet rotates
 }

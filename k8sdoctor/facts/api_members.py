@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.api_endpoints import NodeEndpoints, ToldEndpoints, split
+from k8sdoctor.facts.clock import ahead
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.control_plane_pods import ControlPlanePods
 from k8sdoctor.facts.side_by_side import side_by_side
@@ -44,6 +45,8 @@ class ApiMember:
     status: int = 0
     failing: tuple[str, ...] = ()
     failure: NetworkFailure | None = None
+    ahead: float | None = None
+    """Seconds by which its clock is ahead of this node's; None where it was not told."""
 
     @property
     def authority(self) -> str:
@@ -138,4 +141,4 @@ def _ask(host: Host, member: ApiMember) -> ApiMember:
         )
     )
     failing = tuple(_FAILED.findall(answer["body"])) if answer["status"] >= UNAVAILABLE else ()
-    return replace(member, status=answer["status"], failing=failing, failure=answer["failure"])
+    return replace(member, status=answer["status"], failing=failing, failure=answer["failure"], ahead=ahead(answer))

@@ -295,7 +295,7 @@ class HttpAnswer(TypedDict):
     """What came back. With a failure, `status` is 0 and headers and body are empty.
 
     Header names are lower case; the values of a header that came several times are joined by a newline. `body` is text, at most
-    64 KiB of it.
+    64 KiB of it. `at` is the node's clock when the headers had come, seconds since the epoch; absent in older recordings.
     """
 
     status: int
@@ -303,6 +303,7 @@ class HttpAnswer(TypedDict):
     body: str
     peer: str | None
     failure: NetworkFailure | None
+    at: NotRequired[float]
 
 
 class UploadRequest(TypedDict):

@@ -13,6 +13,7 @@ import http.client
 import os
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -147,6 +148,7 @@ class _Exchange:
             self._stage = "waiting for an answer"
             connection.request(self._method, self._target(), self._body, self._headers())
             response = connection.getresponse()
+            came = time.time()
             self._responses.append(response)
             self._stage = "reading the answer"
             body = response.read(BODY_LIMIT)
@@ -161,7 +163,7 @@ class _Exchange:
             shown = value if name.lower() == "www-authenticate" else hide(value)
             headers[name.lower()] = f"{headers[name.lower()]}\n{shown}" if name.lower() in headers else shown
         text = hide(body.decode("utf-8", "replace"))
-        return HttpAnswer(status=response.status, headers=headers, body=text, peer=self._peer, failure=None)
+        return HttpAnswer(status=response.status, headers=headers, body=text, peer=self._peer, failure=None, at=came)
 
     def _context(self) -> ssl.SSLContext:
         request = self._request
