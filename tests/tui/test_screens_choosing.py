@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from k8sdoctor import registry
 from k8sdoctor.check import Profile
 from k8sdoctor.tui.screens.choices import Choices
 from k8sdoctor.tui.screens.confirm import ConfirmScreen
@@ -14,13 +13,14 @@ from k8sdoctor.tui.screens.profile import ChosenProfile, ProfileScreen
 from k8sdoctor.tui.screens.skip import SkipScreen
 from k8sdoctor.tui.screens.watch import WatchScreen
 from tests.tui.dialogs import SIZES, opened
+from tests.tui.nodes import known
 
 if TYPE_CHECKING:
     from k8sdoctor.tui.screens.dialog import Dialog
 
 pytestmark = pytest.mark.asyncio
 
-CHECKS = registry.load(plug_ins=False).checks
+CHECKS = known().checks
 
 
 # -- a question --------------------------------------------------------------------------------------------------------------
