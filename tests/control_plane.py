@@ -54,6 +54,7 @@ def files() -> dict[str, str | HostError]:
     found: dict[str, str | HostError] = {
         "/etc/os-release": 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
         "/etc/hostname": "cp1\n",
+        "/etc/machine-id": data("api/nodes.json")["items"][0]["status"]["nodeInfo"]["machineID"] + "\n",
         "/etc/resolv.conf": "nameserver 10.27.53.1\n",
         "/etc/modules-load.d/k8s.conf": "overlay\nbr_netfilter\n",
         "/etc/sysctl.d/k8s.conf": (

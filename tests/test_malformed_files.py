@@ -60,6 +60,7 @@ PLACES = {
 
 # Lines that are none are passed over by who reads these, so what counts is what is left; only a whole file can be unreadable.
 LINES = {
+    "/etc/machine-id": {"node-identity"},
     "/etc/os-release": {"cni-config"},
     SYSCTLS: {"br-netfilter", "ip-forward"},
     "/etc/modules-load.d/k8s.conf": {"br-netfilter"},

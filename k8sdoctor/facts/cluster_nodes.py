@@ -59,7 +59,8 @@ class Taint:
 class Node:
     """One Node object. `addresses` are pairs of type (`InternalIP`, `Hostname`, …) and address; versions are as reported, such as `v1.36.2`.
 
-    `runtime_version` has the runtime's name, such as `containerd://1.6.20`. `created` is seconds since the epoch.
+    `runtime_version` has the runtime's name, such as `containerd://1.6.20`. `created` is seconds since the epoch. `machine_id` and
+    `system_uuid` are what the kubelet found (cAdvisor: /etc/machine-id, and the machine's product_uuid or else the former).
     """
 
     name: str
@@ -75,6 +76,8 @@ class Node:
     provider_id: str = ""
     unschedulable: bool = False
     created: float | None = None
+    machine_id: str = ""
+    system_uuid: str = ""
 
     def condition(self, type_: str) -> NodeCondition | None:
         """The condition of that type; None when it was not reported."""
@@ -125,6 +128,8 @@ class Node:
             provider_id=yaml.string(spec, "providerID") or "",
             unschedulable=spec.get("unschedulable") is True,
             created=seconds(metadata.get("creationTimestamp")),
+            machine_id=yaml.string(info, "machineID") or "",
+            system_uuid=yaml.string(info, "systemUUID") or "",
         )
 
 

@@ -1,0 +1,29 @@
+"""What tells this machine from every other: its machine ID."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from k8sdoctor.host import Host
+
+# Where cAdvisor looks, in this order (kubelet's --machine-id-file is its flag).
+FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`machine_id` is what the first file holds that is there; `source` is that file, empty where there is none."""
+
+    machine_id: str = ""
+    source: str = ""
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        """Read it. Raises NotPermitted, Unreadable."""
+        for path in FILES:
+            text = host.read_optional(path)
+            if text is not None and text.strip():
+                return cls(text.strip(), path)
+        return cls()
