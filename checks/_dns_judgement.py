@@ -141,15 +141,21 @@ class Judgement:
             return ("NoBackends",)
         if any(exchange.address == address for address, _ in self.dns.on_node):
             return ("NoReply", "cache")
-        direct = self._direct(exchange.view)
+        direct = self._direct(exchange)
         if any(answer_to(outcome) for outcome in direct):
             return ("NoReply", "service")
         return ("NoReply", "server" if direct else "unknown")
 
-    def _direct(self, view: View) -> list[DnsOutcome]:
-        """What the view asked of the DNS servers themselves."""
+    def _direct(self, exchange: Exchange) -> list[DnsOutcome]:
+        """What was asked of the DNS servers themselves, by the address's own family."""
         asked = {one.address for one in self.dns.addresses}
-        return [outcome for outcome in view.outcomes if outcome["query"]["server"] not in asked]
+        version = ip_address(exchange.address).version
+        return [
+            outcome
+            for outcome in exchange.view.outcomes
+            if (server := outcome["query"]["server"]) not in asked
+            and ip_address(server.partition("%")[0]).version == version
+        ]
 
     def _silent_backends(self) -> list[Backend]:
         """The servers that answered none of several direct queries over UDP and TCP, while another server answered."""
@@ -163,12 +169,13 @@ class Judgement:
             for backend, outcomes in asked.items()
             if outcomes and not any(stray_of(one) or one["error"] in UNSENT for one in outcomes)
         ]
-        alive = any(answer_to(one) for outcomes in asked.values() for one in outcomes)
-        return silent if alive else []
+        # One family alone: a server that answers over the other one shows that the way is at fault, and not the server.
+        alive = {_version(one) for one, outcomes in asked.items() if any(map(answer_to, outcomes))}
+        return [one for one in silent if _version(one) in alive]
 
     def _asked_of(self, view: View, backend: Backend) -> list[DnsOutcome]:
         wanted = ip_address(backend.address)
-        return [one for one in self._direct(view) if ip_address(one["query"]["server"]) == wanted]
+        return [one for one in view.outcomes if ip_address(one["query"]["server"].partition("%")[0]) == wanted]
 
     # -- findings ----------------------------------------------------------------------------------------------------
 
@@ -269,8 +276,8 @@ class Judgement:
 
     def _backend_silent(self, silent: Sequence[Backend]) -> Finding:
         names = [self._who(one.address, one.port) for one in silent]
-        versions = {ip_address(one.address).version for one in silent}
-        of = sum(ip_address(one.address).version in versions for one in self.dns.backends)
+        versions = set(map(_version, silent))
+        of = sum(_version(one) in versions for one in self.dns.backends)
         served = [each for each in self.exchanges if not is_peculiar(each, self.exchanges)]
         views = list({each.view.name: each.view for each in served}.values())
         lost = [one for view in views for each in silent for one in self._asked_of(view, each)]
@@ -340,9 +347,7 @@ class Judgement:
         subject, pods = addresses_of(exchanges), pods_of(exchanges)
         outcomes = [one for each in exchanges for one in (*each.udp, *each.tcp)]
         lost = [one for one in outcomes if not answer_to(one)]
-        direct = [
-            one for view in {each.view.name: each.view for each in exchanges}.values() for one in self._direct(view)
-        ]
+        direct = [one for each in {each.view.name: each for each in exchanges}.values() for one in self._direct(each)]
         alive = self._names(one for one in direct if answer_to(one))
         dead = self._names(one for one in direct if not answer_to(one))
         dead = [name for name in dead if name not in alive]
@@ -370,6 +375,10 @@ class Judgement:
     def _count(self, exchanges: Sequence[Exchange], code: str) -> str:
         codes = [answer["rcode"] for each in exchanges for answer in each.answers]
         return _times(codes.count(code), len(codes))
+
+
+def _version(backend: Backend) -> int:
+    return ip_address(backend.address).version
 
 
 def no_backends(dns: ClusterDns, evidence: Iterable[Evidence]) -> Finding:

@@ -135,7 +135,7 @@ class ListeningSocket(TypedDict):
 class Netlink(TypedDict, total=False):
     """One object of a netlink dump. Absent keys were not told by the kernel.
 
-    links: index, name, kind (`bridge`, `veth`, … absent for hardware), master (index), link (peer's index), link_netnsid,
+    links: index, name, kind (`bridge`, `veth`, … absent for hardware), master (index), link (index of the peer, or of what is below a vxlan), link_netnsid,
     up, mtu, mac. addresses: index, address, prefix, family (4 or 6), scope. routes: family, destination (CIDR, `default` as
     `0.0.0.0/0` or `::/0`), gateway, oif (index), table, type. bridges also carry `nf_call_iptables`, `nf_call_ip6tables` (the
     bridge's own switches), ports of a bridge `isolated`, `hairpin`.
@@ -166,7 +166,10 @@ class Netlink(TypedDict, total=False):
 
 
 class DnsQuery(TypedDict):
-    """One question to one server. `attempt` tells equal questions apart; each is sent from a fresh port."""
+    """One question to one server. `attempt` tells equal questions apart; each is sent from a fresh port.
+
+    `padding` makes the message so many bytes longer (EDNS, RFC 7830), to see whether long ones get through.
+    """
 
     server: str
     port: int
@@ -174,6 +177,7 @@ class DnsQuery(TypedDict):
     name: str
     type: str
     attempt: int
+    padding: NotRequired[int]
 
 
 class DnsReply(TypedDict):
@@ -526,13 +530,15 @@ class Host(ABC):
 
     # -- processes, kernel -------------------------------------------------------------------------------------------
 
-    def run(self, *argv: str, keep: Sequence[str] = ()) -> CommandResult:
+    def run(self, *argv: str, keep: Sequence[str] = (), attempt: int = 0) -> CommandResult:
         """Run a read-only command of the node, in its network namespace, with a plain environment.
 
-        With `keep`, only lines of its output are kept that hold one of these texts, for what may print millions. Raises NotFound,
-        NotPermitted, DeadlineExceeded.
+        With `keep`, only lines of its output are kept that hold one of these texts, for what may print millions. `attempt` tells equal
+        questions apart, since counters move. Raises NotFound, NotPermitted, DeadlineExceeded.
         """
         arguments: dict[str, Json] = {"argv": list(argv), **({"keep": list(keep)} if keep else {})}
+        if attempt:
+            arguments["attempt"] = attempt
         return cast("CommandResult", self.ask("run", arguments))
 
     def clock(self) -> Clock:

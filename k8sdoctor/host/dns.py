@@ -119,7 +119,11 @@ class _Question(ABC):
             return
         try:
             self._message = dns.message.make_query(query["name"], query["type"])
-            self._wire = self._message.to_wire()
+            if padding := query.get("padding"):
+                import dns.edns
+
+                self._message.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType.PADDING, bytes(padding))])
+            self._wire = self._message.to_wire(max_size=_DATAGRAM)
         except (dns.exception.DNSException, ValueError):
             self.error, self.done = "not-a-name", True
 

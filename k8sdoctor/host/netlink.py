@@ -119,6 +119,8 @@ def _link(message: Any) -> Iterator[Netlink]:
     if info is not None:
         _take(entry, "kind", info.get_attr("IFLA_INFO_KIND"))
         data, port = info.get_attr("IFLA_INFO_DATA"), info.get_attr("IFLA_INFO_SLAVE_DATA")
+        if entry.get("kind") == "vxlan" and hasattr(data, "get_attr"):
+            _take(entry, "link", data.get_attr("IFLA_VXLAN_LINK"))
         if entry.get("kind") == "bridge" and hasattr(data, "get_attr"):
             _switch(entry, "nf_call_iptables", data.get_attr("IFLA_BR_NF_CALL_IPTABLES"))
             _switch(entry, "nf_call_ip6tables", data.get_attr("IFLA_BR_NF_CALL_IP6TABLES"))

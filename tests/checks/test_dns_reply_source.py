@@ -373,6 +373,17 @@ def test_a_silent_server_beside_a_good_one_on_the_same_node_points_nowhere_else(
     assert "look at" not in finding.message
 
 
+def test_a_server_that_answers_over_the_other_family_alone_is_no_silent_one_of_several() -> None:
+    twin = replace(BACKEND, address="fd00:244::22")
+    dns = replace(DNS, backends=(BACKEND, twin))
+    view = View(CLIENT, asked([SILENT] * 8, [SILENT] * 3) + direct(BACKEND, SILENT) + direct(twin))
+    [finding] = judge(view, dns=dns)
+
+    assert finding.reason == "NoReply"
+    assert "neither did 10.244.0.22" in finding.message
+    assert "servers:answer" not in finding.traits
+
+
 def test_a_server_that_answers_one_pod_is_not_silent() -> None:
     quiet = View(OTHER, asked([GOOD] * 8) + direct(BACKEND) + direct(REMOTE, SILENT))
     [finding] = judge(View(CLIENT, asked([GOOD] * 8) + direct(BACKEND) + direct(REMOTE)), quiet)

@@ -112,6 +112,20 @@ def test_an_answer_from_the_asked_address_is_kept_with_its_source_and_records() 
     assert outcome["error"] is None
 
 
+def test_padding_makes_a_query_longer_and_is_no_part_of_the_question() -> None:
+    lengths: list[int] = []
+
+    def reply(wire: bytes) -> list[bytes]:
+        lengths.append(len(wire))
+        return [answer_of(wire)]
+
+    with udp_server(reply) as port:
+        [outcome] = LiveHost().dns([{**query(port), "padding": 1200}])
+
+    assert lengths[0] > 1200
+    assert outcome["replies"][0]["matches"]
+
+
 def test_a_reply_from_another_address_arrives_and_tells_its_source() -> None:
     with udp_server(lambda wire: [answer_of(wire)], source="127.0.0.2") as port:
         [outcome] = LiveHost().dns([query(port)])

@@ -1,0 +1,115 @@
+"""Which rules of the node can have lost what pods asked of DNS."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from k8sdoctor.facts.dns_path import answered
+
+if TYPE_CHECKING:
+    from k8sdoctor.facts.cluster_dns import ClusterDns
+    from k8sdoctor.facts.dns_path import DnsPath
+    from k8sdoctor.facts.packet_filters import FilterRule
+
+DNS_PORT = 53
+OVERLAY_PORTS = frozenset({8472, 4789, 6081, 51820, 51821, 6784})
+"""flannel's and Cilium's VXLAN, Calico's, Geneve, WireGuard of flannel and Calico, Weave."""
+
+_SERVICES = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
+"""Chains in which kube-proxy refuses what has no backend: the check kube-proxy tells that."""
+
+_POLICY = re.compile(r"cali-|KUBE-POD-FW|KUBE-NWPLCY|KUBE-NETWORK-POLICIES|WEAVE-NPC|CILIUM_|FELIX", re.IGNORECASE)
+_PORTS = re.compile(r"(?:--|\b)([ds])ports? (?:\{ )?([\d, :-]+)")
+_SCOPES = re.compile(r"(?:-([sd])|ip6? ([sd])addr) ([0-9a-fA-F.:]+(?:/\d+)?)")
+
+
+def kind_of(rule: FilterRule) -> str:
+    """The reason under which a rule is told."""
+    if _ports(rule) & OVERLAY_PORTS:
+        return "OverlayBlocked"
+    if not rule.line and rule.chain.lower() == "forward":
+        return "ForwardPolicyDrop"
+    if _POLICY.search(rule.chain) or _POLICY.search(rule.table):
+        return "PolicyBlocks"
+    return "Blocked"
+
+
+def blamed(path: DnsPath) -> list[tuple[FilterRule, int | None]]:
+    """The rules that lost queries, with the packets that each counted: those that counted enough; else those that do not count and are for DNS."""
+    counting = [(rule, rise) for rule, rise in path.rose if 1 <= _missing(path, rule) <= rise and _fits(rule)]
+    if counting:
+        return [*counting]
+    return [
+        (rule, None)
+        for rule in path.silent
+        if _missing(path, rule) and (DNS_PORT in _ports(rule) or (not rule.line and rule.hook == "forward"))
+    ]
+
+
+def exempting(path: DnsPath, dns: ClusterDns) -> list[FilterRule]:
+    """The rules that exempt from connection tracking the replies that came from elsewhere. A cache on the node wants it so for itself."""
+    own = {ip_address(address) for address, _ in dns.on_node}
+    strayed = {ip_address(source) for source in path.strayed} - own
+    return [
+        rule
+        for rule in path.notracks
+        if strayed
+        and DNS_PORT in _ports(rule)
+        and _speaks(rule, "udp")
+        and any(rule.family in (0, source.version) and _covers(rule, "s", str(source)) for source in strayed)
+        and not any(_scoped(rule, "d", str(address)) or _scoped(rule, "s", str(address)) for address in own)
+    ]
+
+
+def _missing(path: DnsPath, rule: FilterRule) -> int:
+    """How many of the queries that were asked again and not answered a rule's packets may have been."""
+    return sum(
+        not answered(one)
+        and _speaks(rule, one["query"]["transport"])
+        and rule.family in (0, ip_address(one["query"]["server"].partition("%")[0]).version)
+        for one in path.again
+    )
+
+
+def _fits(rule: FilterRule) -> bool:
+    ports = _ports(rule)
+    return not rule.chain.startswith(_SERVICES) and (not ports or DNS_PORT in ports or bool(ports & OVERLAY_PORTS))
+
+
+def _speaks(rule: FilterRule, transport: str) -> bool:
+    """Whether a rule may be for a protocol; a tunnel carries both in its UDP."""
+    if _ports(rule) & OVERLAY_PORTS:
+        return True
+    named = set(re.findall(r"(?:-p |\b)(udp|tcp|icmp|sctp|icmpv6|ipv6-icmp)\b", rule.line))
+    return not named or transport in named
+
+
+def _ports(rule: FilterRule) -> set[int]:
+    """The ports that a rule names; of a range, its ends and 53 if that lies between."""
+    ports: set[int] = set()
+    for _, text in _PORTS.findall(rule.line):
+        for part in text.split(","):
+            ends = [int(each) for each in re.split(r"[:-]", part.strip()) if each.strip().isdecimal()]
+            ports |= set(ends)
+            if len(ends) == 2 and ends[0] <= DNS_PORT <= ends[1]:  # noqa: PLR2004 -- both ends
+                ports.add(DNS_PORT)
+    return ports
+
+
+def _scopes(rule: FilterRule, side: str) -> list[str]:
+    return [network for short, long, network in _SCOPES.findall(rule.line) if side in (short, long)]
+
+
+def _scoped(rule: FilterRule, side: str, address: str) -> bool:
+    return bool(_scopes(rule, side)) and _covers(rule, side, address)
+
+
+def _covers(rule: FilterRule, side: str, address: str) -> bool:
+    """Whether an address is among those that a rule is for; without any, it is for all."""
+    networks = _scopes(rule, side)
+    try:
+        return not networks or any(ip_address(address) in ip_network(one, strict=False) for one in networks)
+    except ValueError:
+        return False

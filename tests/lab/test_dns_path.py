@@ -1,0 +1,86 @@
+"""What keeps DNS from passing, on a real kernel: each rule is named, proven by what it counted, and its pasted fix mends it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab.test_dns_reply_source import one_bridge, serve
+
+if TYPE_CHECKING:
+    from tests.lab.node import LabNode
+
+pytestmark = [pytest.mark.lab, pytest.mark.needs("dnsmasq", "iptables", "nft", "ss")]
+
+_SCRIPT = """
+import json
+from k8sdoctor.host.live import LiveHost
+from k8sdoctor.testing import report_of
+report = report_of(LiveHost(), "dns-path", "dns-reply-source")
+assert not report.broken, report.broken[0].traceback
+print(json.dumps(report.document()))
+"""
+
+
+def examine(node: LabNode) -> Any:
+    """The report of both checks, run on the node."""
+    return json.loads(node.run([sys.executable, "-c", _SCRIPT]).stdout)
+
+
+def causes(report: Any) -> dict[str, tuple[str, list[str]]]:
+    """Each diagnosis: its certainty, and what it explains."""
+    return {
+        f"{each['cause']['check']}/{each['cause']['reason']}": (
+            each["certainty"],
+            sorted(f"{one['check']}/{one['reason']}" for one in each["explains"]),
+        )
+        for each in report["diagnoses"]
+    }
+
+
+def mend(node: LabNode, report: Any) -> None:
+    for command in report["diagnoses"][0]["fix"]["commands"]:
+        node.shell(command)
+
+
+NO_REPLY = "dns-reply-source/NoReply"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "cause", "certainty", "explains"),
+    [
+        ("iptables -w -P FORWARD DROP", "ForwardPolicyDrop", "proven", NO_REPLY),
+        ("iptables -w -I FORWARD -p udp --dport 53 -j DROP", "Blocked", "proven", "dns-reply-source/TcpOnly"),
+        (
+            (
+                "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; }'; "
+                "nft add rule inet fw forward meta l4proto { tcp, udp } th dport 53 drop"
+            ),
+            "Blocked",
+            "likely",
+            NO_REPLY,
+        ),
+        (
+            "iptables -w -t raw -A PREROUTING -p udp --sport 53 -j CT --notrack",
+            "RepliesUntracked",
+            "proven",
+            "dns-reply-source/UnexpectedSource",
+        ),
+    ],
+)
+def test_a_rule_that_loses_queries_is_the_cause_and_its_fix_mends_it(
+    node: LabNode, breaks: str, cause: str, certainty: str, explains: str
+) -> None:
+    _, server = one_bridge(node, filtered=True)
+    serve(server)
+    # As a node that has carried traffic before: other rules count, and are not blamed.
+    node.shell(f"iptables -w -A FORWARD -d 192.0.2.200 -j DROP; {breaks}")
+
+    report = examine(node)
+    assert causes(report) == {f"dns-path/{cause}": (certainty, [explains])}, json.dumps(report, indent=1)
+
+    mend(node, report)
+    assert causes(examine(node)) == {}
