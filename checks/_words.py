@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,3 +25,21 @@ def all_of(number: int, one: str, many: str) -> str:
     ('The one file of list answers', 'All 3 files of list answer')
     """
     return f"The one {one}" if number == 1 else f"All {number} {many}"
+
+
+_DENIED = re.compile(r"Permission denied: (?P<path>[^;]+)(?P<advice>; .+)")
+
+
+def together(messages: Sequence[str]) -> str:
+    """Why several things could not be looked at; files that one advice would open are named together.
+
+    >>> together(["Permission denied: /a; run as root to look", "/b is a fifo", "Permission denied: /c; run as root to look"])
+    'Permission denied: /a and /c; run as root to look; /b is a fifo'
+    """
+    told: dict[str, list[str]] = {}
+    for message in messages:
+        denied = _DENIED.fullmatch(message)
+        told.setdefault(denied["advice"] if denied else message, []).append(denied["path"] if denied else "")
+    return "; ".join(
+        f"Permission denied: {enumerated(paths)}{text}" if paths[0] else text for text, paths in told.items()
+    )

@@ -60,6 +60,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.checks import _apiserver_fixes as fixes
+from k8sdoctor.checks._words import together
 from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, Use, gathered
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
@@ -666,7 +667,7 @@ def _unread(
         unreadable += [file.unread for file in kubeconfigs.files if file.unread]
         problems += [(file.path, problem) for file in kubeconfigs.files if (problem := _invalid(file))]
     for reason, messages in _by_reason(unreadable).items():
-        yield unknown(reason, _sentence("; ".join(messages)))
+        yield unknown(reason, _sentence(together(messages)))
     personal = (
         {file.path for file in kubeconfigs.files if file.personal} if isinstance(kubeconfigs, Kubeconfigs) else set()
     )

@@ -56,6 +56,7 @@ from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _apiserver_fixes
 from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _pki_fixes as fixes
+from k8sdoctor.checks._words import together
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
 from k8sdoctor.facts.etcd_server import EtcdServer
@@ -106,7 +107,7 @@ def certificates(  # noqa: PLR0913, PLR0917 -- as many facts as commands depend 
     """Judge each file by itself, then those that belong together; each cause once."""
     site = _apiserver_fixes.site_of(stage, disk, server, kubelet, kubeadm, planned, told)
     scene = Scene(pki, site, disk.now, server, etcd if isinstance(etcd, EtcdServer) else None)
-    found = [unknown(reason, words.sentence("; ".join(said))) for reason, said in words.by_reason(pki.unread).items()]
+    found = [unknown(reason, words.sentence(together(said))) for reason, said in words.by_reason(pki.unread).items()]
     found += _files(scene)
     found += _chains(scene)
     found += _names(scene)

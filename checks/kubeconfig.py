@@ -72,6 +72,7 @@ from k8sdoctor.checks import _apiserver_fixes
 from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _kubeconfig_fixes as fixes
 from k8sdoctor.checks._node_ready_links import kubelet_unheard
+from k8sdoctor.checks._words import together
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
 from k8sdoctor.facts.credentials import Credential, Credentials, Pair
@@ -676,7 +677,7 @@ def _unread(kubeconfigs: Kubeconfigs, kubectl: Kubectl | Unobserved, credentials
     else:
         unread += [setup.unread for setup in kubectl.setups if setup.unread]
     for reason, messages in words.by_reason(unread).items():
-        yield unknown(reason, words.sentence("; ".join(messages)))
+        yield unknown(reason, words.sentence(together(messages)))
 
 
 def _scene(  # noqa: PLR0913, PLR0917 -- see above

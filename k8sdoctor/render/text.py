@@ -30,6 +30,9 @@ SAFETY = {
 
 _ROOM = 20  # columns below which a message beside the id says nothing; it goes below then
 
+_MANY = 6
+"""Checks that skip, from which on they are named together: a bare machine skips most of them."""
+
 _STATUS_WIDTH = len(Status.UNKNOWN)
 
 
@@ -90,7 +93,11 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
         return
     yield style.bold("CHECKS")
     longest = max(len(result.check) for result in report.results)
+    skipped = [result for result in report.results if result.status is Status.SKIP]
+    together = len(skipped) >= _MANY
     for result in report.results:
+        if together and result.status is Status.SKIP:
+            continue
         start = f"{style.symbol(result.status)}{result.status:{_STATUS_WIDTH}}"
         message = harmless(_worst(result).message)
         room = style.width - len(start) - longest - 4
@@ -100,6 +107,13 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
             name = cut(harmless(result.check), style.width - len(start) - 2)
             line = f"  {name}\n    {cut(message, style.width - 4)}"
         yield f"{style.coloured(start, result.status)}{line}"
+    if together:
+        start = f"{style.symbol(Status.SKIP)}{Status.SKIP:{_STATUS_WIDTH}}  "
+        names = ", ".join(harmless(result.check) for result in skipped)
+        told = f"{len(skipped)} that do not apply here or were not asked for (k8sdoctor check NAME says why): {names}"
+        first, *others = block(start, told, style.width, "")
+        yield first.replace(start, style.coloured(start, Status.SKIP), 1)
+        yield from others
 
 
 def _worst(result: Result) -> Finding:

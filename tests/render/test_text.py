@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from k8sdoctor import Evidence, Status, fail, passed, render, unknown
+from k8sdoctor import Evidence, Status, fail, passed, render, skip, unknown
 from k8sdoctor.render.layout import columns, cut, harmless, wrap
 from k8sdoctor.render.style import Style
 from tests.render.reports import BLIND, FIX, HEALTHY, LONG_COMMAND, SICK, SYMPTOM, report
@@ -94,6 +94,21 @@ def test_a_check_is_one_line_with_its_worst_finding() -> None:
     ]
     assert lines[-1].endswith("Permission denied: /etc/kubernetes/pki; run as roo...")
     assert len(lines[-1]) == 80
+
+
+def test_many_checks_that_skip_are_named_together_after_the_others() -> None:
+    names = [f"check-{number}" for number in range(6)]
+    idle = [(name, skip("NotHere", "This machine has none.")) for name in names]
+    some, many = text(report(*idle[1:], ("zz", BLIND))), text(report(*idle, ("zz", BLIND)))
+
+    assert some.count("This machine has none.") == 5
+    lines = many.partition("CHECKS\n")[2].partition("\n\n")[0].splitlines()
+    assert lines[0].startswith("unknown  zz  ")
+    assert " ".join(" ".join(lines[1:]).split()) == (
+        f"skip 6 that do not apply here or were not asked for (k8sdoctor check NAME says why): {', '.join(names)}"
+    )
+    assert all(line.startswith("         ") for line in lines[2:])
+    assert "7 checks in 0.2 s: 1 unknown, 6 skip." in many
 
 
 def test_a_symptom_names_its_cause_and_its_own_fix_is_not_offered() -> None:
