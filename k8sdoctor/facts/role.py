@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.processes import Processes
-from k8sdoctor.facts.stage import Stage
+from k8sdoctor.facts.stage import KUBELET_KUBECONFIG, Stage
 from k8sdoctor.finding import Unobserved
 
 if TYPE_CHECKING:
@@ -51,11 +51,21 @@ class Role:
         if kubeadm.source is not None and kubeadm.problem is None:
             worker = kubeadm.joins and not kubeadm.addons.control_plane
             return cls("worker" if worker else "control-plane", f"{kubeadm.source} plans it", planned=kubeadm.source)
-        if kubelets := running.named("kubelet"):
-            # Before kubeadm has written its configuration, kubeadm's kubelet ends as soon as it starts.
-            why = f"a kubelet runs here (pid {kubelets[0]['pid']}), and not kubeadm's: {stage.why}"
-            return cls("other", why)
+        if (pid := _foreign_kubelet(running)) is not None:
+            return cls("other", f"a kubelet runs here (pid {pid}), and not kubeadm's: {stage.why}")
         return cls("undecided", "nothing is planned for it")
+
+
+def _foreign_kubelet(processes: Processes) -> int | None:
+    """A kubelet that was told where to belong, and not by kubeadm's unit: of a managed cluster, or one that runs static pods alone.
+
+    kubeadm's own starts every ten seconds, and ends, until kubeadm has written its configuration.
+    """
+    for process in processes.named("kubelet"):
+        options = process["cmdline"][1:]
+        if options and not any(KUBELET_KUBECONFIG in word for word in options):
+            return process["pid"]
+    return None
 
 
 def _other(processes: Processes) -> str | None:

@@ -455,7 +455,7 @@ class Host(ABC):
     def lines(self, path: str, keep: Sequence[str], *, attempt: int = 0) -> list[str]:
         """The lines of a file of any length that hold one of the texts in `keep`, at most LINES_LIMIT of them.
 
-        For tables of the kernel, which have a line for each connection. `attempt` tells equal questions apart, since counters move.
+        For tables of the kernel, which have a line for each connection. What a file `*.gz` holds is looked through unpacked. `attempt` tells equal questions apart, since counters move.
         Raises NotFound, NotPermitted, Unreadable.
         """
         return cast("list[str]", self.ask("lines", _args(path=path, keep=list(keep), attempt=attempt)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,6 +15,8 @@ from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT, DirEntry, FileStat, Hos
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
+
+UNPACKED_LIMIT = 16 * 1024 * 1024  # a kernel's configuration is 0.3 MiB at most
 
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS (include/linux/namei.h)
 
@@ -104,7 +108,8 @@ class Files:
         wanted = [text.encode() for text in keep]
         found: list[str] = []
         try:
-            with os.fdopen(self._open(path), "rb") as file:
+            with os.fdopen(self._open(path), "rb") as raw:
+                file = _unpacked(raw.read(READ_LIMIT), path) if path.endswith(".gz") else raw
                 # A line is never longer than this in the tables that we look through.
                 for line in iter(partial(file.readline, 65536), b""):
                     if any(text in line for text in wanted):
@@ -169,6 +174,18 @@ class Files:
             if error.errno == errno.EINVAL:
                 raise HostError("Unreadable", f"{path} is not a symbolic link") from None
             refuse(error, path)
+
+
+def _unpacked(data: bytes, path: str) -> io.BytesIO:
+    """What a gzip file holds. Raises Unreadable for what is none, or not whole, or grows beyond UNPACKED_LIMIT."""
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: a gzip header, not zlib's own
+    try:
+        text = unpacker.decompress(data, UNPACKED_LIMIT)
+    except zlib.error as error:
+        raise HostError("Unreadable", f"{path} is no gzip file: {error}") from None
+    if not unpacker.eof:
+        raise HostError("Unreadable", f"{path} is not whole, or holds more than {UNPACKED_LIMIT >> 20} MiB")
+    return io.BytesIO(text)
 
 
 def _can_be(path: str) -> bool:

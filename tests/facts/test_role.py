@@ -37,6 +37,9 @@ def running(name: str, *words: str) -> Processes:
         # A node of another maker's, such as EKS or OpenShift, whose kubelet has its kubeconfig elsewhere.
         (Stage("prepared", "w"), NOTHING, running("kubelet", "--kubeconfig=/var/lib/kubelet/kubeconfig"), "other"),
         (Stage("prepared", "w"), INIT, running("kubelet"), "control-plane"),
+        # kubeadm's, which waits for kubeadm to write its configuration.
+        (Stage("prepared", "w"), NOTHING, running("kubelet", "--kubeconfig=/etc/kubernetes/kubelet.conf"), "undecided"),
+        (Stage("prepared", "w"), NOTHING, running("kubelet"), "undecided"),
         (Stage("unknown", "Permission denied"), INIT, Processes(()), "unknown"),
     ],
 )

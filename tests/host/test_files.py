@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import READ_LIMIT
 from k8sdoctor.host.fake import FakeHost
-from k8sdoctor.host.files import Files
+from k8sdoctor.host.files import UNPACKED_LIMIT, Files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,3 +187,26 @@ def test_what_can_be_no_path_is_not_found(path: str, root: str) -> None:
         with pytest.raises(HostError) as caught:
             ask(path)
         assert caught.value.reason == "NotFound"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (gzip.compress(b"CONFIG_A=y\nCONFIG_B=m\n"), ["CONFIG_B=m"]),
+        (gzip.compress(b""), []),
+        (b"CONFIG_B=m\n", "no gzip file"),
+        (b"", "not whole"),
+        (gzip.compress(b"CONFIG_B=m\n" * 9)[:-9], "not whole"),
+        (gzip.compress(b"\n" * (UNPACKED_LIMIT + 1)), "not whole, or holds more than 16 MiB"),
+    ],
+    ids=["lines", "empty", "text", "nothing", "cut", "bomb"],
+)
+def test_lines_of_a_gzip_file_are_those_that_it_holds(root: Path, content: bytes, expected: list[str] | str) -> None:
+    (root / "config.gz").write_bytes(content)
+
+    if isinstance(expected, list):
+        assert Files(str(root)).lines("/config.gz", ["CONFIG_B="]) == expected
+    else:
+        with pytest.raises(HostError, match=f"/config.gz is .*{expected}") as caught:
+            Files(str(root)).lines("/config.gz", ["CONFIG_B="])
+        assert caught.value.reason == "Unreadable"
