@@ -177,7 +177,8 @@ def _off(family: Family, forwarding: Forwarding, boot: SysctlBoot, pods: PodFami
                 "dns-reply-source",
                 "NoReply",
                 f"{key} was seen 0: what a pod sends to a service or to another node is dropped",
-            )
+            ),
+            *_out_of_the_node(f"{key} was seen 0"),
         ],
     )
 
@@ -227,9 +228,18 @@ def _interfaces_off(closed: list[InterfaceForwarding], forwarding: Forwarding, b
                 "dns-reply-source",
                 "NoReply",
                 f"forwarding is off for {subject}: what pods send to a service or to another node is dropped there",
-            )
+            ),
+            *_out_of_the_node(f"forwarding is off for {subject}"),
         ],
     )
+
+
+def _out_of_the_node(why: str) -> tuple[Link, ...]:
+    """What CoreDNS, a pod, sends to servers elsewhere, which answer the node itself; and to the API server."""
+    upstream = Link(
+        "coredns", "UpstreamSilent", f"{why}, and the node itself is answered", when=frozenset({"node:answered"})
+    )
+    return (upstream, Link("coredns", "ApiNotReached", f"{why}: what a pod sends to the API server is dropped"))
 
 
 def _slashed(key: str) -> str:

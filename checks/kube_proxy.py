@@ -288,7 +288,10 @@ def _untranslated(dns: ClusterDns) -> tuple[Link, ...]:
 
 def _api_links(why: str) -> tuple[Link, ...]:
     """The API server's own service is translated by the same rules."""
-    return (Link("apiserver-san", "EndpointUnreachable", why, when=frozenset({"endpoint:service"})),)
+    return (
+        Link("apiserver-san", "EndpointUnreachable", why, when=frozenset({"endpoint:service"})),
+        Link("coredns", "ApiNotReached", f"{why}, by which CoreDNS reaches the API server"),
+    )
 
 
 def _seen(routes: Iterable[Route]) -> list[Evidence]:

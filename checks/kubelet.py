@@ -445,10 +445,15 @@ def _resolver(found: Kubelet, resolver: PodResolver) -> Iterator[Finding]:
             fix=_name_resolver(found, resolver),
             explains=[
                 Link(
-                    "dns-reply-source",
-                    "NoBackends",
+                    check,
+                    reason,
                     f"{resolver.path} hands {resolver.loopback[0]} to CoreDNS, whose plugin `loop` ends it",
                     Certainty.LIKELY,
+                )
+                for check, reason in (
+                    ("dns-reply-source", "NoBackends"),
+                    ("coredns", "Looping"),
+                    ("coredns", "CrashLoop"),
                 )
             ],
         )

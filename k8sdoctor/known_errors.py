@@ -27,7 +27,6 @@ GAP = 300
 """Characters that a `<x>` may stand for: names, addresses, paths."""
 
 AREAS = {
-    "coredns": "CoreDNS and its configuration",
     "disk": "space and speed of the node's disks",
     "memory": "memory of the node and limits of its services",
     "time": "the clocks of the machines",

@@ -338,7 +338,11 @@ def test_a_stub_on_loopback_is_a_warning_and_the_resolvers_behind_it_are_named()
 
     assert (finding.status, finding.reason) == (Status.WARN, "ResolvConfLoopback")
     assert commands(finding)[0] == f"printf '\\n%s\\n' 'resolvConf: /run/systemd/resolve/resolv.conf' >> {CONFIG}"
-    assert {(link.check, link.reason) for link in finding.explains} == {("dns-reply-source", "NoBackends")}
+    assert {(link.check, link.reason) for link in finding.explains} == {
+        ("dns-reply-source", "NoBackends"),
+        ("coredns", "Looping"),
+        ("coredns", "CrashLoop"),
+    }
 
 
 def test_without_resolvers_behind_it_a_person_names_others() -> None:

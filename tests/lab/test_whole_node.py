@@ -112,6 +112,7 @@ class Fault:
 
 ASTRAY = "dns-reply-source/UnexpectedSource"
 NO_REPLY = "dns-reply-source/NoReply"
+NO_UPSTREAM = "coredns/UpstreamSilent"
 
 FAULTS = [
     Fault(
@@ -142,21 +143,23 @@ FAULTS = [
         {"ip-forward/NotPersistent": []},
         status="warn",
     ),
-    Fault("forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", {"ip-forward/ForwardingOff": [NO_REPLY]}),
+    Fault(
+        "forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", {"ip-forward/ForwardingOff": [NO_UPSTREAM, NO_REPLY]}
+    ),
     Fault(
         "forwarding is off for the bridge",
         "sysctl -qw net.ipv4.conf.cni0.forwarding=0",
-        {"ip-forward/InterfaceForwardingOff": [NO_REPLY]},
+        {"ip-forward/InterfaceForwardingOff": [NO_UPSTREAM, NO_REPLY]},
     ),
     Fault(
         "forwarding is off for the uplink",
         "sysctl -qw net.ipv4.conf.eth0.forwarding=0",
-        {"ip-forward/InterfaceForwardingOff": []},
+        {"ip-forward/InterfaceForwardingOff": [NO_UPSTREAM]},
     ),
     Fault(
         "both switches are off",
         "sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.ipv4.ip_forward=0",
-        {"ip-forward/ForwardingOff": [NO_REPLY], "br-netfilter/BridgeNfCallOff": []},
+        {"ip-forward/ForwardingOff": [NO_UPSTREAM, NO_REPLY], "br-netfilter/BridgeNfCallOff": []},
     ),
     Fault(
         "nothing translates service addresses",

@@ -71,6 +71,9 @@ POD_DNS = {
 }
 """What the kubelet hands to the runtime for a pod with the policy ClusterFirst."""
 
+NODE_DNS = {"servers": [FAR], "searches": [], "options": []}
+"""What it hands over for a pod with the policy Default, such as CoreDNS's: the node's own."""
+
 _KEPT = (
     "/etc/sysctl.d",
     "/etc/modules-load.d",
@@ -193,6 +196,7 @@ class WholeNode:
     members: Sequence[str] = ()
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
+    upstream: Daemon = field(init=False)
     kube_proxy: Daemon = field(init=False)
     kubelet: Daemon = field(init=False)
     apis: list[Daemon] = field(default_factory=list)
@@ -262,8 +266,11 @@ class WholeNode:
         wait_for(lambda: containerd.network_ready, "the network")
         self.client = containerd.run_pod("web-0")
         containerd.run_pod("web-1")
+        usual, containerd.pod_dns = containerd.pod_dns, NODE_DNS
         self.server = containerd.run_pod("coredns-0", "kube-system", **{"k8s-app": "kube-dns"})
+        containerd.pod_dns = usual
         self.serve_dns()
+        self.serve_upstream()
 
     def serve_dns(self, *options: str) -> None:
         """Run a DNS server in its pod."""
@@ -276,6 +283,22 @@ class WholeNode:
             ]
         )
         wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
+
+    def serve_upstream(self) -> None:
+        """Run the DNS server that the node's resolv.conf would name; it knows that every name exists."""
+        words = [
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--user=root",
+            "--pid-file=",
+        ]
+        self.upstream = self.lab.popen(
+            [*words, f"--listen-address={FAR}", "--bind-interfaces", "--address=/#/"], far=True
+        )
+        wait_for(lambda: f"{FAR}:53 " in self.lab.far_run(["ss", "-lnut"]).stdout, "the upstream DNS server")
 
     def _join(self) -> None:
         lab, where = self.lab, self.endpoint or f"https://{self.api_address}:6443"
