@@ -37,6 +37,8 @@ that name, it is a warning of its own.
 - `TcpOnly` (fail): UDP is not answered and TCP is
 - `UdpOnly` (fail): TCP is not answered and UDP is
 - `SlowReply` (warn): answers later than 1 s
+- `AnsweredThroughout` (pass): with `--for`, every query was answered all the while
+- `FailedWhileWatched` (fail, warn for rare and lone ones): with `--for`, queries failed; the message says when, the evidence where
 - `RepliesLost` (warn): a single query of several stayed unanswered
 - `NameNotFound` (warn): the cluster's own name does not exist
 - `NoPodNamespace` (unknown on a node of a cluster, skip before): nothing to ask from
@@ -47,7 +49,8 @@ that name, it is a warning of its own.
 
 ## What it sends
 DNS queries for `kubernetes.default.svc.<cluster domain>`, type A, over UDP and TCP: from up to three pods 4 to 32 by UDP and 3 by
-TCP to each cluster DNS address and 3 to each of up to six DNS servers; from the node 3 to each address and each server.
+TCP to each cluster DNS address and 3 to each of up to six DNS servers; from the node 3 to each address and each server. With `--for 10m`, two a second to each address by UDP and by TCP and to each server by UDP,
+spread over those pods, for so long.
 
 ## How to fix
 Where the bridge's switch is the cause, `br-netfilter` names it and carries the fix. Else follow the way of a packet: kube-proxy's
@@ -69,8 +72,10 @@ from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from k8sdoctor.check import check
 from k8sdoctor.checks._dns_exchanges import Exchange, addresses_of, seen
 from k8sdoctor.checks._dns_judgement import Judgement, all_good, no_backends
+from k8sdoctor.checks._dns_watch_judgement import judge as judge_watch
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.dns_replies import DnsReplies
+from k8sdoctor.facts.dns_watch import DnsWatch
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.pod_namespaces import PodNamespaces
 from k8sdoctor.facts.stage import Stage
@@ -78,12 +83,13 @@ from k8sdoctor.finding import Evidence, Finding, Unobserved, passed, skip, unkno
 
 
 @check("dns-reply-source", title="Cluster DNS answers pods from the address that they asked", area="DNS")
-def dns_reply_source(
+def dns_reply_source(  # noqa: PLR0913, PLR0917 -- each is a fact of its own
     stage: Stage | Unobserved,
     kubelet: Kubelet | Unobserved,
     pods: PodNamespaces,
     dns: ClusterDns,
     replies: DnsReplies | Unobserved,
+    watch: DnsWatch | Unobserved,
 ) -> Iterator[Finding]:
     """Judge who answered."""
     fresh = isinstance(stage, Stage) and stage.fresh
@@ -95,6 +101,10 @@ def dns_reply_source(
         make = skip if replies.reason == "Offline" else unknown
         yield make(replies.reason, f"Cluster DNS was not asked: {replies.message}.")
         return
+    if isinstance(watch, DnsWatch):
+        yield from judge_watch(watch, dns)
+    elif watch.reason == "DeadlineExceeded":
+        yield unknown(watch.reason, f"Cluster DNS was not asked for as long as it was to be: {watch.message}.")
     exchanges = [
         Exchange(view, one.address)
         for view in replies.pods

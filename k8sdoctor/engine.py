@@ -34,6 +34,9 @@ DEADLINE = 15.0
 GRACE = 0.2
 """Seconds that checks get after the deadline to judge what was seen by then; judging takes microseconds."""
 
+ENDING = 0.25
+"""Seconds that a look gets after an interruption to end with what it has (`interruptible = True` in its class)."""
+
 DETECTION = 5.0
 """Seconds that the profile's detection may take; a file system that hangs must not keep the checks from their start."""
 
@@ -321,6 +324,8 @@ class _Run:
 
     def _close(self, *, interrupted: bool) -> None:
         """Settle what is still open: late facts are unobserved, and each check judges what there is."""
+        if interrupted:
+            self._let_end()
         self._take_done()
         if not self._pending:
             return
@@ -340,6 +345,13 @@ class _Run:
             pass
         for chosen, _needs in list(self._pending.values()):
             self._finish(chosen, (unknown("DeadlineExceeded", f"Not judged in time: {why}."),))
+
+    def _let_end(self) -> None:
+        """Give looks that end when they are told to the time to hand out what they have."""
+        self.host.stopping.set()
+        ending = [fact for fact in self._started if getattr(fact, "interruptible", False)]
+        with suppress(KeyboardInterrupt):
+            self._work(lambda: all(fact in self.facts for fact in ending), time.monotonic() - self._begun + ENDING)
 
     @property
     def _deadline_over(self) -> str:

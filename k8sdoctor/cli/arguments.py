@@ -169,6 +169,13 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         help="ask for the head of every URL in this list, one a line (kubespray's files.list); downloads nothing; - is stdin",
     )
     add(
+        "--for",
+        dest="watch",
+        type=_duration,
+        metavar="DURATION",
+        help="keep asking cluster DNS from pods for so long (30s, 10m, 1h), and tell when and where it failed; Ctrl-C ends it early",
+    )
+    add(
         "--intrusive",
         action="store_true",
         help="ask the runtime's private registries to begin an upload, and cancel it at once: may anyone push there?",
@@ -248,6 +255,19 @@ def _seconds(value: str) -> float:
         seconds = math.nan
     if not (0 < seconds < math.inf):
         raise _wrong(f"{value!r} is not a positive number of seconds, such as 30 or 2.5")
+    return seconds
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_LONGEST = 24 * 3600
+
+
+def _duration(value: str) -> float:
+    """`30s`, `10m` or `1h`; also parts of them, such as `1.5h`."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh])", value, re.ASCII)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0
+    if not 1 <= seconds <= _LONGEST:
+        raise _wrong(f"{value!r} is no duration from 1s to 24h, such as 30s, 10m or 1h")
     return seconds
 
 

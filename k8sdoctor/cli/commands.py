@@ -56,7 +56,7 @@ def check(arguments: argparse.Namespace) -> int:
         skipped=frozenset(skipped),
         deadline=arguments.deadline or engine.DEADLINE,
         # A list takes as long as it is long; whoever names a deadline means it.
-        lifted=arguments.deadline is None and bool(arguments.images or arguments.files),
+        lifted=arguments.deadline is None and bool(arguments.images or arguments.files or arguments.watch),
     )
     with terminal.quiet_stdout():
         if arguments.app and tui.fits():
@@ -77,6 +77,9 @@ def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[
         given["files"] = arguments.files
         given["proxy"] = _proxy()
         also.add("download-list")
+    if arguments.watch:
+        given["watch"] = arguments.watch
+        also.add("dns-reply-source")
     if arguments.intrusive:
         given["intrusive"] = True
         also.add("registry-push")

@@ -224,6 +224,36 @@ class DnsOutcome(TypedDict):
     seconds: float
 
 
+class DnsTally(TypedDict):
+    """The sums of one query that was asked again and again.
+
+    `failed` are those not answered by the asked address, and those answered with an error code. `strays` counts answers by their source,
+    `errors` and `rcodes` by kind, `forged` replies that answered something else. `latencies` counts answers by the bins of
+    `dns_watch.EDGES`. `bursts` are failures in a row: seconds from the start to the first and to the last, and how many; only the first
+    bursts are kept.
+    """
+
+    query: DnsQuery
+    asked: int
+    answered: int
+    failed: int
+    strays: dict[str, int]
+    errors: dict[str, int]
+    rcodes: dict[str, int]
+    forged: int
+    latencies: list[int]
+    slowest: float
+    bursts: list[list[float]]
+    last_failure: float | None
+
+
+class DnsWatchAnswer(TypedDict):
+    """What a while of asking gave: how many seconds it lasted, and the sums of each query, in their order."""
+
+    seconds: float
+    tallies: list[DnsTally]
+
+
 NetworkError = Literal[
     "name-not-resolved",
     "timeout",  # nothing came within the probe's limit
@@ -377,6 +407,8 @@ class Given(TypedDict):
     """A list of URLs, one a line."""
     proxy: NotRequired[dict[str, str]]
     """The proxy variables of the environment that the doctor was started in, by lower-case name; for `files` alone."""
+    watch: NotRequired[float]
+    """Seconds for which DNS is to be asked."""
     intrusive: NotRequired[bool]
     """Whether a registry may be asked to take an upload."""
 
@@ -401,6 +433,8 @@ class Host(ABC):
     def __init__(self) -> None:
         """Start with nobody contacted."""
         self.listener: Listener | None = None
+        self.stopping = threading.Event()
+        """Set when somebody wants the run to end: a look that lasts ends with what it has."""
         self._contacted: set[str] = set()
         self._contacted_lock = threading.Lock()
 
@@ -573,6 +607,15 @@ class Host(ABC):
         for query in queries:
             self._note(f"{query['transport']}://{authority(query['server'], query['port'])}")
         return cast("list[DnsOutcome]", self.ask("dns", _args(queries=cast("Json", queries), netns=netns)))
+
+    def watch_dns(
+        self, queries: list[DnsQuery], *, seconds: float, every: float, netns: str | None = None
+    ) -> DnsWatchAnswer:
+        """Ask each query every so many seconds for a while, and keep sums. Ends early when `stopping` is set. Raises Offline, NotPermitted."""
+        for query in queries:
+            self._note(f"{query['transport']}://{authority(query['server'], query['port'])}")
+        arguments = _args(queries=cast("Json", queries), seconds=seconds, every=every, netns=netns)
+        return cast("DnsWatchAnswer", self.ask("watch_dns", arguments))
 
     def tls(self, address: str, port: int, *, server_name: str | None = None, attempt: int = 0) -> TlsAnswer:
         """Say hello to `address` (a name or an IP) and keep the certificates served, unverified. Raises Offline.

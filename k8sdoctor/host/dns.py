@@ -66,7 +66,7 @@ _ERRORS: dict[int, DnsError] = {
 def answer(host: LiveHost, _verb: str, arguments: dict[str, Json]) -> Json:
     """Answer `dns`."""
     queries = cast("list[DnsQuery]", arguments["queries"])
-    asked = [_Tcp(query) if query["transport"] == "tcp" else _Udp(query) for query in queries]
+    asked = [question(query) for query in queries]
     outcomes = host.bounded(
         lambda: _ask_all(asked),
         "asking DNS",
@@ -76,14 +76,19 @@ def answer(host: LiveHost, _verb: str, arguments: dict[str, Json]) -> Json:
     return cast("Json", outcomes)
 
 
-def _ask_all(asked: Sequence[_Udp | _Tcp]) -> list[DnsOutcome]:
+def question(query: DnsQuery) -> Question:
+    """A query that is still to be sent."""
+    return _Tcp(query) if query["transport"] == "tcp" else _Udp(query)
+
+
+def _ask_all(asked: Sequence[Question]) -> list[DnsOutcome]:
     with selectors.DefaultSelector() as selector:
         try:
             for one in asked:
                 one.start(selector)
             while waiting := [one.ends for one in asked if not one.done]:
                 for key, _ in selector.select(max(0.0, min(waiting) - time.monotonic())):
-                    cast("_Question", key.data).serve(selector)
+                    cast("Question", key.data).serve(selector)
                 now = time.monotonic()
                 for one in asked:
                     if not one.done and one.ends <= now:
@@ -94,7 +99,7 @@ def _ask_all(asked: Sequence[_Udp | _Tcp]) -> list[DnsOutcome]:
     return [one.outcome() for one in asked]
 
 
-class _Question(ABC):
+class Question(ABC):
     """What UDP and TCP have in common: the message, the clock, and what came back."""
 
     kind = socket.SOCK_DGRAM
@@ -199,7 +204,7 @@ class _Question(ABC):
         )
 
 
-class _Udp(_Question):
+class _Udp(Question):
     """A query in one datagram."""
 
     def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
@@ -242,7 +247,7 @@ class _Udp(_Question):
                     self._linger()
 
 
-class _Tcp(_Question):
+class _Tcp(Question):
     """A query over a connection, framed by two bytes of length (RFC 1035, 4.2.2)."""
 
     kind = socket.SOCK_STREAM

@@ -26,6 +26,7 @@ NOTHING_GIVEN = Given(config=None, kubeconfig=None, endpoints=[])
 _SENDS = {
     "resolve": "name lookups",
     "dns": "DNS queries",
+    "watch_dns": "DNS queries",
     "tls": "TLS greetings",
     "http": "HTTP requests",
     "upload": "HTTP requests",
@@ -173,6 +174,7 @@ _MODULES = {
     "listeners": "listeners",
     "resolve": "resolver",
     "dns": "dns",
+    "watch_dns": "dns_watch",
     "tls": "tls",
     "http": "http",
     "upload": "upload",

@@ -41,12 +41,14 @@ class Recorder(Host):
         """Wrap a host."""
         super().__init__()
         self._host = host
+        self.stopping = host.stopping
         self._entries: dict[str, Entry] = {}
         self._lock = threading.Lock()
 
     def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
         """Pass the question on, and keep what came back."""
         entry = Entry(verb=verb, arguments=arguments)
+        self._host.listener = self.listener  # who tells how far it has come is the host inside
         try:
             entry["answer"] = answer = self._host.ask(verb, arguments)
         except HostError as error:

@@ -269,6 +269,6 @@ def test_a_tunnel_that_fits_and_long_messages_that_pass_are_healthy(good: Sequen
 
 
 def test_a_server_that_hangs_up_on_long_messages_has_received_them() -> None:
-    closed: tuple[DnsOutcome, ...] = tuple({**one, "error": "closed"} for one in long(False, False))
+    closed: tuple[DnsOutcome, ...] = tuple({**one, "error": "closed"} for one in long(False, False))  # noqa: FBT003
 
     assert [one.reason for one in judge(DnsPath(asked=True, long=closed))] == ["PathClear"]

@@ -142,7 +142,7 @@ def test_more_than_a_list_can_be_is_refused_also_from_stdin() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--images", "list", "--deadline", "9"], ["--images", "list"], ["--files", "list"], []]
+    "words", [["--images", "list", "--deadline", "9"], ["--images", "list"], ["--files", "list"], ["--for", "10m"], []]
 )
 def test_a_list_lifts_the_deadline_unless_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]

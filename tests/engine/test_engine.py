@@ -490,6 +490,34 @@ def test_a_lasting_fact_ends_with_a_deadline_that_was_meant() -> None:
     assert [result.findings[0].reason for result in report.results] == ["DeadlineExceeded"]
 
 
+@dataclass(frozen=True)
+class Interruptible:
+    interruptible = True
+
+    number: int = 0
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        host.advanced("steps", 1, 9)
+        return cls(7 if host.stopping.wait(5) else 0)
+
+
+@check("interruptible", title="It ends when it is told to", area="test")
+def interruptible(fact: Interruptible) -> Iterator[Finding]:
+    yield passed("Seen", f"It came to {fact.number}.")
+
+
+def test_an_interruption_lets_a_look_that_heeds_it_hand_out_what_it_has() -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, engine.Advanced):
+            raise KeyboardInterrupt
+
+    report = engine.run(FakeHost(), [interruptible], Request(named=("interruptible",)), on_event=interrupt)
+
+    assert report.interrupted
+    assert [result.findings[0].message for result in report.results] == ["It came to 7."]
+
+
 def test_how_far_a_fact_has_come_is_told_in_the_callers_thread() -> None:
     told: list[tuple[str, Event]] = []
 

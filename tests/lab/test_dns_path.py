@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.test_dns_reply_source import one_bridge, serve
+from tests.lab.node import wait_for
+from tests.lab.test_dns_reply_source import SERVICE, one_bridge, serve
 
 if TYPE_CHECKING:
     from tests.lab.node import LabNode
 
-pytestmark = [pytest.mark.lab, pytest.mark.needs("dnsmasq", "iptables", "nft", "ss")]
+pytestmark = [pytest.mark.lab, pytest.mark.needs("dnsmasq", "iptables", "nft", "ss", "conntrack")]
 
 _SCRIPT = """
 import json
@@ -45,6 +47,10 @@ def mend(node: LabNode, report: Any) -> None:
     for command in report["diagnoses"][0]["fix"]["commands"]:
         node.shell(command)
 
+
+BACKEND = "10.244.0.22:53 udp from pod"
+QUERIES_AT_FIRST = 12
+"""More connections than a run makes that asks only once: eight from the pod, two from the node."""
 
 NO_REPLY = "dns-reply-source/NoReply"
 
@@ -84,3 +90,41 @@ def test_a_rule_that_loses_queries_is_the_cause_and_its_fix_mends_it(
 
     mend(node, report)
     assert causes(examine(node)) == {}
+
+
+LOSE_SOME = (
+    "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; }'; "
+    "nft add rule inet fw forward udp dport 53 numgen random mod 4 == 0 counter drop"
+)
+
+
+def test_a_while_of_asking_counts_what_a_lossy_way_loses_and_what_a_good_one_does_not(node: LabNode) -> None:
+    _, server = one_bridge(node, filtered=True)
+    serve(server)
+    [good] = node.check("dns-reply-source", "--for", "3s").result("dns-reply-source")["findings"][:1]
+    assert (good["status"], good["reason"]) == ("pass", "AnsweredThroughout")
+
+    node.shell(LOSE_SOME)
+    [lossy] = node.check("dns-reply-source", "--for", "8s").result("dns-reply-source")["findings"][:1]
+
+    assert lossy["reason"] == "FailedWhileWatched"
+    # Of 32 queries over UDP each is lost with 25 %: none at all by chance once in ten thousand runs.
+    assert "failed, at" in lossy["message"]
+    assert "10.96.0.10:53 udp from pod" in lossy["evidence"][0]["content"] or BACKEND in lossy["evidence"][0]["content"]
+
+
+def test_an_interrupted_while_still_says_what_was_seen(node: LabNode) -> None:
+    _, server = one_bridge(node, filtered=True)
+    serve(server)
+    words = [sys.executable, "-m", "k8sdoctor", "check", "dns-reply-source", "--for", "1h", "-o", "json"]
+    doctor = node.popen(words)
+    sees = ["sh", "-c", f"conntrack -L -p udp --orig-dst {SERVICE} 2>/dev/null | wc -l"]
+    wait_for(lambda: int(node.run(sees).stdout) > QUERIES_AT_FIRST, "the while of asking")
+
+    doctor.stop(signal.SIGINT)
+
+    assert doctor.process.returncode == 130
+    [result] = json.loads(doctor.log)["results"]
+    [finding, _] = result["findings"]
+    assert finding["reason"] == "AnsweredThroughout"
+    assert "of 1 h pods asked cluster DNS" in finding["message"]
