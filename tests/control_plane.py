@@ -372,6 +372,8 @@ def run(argv: list[str], keep: tuple[str, ...] = ()) -> dict[str, Any]:
         ("containerd", "--version"): "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u1\n",
         ("containerd", "config", "dump"): text("containerd-config-dump.toml"),
         ("iptables-save",): text("iptables-save.txt"),
+        ("iptables-save", "-t", "filter"): text("iptables-save.txt"),
+        ("nft", "list", "chains"): "table ip mangle {\ntable ip filter {\ntable ip nat {\n",
         ("nft", "list", "tables"): "table ip mangle\ntable ip filter\ntable ip nat\n",
     }
     words = (argv[0].rpartition("/")[2], *argv[1:])

@@ -21,6 +21,7 @@ NOT_RECORDED = {
     ("certificates", "NotRecorded", Status.UNKNOWN),  # the keys of service accounts' tokens
     ("disk", "NotRecorded", Status.UNKNOWN),  # how full the disks were
     ("time-sync", "NotRecorded", Status.UNKNOWN),  # the kernel's clock
+    ("firewall", "NotRecorded", Status.UNKNOWN),  # who listened, and so what is needed
     ("ports", "NotRecorded", Status.UNKNOWN),  # who listened
     ("kubeconfig", "NotRecorded", Status.UNKNOWN),  # the certificate that the kubelet rotates
 }

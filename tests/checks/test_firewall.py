@@ -1,0 +1,341 @@
+"""firewall: rules of a node in, findings out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from k8sdoctor.checks.firewall import firewall
+from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, ClusterNodes, Node
+from k8sdoctor.facts.cni import CniFolder
+from k8sdoctor.facts.input_filter import InputFilter
+from k8sdoctor.facts.input_rules import Packet, RuleSet, parse_iptables, parse_nft
+from k8sdoctor.facts.ports import Held, Need, Ports
+from k8sdoctor.facts.processes import Processes
+from k8sdoctor.facts.stage import Stage
+from k8sdoctor.finding import Finding, Status, Unobserved
+from k8sdoctor.host import HostError
+from k8sdoctor.host.base import ListeningSocket, Process
+from k8sdoctor.testing import FakeHost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UPLINKS = ((4, "eth0"),)
+KUBELET = Need("kubelet", 10250, "0.0.0.0", "so")
+API = Need("kube-apiserver", 6443, "0.0.0.0", "so")
+SCHEDULER = Need("kube-scheduler", 10259, "127.0.0.1", "so")
+ETCD = Need("etcd", 2380, "192.0.2.10", "so")
+WORKER, MASTER, BARE = Stage("worker", "so"), Stage("control-plane", "so"), Stage("bare", "so")
+ALONE = ClusterNodes((Node("n1"),), "n1", "x")
+TWO = ClusterNodes((Node("n1"), Node("n2")), "n1", "x")
+
+
+def iptables(*rules: str, policy: str = "ACCEPT") -> RuleSet:
+    made = parse_iptables(
+        "\n".join(["*nat", ":INPUT DROP [0:0]", "*filter", f":INPUT {policy} [0:0]", *rules]), "iptables", 4
+    )
+    assert made is not None
+    return made
+
+
+def judge(
+    *sets: RuleSet,
+    needs: Sequence[Need] = (KUBELET, SCHEDULER),
+    held: Sequence[Held] = (),
+    stage: Stage = WORKER,
+    nodes: ClusterNodes | Unobserved = TWO,
+    bridges: Sequence[str] = (),
+    **changed: Any,
+) -> list[Finding]:
+    class Folder(CniFolder):
+        @property
+        def bridges(self) -> tuple[str, ...]:
+            return tuple(bridges)
+
+    folder = Folder(None, None)  # type: ignore[arg-type]
+    filters = InputFilter(sets, **{"uplinks": UPLINKS, **changed})
+    return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder))
+
+
+def test_a_node_without_rules_lets_everybody_in() -> None:
+    [finding] = judge()
+
+    assert (finding.status, finding.reason) == (Status.PASS, "PortsOpen")
+    assert finding.message == "This node has no packet filter; others need 10250/tcp."
+
+
+def test_a_policy_that_drops_shuts_the_ports_and_the_fix_opens_them() -> None:
+    [finding] = judge(iptables(policy="DROP"), needs=(KUBELET, API), stage=MASTER)
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "PortsClosed", "10250/tcp, 6443/tcp")
+    assert finding.evidence[0].content == "policy of chain INPUT: drop"
+    assert finding.fix is not None
+    assert finding.fix.commands == (
+        "iptables -w -I INPUT -p tcp --dport 10250 -j ACCEPT",
+        "iptables -w -I INPUT -p tcp --dport 6443 -j ACCEPT",
+    )
+
+
+@pytest.mark.parametrize(("stage", "nodes"), [(BARE, TWO), (WORKER, ALONE)])
+def test_before_others_are_there_it_is_a_warning(stage: Stage, nodes: ClusterNodes) -> None:
+    [finding] = judge(iptables(policy="DROP"), stage=stage, nodes=nodes)
+
+    assert (finding.status, finding.reason) == (Status.WARN, "PortsClosed")
+
+
+@pytest.mark.parametrize(
+    ("rules", "becomes"),
+    [
+        ((), {"drop"}),
+        (("-A INPUT -p tcp -m tcp --dport 10250 -j ACCEPT",), {"accept"}),
+        (("-A INPUT -p udp -m udp --dport 10250 -j ACCEPT",), {"drop"}),
+        (("-A INPUT -p tcp -m multiport --dports 22,10250:10260 -j ACCEPT",), {"accept"}),
+        (("-A INPUT -p tcp -m multiport --dports 22,10251:10260 -j ACCEPT",), {"drop"}),
+        (("-A INPUT ! -p udp -j ACCEPT",), {"accept"}),
+        (("-A INPUT -i lo -j ACCEPT",), {"drop"}),
+        (("-A INPUT ! -i lo -j ACCEPT",), {"accept"}),
+        (("-A INPUT -i eth+ -j ACCEPT",), {"accept"}),
+        (("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",), {"drop"}),
+        (("-A INPUT -m state --state NEW -j ACCEPT",), {"accept"}),
+        (("-A INPUT -s 192.0.2.0/24 -j ACCEPT",), {"accept", "drop"}),
+        (("-A INPUT -m set --match-set nodes src -j ACCEPT",), {"accept", "drop"}),
+        (('-A INPUT -m comment --comment "a -j DROP" -j ACCEPT',), {"accept"}),
+        (('-A INPUT -m comment --comment "odd -j ACCEPT',), {"accept"}),
+        (("-A INPUT -m limit --limit 3/min -j LOG --log-prefix x",), {"drop"}),
+        ((":x - [0:0]", "-A x -p tcp -j RETURN", "-A x -j DROP", "-A INPUT -j x", "-A INPUT -j ACCEPT"), {"accept"}),
+        ((":x - [0:0]", "-A x -p udp -j RETURN", "-A x -j DROP", "-A INPUT -j x", "-A INPUT -j ACCEPT"), {"drop"}),
+        ((":x - [0:0]", "-A x -s 1.2.3.4 -j RETURN", "-A x -j ACCEPT", "-A INPUT -j x"), {"accept", "drop"}),
+        ((":x - [0:0]", "-A x -j x", "-A INPUT -j x", "-A INPUT -j ACCEPT"), {"accept", "drop"}),
+        (("-A INPUT -j cali-INPUT", "-A INPUT -j ACCEPT"), {"accept", "drop"}),  # a chain that is not shown
+        (
+            (":KUBE-FIREWALL - [0:0]", "-A KUBE-FIREWALL -j DROP", "-A INPUT -j KUBE-FIREWALL", "-A INPUT -j ACCEPT"),
+            {"accept"},
+        ),
+        (("-A INPUT -j NFQUEUE --queue-num 0",), {"accept", "drop"}),
+        (("-A INPUT -p tcp --dport kubelet -j ACCEPT",), {"drop"}),
+    ],
+)
+def test_rules_of_iptables_are_walked_as_the_kernel_does(rules: tuple[str, ...], becomes: set[str]) -> None:
+    outcomes, _ = iptables(*rules, policy="DROP").outcomes(Packet(4, "tcp", 10250, "eth0"))
+
+    assert outcomes == becomes
+
+
+def match(left: dict[str, Any], right: Any, op: str = "==") -> dict[str, Any]:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
+
+
+def nft(
+    *rules: list[Any], policy: str = "drop", family: str = "inet", sets: tuple[dict[str, Any], ...] = ()
+) -> RuleSet | None:
+    chain = {
+        "family": family,
+        "table": "t",
+        "name": "in",
+        "type": "filter",
+        "hook": "input",
+        "prio": 0,
+        "policy": policy,
+    }
+    items = [
+        {"metainfo": {}},
+        {"table": {"family": family, "name": "t"}},
+        *({"set": one} for one in sets),
+        {"chain": chain},
+        *({"rule": {"family": family, "table": "t", "chain": "in", "expr": rule}} for rule in rules),
+    ]
+    return parse_nft(json.dumps({"nftables": items}), "nft inet t")
+
+
+@pytest.mark.parametrize(
+    ("rules", "becomes"),
+    [
+        ((), {"drop"}),
+        (([match(DPORT, 10250), {"counter": {}}, {"accept": None}],), {"accept"}),
+        (([match(DPORT, 10250, "!="), {"accept": None}],), {"drop"}),
+        (([match(DPORT, {"set": [22, {"range": [10000, 11000]}]}), {"accept": None}],), {"accept"}),
+        (([match(DPORT, "@open"), {"accept": None}],), {"accept"}),
+        (([match(DPORT, "@unheard"), {"accept": None}],), {"accept", "drop"}),
+        (([match({"meta": {"key": "iifname"}}, "lo"), {"accept": None}],), {"drop"}),
+        (([match({"meta": {"key": "nfproto"}}, "ipv6"), {"accept": None}],), {"drop"}),
+        (([match({"meta": {"key": "l4proto"}}, {"set": ["icmp", "ipv6-icmp"]}), {"accept": None}],), {"drop"}),
+        (([match({"ct": {"key": "state"}}, ["established", "related"], "in"), {"accept": None}],), {"drop"}),
+        (
+            ([match({"payload": {"protocol": "ip", "field": "saddr"}}, "192.0.2.1"), {"accept": None}],),
+            {"accept", "drop"},
+        ),
+        (([{"limit": {"rate": 5}}, {"accept": None}],), {"accept", "drop"}),
+        (([{"jump": {"target": "gone"}}], [{"accept": None}]), {"accept", "drop"}),
+        (([{"vmap": {"key": DPORT, "data": {"set": [[22, {"drop": None}], [10250, {"accept": None}]]}}}],), {"accept"}),
+        (([{"vmap": {"key": DPORT, "data": "@unheard"}}],), {"accept", "drop"}),
+        (([{"reject": {"type": "icmpx"}}],), {"drop"}),
+    ],
+)
+def test_rules_of_nftables_are_walked_as_the_kernel_does(rules: tuple[list[Any], ...], becomes: set[str]) -> None:
+    made = nft(*rules, sets=({"name": "open", "elem": [{"elem": {"val": 10250}}]},))
+
+    assert made is not None
+    assert made.outcomes(Packet(4, "tcp", 10250, "eth0"))[0] == becomes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"nftables": 1}', '{"nftables": [{}]}', '{"nftables": [{"chain": 7}]}']
+)
+def test_what_is_no_table_is_none(text: str) -> None:
+    assert parse_nft(text, "x") is None
+
+
+def test_a_table_of_the_other_family_shuts_nothing() -> None:
+    other = nft(family="ip6")
+    assert other is not None
+
+    assert [finding.reason for finding in judge(other)] == ["PortsOpen"]
+
+
+def test_a_table_of_nft_is_opened_where_it_shuts() -> None:
+    made = nft()
+    assert made is not None
+
+    [finding] = judge(made)
+
+    assert finding.fix is not None
+    assert finding.fix.commands == ("nft insert rule inet t in tcp dport 10250 accept",)
+
+
+def test_firewalld_and_ufw_are_told_and_mended_by_their_own_commands() -> None:
+    zones = RuleSet("nft inet firewalld", (4, 6), (("filter_INPUT", "drop"),), {"filter_INPUT": ()})
+    [finding] = judge(zones, firewalld=True)
+    assert "(firewalld)" in finding.message
+    assert finding.fix is not None
+    assert (finding.fix.commands, finding.fix.persist) == (
+        ("firewall-cmd --add-port=10250/tcp",),
+        ("firewall-cmd --permanent --add-port=10250/tcp",),
+    )
+
+    [finding] = judge(iptables(":ufw-user-input - [0:0]", policy="DROP"), ufw=True)
+    assert finding.fix is not None
+    assert finding.fix.commands == ("ufw allow 10250/tcp",)
+
+
+def socket(port: int, protocol: Literal["tcp", "udp"], address: str = "0.0.0.0") -> Held:
+    return Held(
+        ListeningSocket(
+            protocol=protocol, address=address, port=port, uid=0, kernel=True, pid=None, name="", cmdline=[]
+        )
+    )
+
+
+def test_the_pod_networks_port_is_needed_where_something_listens_on_it() -> None:
+    shut = iptables("-A INPUT -p udp -j DROP")
+
+    assert [each.reason for each in judge(shut)] == ["PortsOpen"]
+    assert [each.reason for each in judge(shut, held=[socket(8472, "udp", "127.0.0.1")])] == ["PortsOpen"]
+    [finding] = judge(shut, held=[socket(8472, "udp")])
+    assert (finding.reason, finding.subject) == ("PortsClosed", "8472/udp")
+    assert [(link.check, link.reason) for link in finding.explains] == [("dns-reply-source", "NoReply")]
+
+
+def test_etcds_port_is_needed_where_there_are_several_members() -> None:
+    shut = iptables("-A INPUT -p tcp --dport 2380 -j DROP")
+    masters = tuple(Node(name, labels={CONTROL_PLANE: ""}) for name in ("n1", "n2"))
+
+    assert [each.reason for each in judge(shut, needs=[ETCD], stage=MASTER)] == ["PortsOpen"]
+    [finding] = judge(shut, needs=[ETCD], stage=MASTER, nodes=ClusterNodes(masters, "n1", "x"))
+    assert finding.subject == "2380/tcp"
+
+
+def test_pods_are_shut_out_of_the_api_server_of_their_own_node() -> None:
+    rules = iptables("-A INPUT -i eth0 -j ACCEPT", policy="DROP")
+
+    [finding] = judge(rules, needs=[API], stage=MASTER, bridges=["cni0"])
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "PodsShutOut", "cni0")
+    assert finding.fix is not None
+    assert finding.fix.commands == ("iptables -w -I INPUT -i cni0 -j ACCEPT",)
+    assert [each.reason for each in judge(rules, bridges=["cni0"])] == ["PortsOpen"]  # a worker has none
+
+
+def test_a_port_for_certain_senders_alone_passes_and_is_named() -> None:
+    [finding] = judge(iptables("-A INPUT -s 192.0.2.0/24 -j ACCEPT", policy="DROP"))
+
+    assert finding.status is Status.PASS
+    assert "whether everybody comes in to 10250/tcp depends on the sender" in finding.message
+
+
+def test_rules_that_may_not_be_read_are_unknown() -> None:
+    for reason, expected in (("NotPermitted", "NotPermitted"), ("Unreadable", "RulesUnread")):
+        [finding] = judge(blind=(Unobserved(reason, "no"),))
+        assert (finding.status, finding.reason) == (Status.UNKNOWN, expected)
+
+
+def test_without_a_default_route_nothing_is_told() -> None:
+    [finding] = judge(iptables(policy="DROP"), uplinks=())
+
+    assert (finding.status, finding.reason) == (Status.SKIP, "NoUplink")
+
+
+# -- the fact ------------------------------------------------------------------------------------------------------------
+
+
+def test_both_variants_tables_and_keepers_are_seen() -> None:
+    asked = []
+
+    def run(argv: list[str], keep: tuple[str, ...] = ()) -> dict[str, Any]:
+        del keep
+        asked.append(" ".join(argv))
+        filled = "*filter\n:INPUT DROP [0:0]\n:ufw-user-input - [0:0]\n"
+        answers = {
+            "iptables-save -t filter": f"# Generated by iptables-save v1.8.9 (nf_tables)\n{filled}",
+            "iptables-legacy-save -t filter": "*filter\n:INPUT ACCEPT [0:0]\n",
+            "nft list chains": (
+                "table ip filter {\n\t\ttype filter hook input priority filter; policy drop;\n"
+                "table inet firewalld {\n\t\ttype filter hook input priority filter + 10; policy accept;\n"
+            ),
+        }
+        if asked[-1] == "nft -j list table inet firewalld":
+            chain = {
+                "family": "inet",
+                "name": "filter_INPUT",
+                "type": "filter",
+                "hook": "input",
+                "prio": 10,
+                "policy": "accept",
+            }
+            return {"code": 0, "out": json.dumps({"nftables": [{"chain": chain}]}), "err": ""}
+        return {"code": 0, "out": answers[asked[-1]], "err": ""}
+
+    def netlink(what: str, netns: str | None) -> list[dict[str, Any]]:
+        del netns
+        if what == "links":
+            return [{"index": 2, "name": "eth0"}]
+        return [
+            {"family": 4, "destination": "0.0.0.0/0", "oif": 2},
+            {"family": 4, "destination": "10.0.0.0/8", "oif": 2},
+        ]
+
+    words = ["/usr/bin/python3", "/usr/sbin/firewalld", "--nofork"]
+    host = FakeHost(
+        {"/etc/ufw/ufw.conf": "# x\nENABLED=yes\n", "/proc/1/net/ip_tables_names": "filter\n"}, run=run, netlink=netlink
+    )
+
+    found = InputFilter.observe(host, Processes((Process(pid=9, ppid=1, name="python3", cmdline=words),)))
+
+    assert [one.name for one in found.sets] == ["iptables", "iptables-legacy", "nft inet firewalld"]
+    assert (found.firewalld, found.ufw, found.uplinks, found.blind) == (True, True, UPLINKS, ())
+
+
+def test_programs_that_are_not_there_have_no_rules_and_those_that_fail_are_blind() -> None:
+    absent = InputFilter.observe(FakeHost(), Unobserved("Unreadable", "x"))
+    assert (absent.sets, absent.blind) == ((), ())
+
+    denied = FakeHost(run=lambda argv, keep=(): {"code": 1, "out": "", "err": "Operation not permitted"})
+    assert {one.reason for one in InputFilter.observe(denied, Processes(())).blind} == {"NotPermitted"}
+
+    late = FakeHost(run=HostError("DeadlineExceeded", "it did not end"))
+    assert {one.reason for one in InputFilter.observe(late, Processes(())).blind} == {"DeadlineExceeded"}
