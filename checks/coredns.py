@@ -443,7 +443,7 @@ def _loops(
             explains=[
                 *_links("NoBackends", "NoReply", why=f"CoreDNS forwards to itself by {one.source}"),
                 Link("coredns", "CrashLoop", "its plugin `loop` ends it", Certainty.LIKELY),
-                Link("coredns", "OutsideNamesFail", f"CoreDNS forwards to itself by {one.source}", Certainty.PROVEN),
+                *_outside_too(f"CoreDNS forwards to itself by {one.source}"),
             ],
         )
         return
@@ -481,7 +481,7 @@ def _upstreams(servers: CoreDns, upstreams: DnsUpstreams | Unobserved) -> Iterat
             fix=_edit(
                 "Have them answer this cluster's machines, or name others", f"dig @{_host(by_zone['.'][0])} . NS"
             ),
-            explains=[Link("coredns", "OutsideNamesFail", "the servers that it asks refuse", Certainty.LIKELY)],
+            explains=_outside_too("the servers that CoreDNS asks refuse"),
         )
     if (
         not dead
@@ -531,8 +531,13 @@ def _silent(zone: str, gone: Sequence[str], upstreams: DnsUpstreams, *, whole: b
             f"dig @{first} . NS",
             look,
         ),
-        explains=[Link("coredns", "OutsideNamesFail", f"{gone[0]} is silent", Certainty.LIKELY)],
+        explains=_outside_too(f"{gone[0]} is silent"),
     )
+
+
+def _outside_too(why: str) -> list[Link]:
+    """What else shows it: names outside the cluster, and the node's own search domains, which are outside names as well."""
+    return [Link("coredns", "OutsideNamesFail", why), Link("pod-resolv-conf", "SearchDomainFails", why)]
 
 
 def _host(place: str) -> str:

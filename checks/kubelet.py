@@ -454,6 +454,7 @@ def _resolver(found: Kubelet, resolver: PodResolver) -> Iterator[Finding]:
                     ("dns-reply-source", "NoBackends"),
                     ("coredns", "Looping"),
                     ("coredns", "CrashLoop"),
+                    ("pod-resolv-conf", "StubResolver"),
                 )
             ],
         )

@@ -27,7 +27,7 @@ PLACES = {
     "/etc/containerd/certs.d/docker.io/hosts.toml": {"registry-config"},
     "/etc/cni/net.d/10-bridge.conflist": {"cni-config", "cni-vendor"},
     "/var/lib/kubelet/pki/kubelet-client-current.pem": {"kubeconfig"},
-    "/var/lib/kubelet/config.yaml": {"cgroups", "dns-reply-source", "kubelet"},
+    "/var/lib/kubelet/config.yaml": {"cgroups", "dns-reply-source", "kubelet", "pod-resolv-conf"},
     f"{KUBERNETES}/kubelet.conf": {"apiserver-san", "kubeconfig"},
     f"{KUBERNETES}/admin.conf": {"apiserver-san", "kubeconfig"},
     f"{KUBERNETES}/controller-manager.conf": {"apiserver-san", "kubeconfig"},

@@ -342,6 +342,7 @@ def test_a_stub_on_loopback_is_a_warning_and_the_resolvers_behind_it_are_named()
         ("dns-reply-source", "NoBackends"),
         ("coredns", "Looping"),
         ("coredns", "CrashLoop"),
+        ("pod-resolv-conf", "StubResolver"),
     }
 
 

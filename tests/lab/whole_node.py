@@ -279,7 +279,7 @@ class WholeNode:
             [
                 *(*inside, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"),
                 *("--user=root", "--pid-file="),
-                *(options or (f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}",)),
+                *(options or (f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}", f"--local=/{DOMAIN}/")),
             ]
         )
         wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
