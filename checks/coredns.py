@@ -119,7 +119,8 @@ def coredns(
         yield skip("NotJoined", f"CoreDNS comes with the cluster ({stage.why}).")
         return
     if isinstance(servers, Unobserved):
-        yield unknown(servers.reason, f"CoreDNS could not be looked at: {servers.message}.")
+        make = skip if servers.reason == "Offline" else unknown
+        yield make(servers.reason, f"CoreDNS could not be looked at: {servers.message}.")
         return
     if not servers.pods and servers.corefile is None and servers.problem is None:
         yield skip("NotCoreDns", "The API server tells of no pod and no configuration of CoreDNS.")
@@ -127,7 +128,8 @@ def coredns(
     findings = [*_pods(servers), *_configuration(servers, dns, upstreams), *_upstreams(servers, upstreams)]
     yield from _each_once(findings)
     if servers.problem is not None:
-        yield unknown(servers.problem.reason, f"CoreDNS could not be looked at whole: {servers.problem.message}.")
+        make = skip if servers.problem.reason == "Offline" else unknown
+        yield make(servers.problem.reason, f"CoreDNS could not be looked at whole: {servers.problem.message}.")
     elif not findings:
         yield _well(servers, upstreams)
 

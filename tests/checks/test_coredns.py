@@ -122,6 +122,13 @@ def test_an_api_server_that_does_not_tell_leaves_it_unknown() -> None:
     assert judge(problem, DnsUpstreams()) == [(Status.UNKNOWN, "NotPermitted")]
 
 
+def test_offline_skips() -> None:
+    problem = Unobserved("Offline", "asked not to")
+
+    assert judge(CoreDns(problem=problem), DnsUpstreams()) == [(Status.SKIP, "Offline")]
+    assert judge(problem, DnsUpstreams()) == [(Status.SKIP, "Offline")]
+
+
 def test_a_deployment_without_pods_is_named() -> None:
     [finding] = findings(replace(GOOD, pods=()))
 
