@@ -67,15 +67,14 @@ def use_admin(setup: Setup, *, caller: bool) -> Fix:
     )
 
 
-def choose_context(setup: Setup) -> Fix:
-    """A kubeconfig that names no current context."""
-    path = next(path for path in setup.paths if path not in setup.missing)
-    only = setup.contexts[0] if len(setup.contexts) == 1 else None
+def choose_context(path: str, contexts: Sequence[str]) -> Fix:
+    """A kubeconfig that names no current context, or one that it does not have."""
+    only = contexts[0] if len(contexts) == 1 else None
     command = f"kubectl config --kubeconfig {quote(path)} "
     return Fix(
         title=f"Choose the context {only}"
         if only
-        else f"Choose one of the contexts {', '.join(setup.contexts) or 'of another file'}",
+        else f"Choose one of the contexts {', '.join(contexts) or 'of another file'}",
         commands=(command + (f"use-context {quote(only)}" if only else "get-contexts"),),
         verify=command + "current-context",
         safety=Safety.MANUAL,

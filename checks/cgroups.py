@@ -152,10 +152,11 @@ def _version_one(
         return
     runs = isinstance(kubelet, Kubelet) and kubelet.pid is not None
     label = _label(kubelet, planned) if version else "a kubelet of 1.35 or later"
-    effect = f"{label}, which runs, does not start again" if runs else f"{label} does not start"
+    effect = f"{label}, which runs, does not start again" if runs and version else f"{label} does not start"
+    doubt = "; which version runs here is not known" if runs and not version else ""
     yield (warn if runs or version is None else fail)(
         "CgroupV1Refused",
-        f"The node has cgroup v1, on which {effect} ({source}).",
+        f"The node has cgroup v1, on which {effect} ({source}){doubt}.",
         subject=ROOT,
         evidence=[
             Evidence(found.source, "cgroup v1" + (" and a unified hierarchy for systemd alone" if found.hybrid else ""))

@@ -235,7 +235,7 @@ def _fallen_back(kubectl: Kubectl, kubeconfigs: Kubeconfigs, bad: list[Setup], s
             message,
             subject=path,
             evidence=evidence,
-            fix=fixes.choose_context(with_content),
+            fix=fixes.choose_context(path, with_content.contexts),
             explains=[link],
         )
     denied = any(path == ADMIN for path, _ in kubeconfigs.unreadable)
@@ -271,7 +271,9 @@ def _file(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
             words.sentence(problem),
             subject=file.path,
             evidence=[Evidence(file.path, problem)],
-            fix=_apiserver_fixes.rewrite_kubeconfig(scene.site, file.path),
+            fix=fixes.choose_context(file.path, file.contexts)
+            if file.contexts
+            else _apiserver_fixes.rewrite_kubeconfig(scene.site, file.path),
             explains=[
                 Link(
                     "apiserver-san",

@@ -94,6 +94,14 @@ if TYPE_CHECKING:
 _RESTART = "systemctl restart kubelet"
 _ACTIVE = "systemctl is-active kubelet"
 
+# With one of these the next start is the last.
+_ENDS = frozenset(
+    {
+        *("UnitInvalid", "UnitMasked", "EnvironmentFileMissing", "FlagRemoved"),
+        *("ConfigNotUsed", "ConfigMissing", "ConfigSyntax", "ConfigKind", "ConfigFieldInvalid"),
+    }
+)
+
 
 @dataclass(frozen=True)
 class _Scene:
@@ -164,6 +172,8 @@ def kubelet(  # noqa: PLR0913, PLR0917 -- a check names the facts that it needs
         *(_resolver(found, resolver) if isinstance(resolver, PodResolver) and (scene.joined or running) else ()),
         *(_runtime(scene, runtime) if isinstance(runtime, Runtime) else ()),
     ]
+    if any(each.reason in _ENDS for each in told):
+        told = [each for each in told if each.reason != "NotRestarted"]  # its fix would end the kubelet that still runs
     yield from told
     if not told:
         evidence = [Evidence(each.path, "read") for each in files.files if each.fault is None]

@@ -43,7 +43,7 @@ class Kubeconfig:
     shows a certificate. `user` is the name of the context's user, who stands in the file `user_path`, and `credentials` all that is written
     of him, secrets as placeholders. `personal` is a file that people's kubectl reads, and no component. `problem` is a sentence when the
     file is malformed, or when something that it names is; the other fields then hold what could be read. `unread` says why the file with
-    its authority could not be looked at.
+    with its authority could not be looked at. `contexts` are the names to choose from where the current context is none of them.
     """
 
     path: str
@@ -60,6 +60,7 @@ class Kubeconfig:
     user_path: str = ""
     credentials: Mapping[str, Json] = field(default_factory=dict)
     personal: bool = False
+    contexts: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, host: Host, path: str, text: str) -> Self:
@@ -79,7 +80,9 @@ class Kubeconfig:
         where, context = _named(documents, "contexts", "context", current)
         path = where or documents[0][0]
         if context is None:
-            return cls(path, problem=f"{path}: its current-context {current!r} is not among its contexts")
+            names = tuple(name for _, document in documents for name in context_names(document))
+            missing = f"{path}: its current-context {current!r} is not among its contexts"
+            return cls(path, problem=missing, contexts=names)
         name = yaml.string(context, "cluster")
         cluster_path, cluster = _named(documents, "clusters", "cluster", name)
         if cluster is None:
@@ -160,6 +163,17 @@ class Kubeconfigs:
             bootstrap = flags.get("--bootstrap-kubeconfig", BOOTSTRAP)
             files = [file for file in files if file.path != bootstrap]
         return cls(tuple(files), tuple(unreadable))
+
+
+def context_names(document: Mapping[str, Json]) -> list[str]:
+    """The names of the contexts that stand in a kubeconfig."""
+    entries = document.get("contexts")
+    names = [
+        yaml.string(entry, "name")
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    ]
+    return [name for name in names if name]
 
 
 def _named(

@@ -79,7 +79,7 @@ def _program(host: Host) -> str | None:
 
 
 def _setup(host: Host, setup: Setup) -> Setup:
-    from k8sdoctor.facts.kubeconfig import Kubeconfig
+    from k8sdoctor.facts.kubeconfig import Kubeconfig, context_names
 
     documents: list[tuple[str, Mapping[str, Json]]] = []
     missing: list[str] = []
@@ -95,7 +95,7 @@ def _setup(host: Host, setup: Setup) -> Setup:
             documents.append((path, yaml.mapping(text, path)))
         except yaml.YamlError as error:
             return replace(setup, config=Kubeconfig(path, problem=str(error), personal=True))
-    contexts = tuple(name for _, document in documents for name in _contexts(document))
+    contexts = tuple(name for _, document in documents for name in context_names(document))
     empty = not any(document for _, document in documents)
     setup = replace(setup, missing=tuple(missing), empty=empty, contexts=contexts)
     current = _current(documents)
@@ -107,13 +107,3 @@ def _setup(host: Host, setup: Setup) -> Setup:
 def _current(documents: Sequence[tuple[str, Mapping[str, Json]]]) -> str | None:
     """The context of the first file that names one."""
     return next((name for _, document in documents if (name := yaml.string(document, "current-context"))), None)
-
-
-def _contexts(document: Mapping[str, Json]) -> list[str]:
-    entries = document.get("contexts")
-    names = [
-        yaml.string(entry, "name")
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict)
-    ]
-    return [name for name in names if name]

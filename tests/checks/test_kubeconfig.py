@@ -310,6 +310,19 @@ def test_a_malformed_kubeconfig_says_what_is_wrong(path: str, status: Status, te
     assert said in found.message
 
 
+def test_a_context_that_is_not_there_is_replaced_by_the_only_one_and_of_several_a_person_chooses() -> None:
+    wrong = conf(group_admin()).replace("current-context: admin@kubernetes", "current-context: gone")
+    several = wrong.replace("contexts:", "contexts:\n- {name: other, context: {cluster: kubernetes, user: admin}}", 1)
+
+    one, more = (only(Node(files={ROOT_USER: text})).fix for text in (wrong, several))
+
+    assert one is not None
+    assert one.commands == (f"kubectl config --kubeconfig {ROOT_USER} use-context admin@kubernetes",)
+    assert more is not None
+    assert more.title == "Choose one of the contexts other, admin@kubernetes"
+    assert more.commands == (f"kubectl config --kubeconfig {ROOT_USER} get-contexts",)
+
+
 def test_an_authority_of_another_cluster_is_told_and_explains_what_is_refused() -> None:
     other = issue("kubernetes", authority=True)
     found = only(Node(files={CONTROLLER_MANAGER: conf(client("system:kube-controller-manager", other), ca=other)}))

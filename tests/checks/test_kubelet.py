@@ -176,6 +176,12 @@ def test_a_change_that_waits_for_a_restart_is_told_with_the_words_that_differ() 
     assert commands(finding) == ("systemctl daemon-reload", "systemctl restart kubelet")
 
 
+def test_nobody_is_sent_to_restart_a_kubelet_that_would_not_start_again() -> None:
+    finding = one({FLAGS: 'KUBELET_KUBEADM_ARGS="--network-plugin=cni"\n'}, *BASE, version="1.36.0")
+
+    assert (finding.status, finding.reason) == (Status.WARN, "FlagRemoved")
+
+
 # -- flags -----------------------------------------------------------------------------------------------------------
 
 
@@ -318,7 +324,7 @@ def test_drop_ins_are_judged_like_the_file() -> None:
     drop_in = "/etc/kubelet.d/10.conf"
     found = {each.reason for each in judge({drop_in: f"{HEAD}maxPods: many\n"}, *BASE, "--config-dir=/etc/kubelet.d")}
 
-    assert found == {"ConfigFieldInvalid", "NotRestarted"}
+    assert found == {"ConfigFieldInvalid"}
 
 
 # -- the resolver ----------------------------------------------------------------------------------------------------
