@@ -182,6 +182,7 @@ def _free(need: Need, ports: Ports, planned: KubeadmConfig) -> Iterator[Finding]
             "PortTaken",
             f"TCP port {need.port} is taken by {who} on {_where(held)}: {so}.",
             subject=f"{need.port}/tcp",
+            traits=[f"kubeadm:Port-{need.port}"],
             evidence=[_seen(held), Evidence(need.source, f"{need.program} needs TCP port {need.port}")],
             fix=_reset() if old else _make_room(held, need),
         )
@@ -220,6 +221,7 @@ def _held(need: Need, ports: Ports, hellos: PortHellos) -> Iterator[Finding]:
         "PortTaken",
         f"TCP port {need.port}, which {need.program} needs on {_every(need.address)}, is held by {_who(held)} on {_where(held)}.",
         subject=f"{need.port}/tcp",
+        traits=[f"kubeadm:Port-{need.port}"],
         evidence=[
             *map(_seen, in_the_way),
             Evidence(need.source, f"{need.program} listens on {need.address}:{need.port}"),
@@ -238,6 +240,7 @@ def _plain(need: Need, found: Sequence[Held], hellos: PortHellos) -> Iterator[Fi
             "PlainHttp",
             f"On TCP port {need.port}, where {need.program} speaks TLS, somebody speaks plain HTTP: {failure['message']}.",
             subject=f"{need.port}/tcp",
+            traits=[f"kubeadm:Port-{need.port}"],
             evidence=[*map(_seen, found), Evidence(f"tls://{_where(found[0])}", failure["message"])],
             fix=_make_room(found[0], need),
         )

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from k8sdoctor import registry
 from k8sdoctor.documentation import Documentation
+from k8sdoctor.kubeadm_names import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from k8sdoctor import Check
+    from k8sdoctor.kubeadm_names import Name
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "checks"
+KUBEADM = ROOT / "docs" / "kubeadm.md"
 README = ROOT / "README.md"
 PICTURES = ROOT / "docs" / "pictures"
 SEEN = ROOT / "tests" / "tui" / "__snapshots__" / "test_pictures"
@@ -44,11 +47,12 @@ def pages() -> dict[Path, str]:
     written[FOLDER / "README.md"] = (
         "<!-- `make docs` writes this file from checks/. -->\n\n# The checks\n\n"
         "`k8sdoctor explain CHECK` prints a check's page on the node, `k8sdoctor explain CHECK/Reason` what one reason means.\n\n"
-        f"{table(checks, '')}\n## Every reason\n\n"
+        f"{table(checks, '')}\n[What kubeadm's preflight calls it](../kubeadm.md)\n\n## Every reason\n\n"
         "Any check may also say `NotFound`, `NotPermitted`, `Unreadable`, `NotRecorded`, `DeadlineExceeded`, `CheckBroke` (unknown), `Offline` and\n"
         "`SkippedByUser` (skip): it could not look, or was told not to.\n\n"
         f"{reasons(checks)}"
     )
+    written[KUBEADM] = kubeadm()
     for name, test in SHOWN.items():
         written[PICTURES / f"{name}.svg"] = (SEEN / f"{test}.svg").read_text("utf-8")
     readme = CHECKS.sub(lambda _: table(checks, "docs/checks/"), README.read_text("utf-8"))
@@ -63,6 +67,32 @@ def table(checks: Sequence[Check[Any]], folder: str) -> str:
         for check in sorted(checks, key=lambda check: (check.area.lower(), check.id))
     )
     return f"| area | check | what is right when it passes |\n| --- | --- | --- |\n{rows}"
+
+
+def kubeadm() -> str:
+    """The names that kubeadm gives its preflight checks, with what judges the same here."""
+    rows = "".join(f"| `{each.name}` | {each.tests}{_until(each)} | {_judged(each)} |\n" for each in NAMES)
+    return (
+        "<!-- `make docs` writes this file from k8sdoctor/kubeadm_names.py. -->\n\n# kubeadm's preflight, by its names\n\n"
+        "`kubeadm init`, `join` and `upgrade` name each of their checks, and `--ignore-preflight-errors` takes these names.\n"
+        "So do `k8sdoctor explain NumCPU` and `k8sdoctor check --skip NumCPU`, in upper or lower case.\n\n"
+        "`--skip` with such a name leaves out the reasons beside it and nothing else of the check: `--skip Port-6443` still tells of port 10250.\n"
+        "A finding about several files or programs is left out when each of them is named. Where a check of ours has the same id\n"
+        "(`swap`, `hostname`), the id in lower case means the whole check.\n\n"
+        f"| kubeadm | what it tests | judged here by |\n| --- | --- | --- |\n{rows}"
+    )
+
+
+def _until(name: Name) -> str:
+    return f" (until {name.until})" if name.until else ""
+
+
+def _judged(name: Name) -> str:
+    told = [
+        f"[{check}](checks/{check}.md){' ' + ', '.join(f'`{each}`' for each in reasons) if reasons else ''}"
+        for check, reasons in name.judged
+    ]
+    return "; ".join(told) or f"none: {name.instead}"
 
 
 def reasons(checks: Iterable[Check[Any]]) -> str:

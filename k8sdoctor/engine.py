@@ -21,6 +21,7 @@ from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Unobserved, skip, unknown
 from k8sdoctor.host import Host, HostError
+from k8sdoctor.kubeadm_names import TRAIT, Omission
 from k8sdoctor.report import Broken, Report, Result, make_report
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Request:
     named: tuple[str, ...] = ()
     also: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
+    omitted: tuple[Omission, ...] = ()
     deadline: float = DEADLINE
     lifted: bool = False
 
@@ -299,6 +301,9 @@ class _Run:
             self._finish(self._pending[done.task][0], cast("tuple[Finding, ...]", done.value))
 
     def _finish(self, chosen: Check[Any], findings: tuple[Finding, ...]) -> None:
+        omitted = [each for each in self.request.omitted if each.check == chosen.id]
+        if omitted:
+            findings = _without(findings, omitted)
         result = Result(
             check=chosen.id,
             area=chosen.area,
@@ -400,6 +405,29 @@ def _judge(chosen: Check[Any], arguments: dict[str, object]) -> _Done:
         broke = _check_broke(f"The check {chosen.id} is at fault: {_line(error)}")
         return _Done(chosen.id, (broke,), _broken(f"check {chosen.id}", error))
     return _Done(chosen.id, findings)
+
+
+def _without(findings: tuple[Finding, ...], omitted: Sequence[Omission]) -> tuple[Finding, ...]:
+    """The findings less those that the user left out; in place of these, one that says so for each name that he gave."""
+    kept: list[Finding] = []
+    told: dict[str, list[str]] = {}
+    for finding in findings:
+        given = _left_out_by(finding, [each for each in omitted if each.reason == finding.reason])
+        if not given:
+            kept.append(finding)
+        for name in given:
+            told.setdefault(name, []).append(finding.reason)
+    for name, reasons in told.items():
+        kept.append(skip("SkippedByUser", f"{', '.join(dict.fromkeys(reasons))} is left out: --skip {name} was given."))
+    return tuple(kept)
+
+
+def _left_out_by(finding: Finding, omitted: Sequence[Omission]) -> list[str]:
+    """The names by which the user left a finding out. One about several things is left out only where each of them is named."""
+    whole = [each.given for each in omitted if each.part is None]
+    about = {trait.removeprefix(TRAIT).lower() for trait in finding.traits if trait.startswith(TRAIT)}
+    parts = [each for each in omitted if each.part in about]
+    return whole or ([each.given for each in parts] if about and {each.part for each in parts} >= about else [])
 
 
 def _broken(what: str, error: BaseException) -> Broken:

@@ -120,6 +120,11 @@ def load(folders: Iterable[Path] = (), *, only: frozenset[str] | None = None, pl
     return registry
 
 
+def is_built_in(id_: str) -> bool:
+    """Whether a built-in check has this id; nothing is imported to tell."""
+    return _built_in([id_]) is not None
+
+
 def _built_in(ids: Iterable[str]) -> list[str] | None:
     """The modules of some built-in checks; None when an id is not built in. A file is named as its check, by a test."""
     known = {name for _, name, _ in pkgutil.iter_modules(checks.__path__)}

@@ -118,7 +118,11 @@ def parser() -> argparse.ArgumentParser:
     listing.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _folders(listing)
     explain = command("explain", "print the documentation of a check, or of one of its reasons")
-    explain.add_argument("subject", metavar="CHECK[/REASON]", help="for example br-netfilter/BridgeNfCallOff")
+    explain.add_argument(
+        "subject",
+        metavar="CHECK[/REASON]",
+        help="for example br-netfilter/BridgeNfCallOff; or a name of kubeadm's, such as NumCPU",
+    )
     explain.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _folders(explain)
     _colour(explain)
@@ -137,7 +141,14 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         "checks", nargs="*", metavar="CHECK", help="ids of checks to run, whatever the profile (default: the profile's)"
     )
     add("--profile", type=_profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)")
-    add("--skip", action="append", type=_names, default=[], metavar="CHECK[,…]", help="leave a check out; repeatable")
+    add(
+        "--skip",
+        action="append",
+        type=_names,
+        default=[],
+        metavar="CHECK[,…]",
+        help="leave out a check, one of its reasons (CHECK/REASON), or what kubeadm calls so (NumCPU, Port-6443); repeatable",
+    )
     _output(check)
     add(
         "--report",

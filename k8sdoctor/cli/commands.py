@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from k8sdoctor import engine, registry, render, tui
+from k8sdoctor import engine, kubeadm_names, registry, render, tui
 from k8sdoctor.cli import terminal
 from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
 from k8sdoctor.host.base import Given
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Sequence
 
+    from k8sdoctor.documentation import Documentation
     from k8sdoctor.host import Host
+    from k8sdoctor.kubeadm_names import Omission
+    from k8sdoctor.render.style import Style
     from k8sdoctor.report import Report
 
 COULD_NOT_WRITE = 3
@@ -34,7 +37,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Examine this machine."""
     from k8sdoctor.host.live import LiveHost
 
-    skipped = [name for names in arguments.skip for name in names]
+    skipped, omitted = _left_out([name for names in arguments.skip for name in names])
     given = Given(
         config=arguments.config,
         kubeconfig=kubeconfig(arguments.kubeconfig, arguments.root) if arguments.kubeconfig is not None else None,
@@ -54,6 +57,7 @@ def check(arguments: argparse.Namespace) -> int:
         named=tuple(arguments.checks),
         also=also,
         skipped=frozenset(skipped),
+        omitted=tuple(omitted),
         deadline=arguments.deadline or engine.DEADLINE,
         # A list takes as long as it is long; whoever names a deadline means it.
         lifted=arguments.deadline is None and bool(arguments.images or arguments.files or arguments.watch),
@@ -65,6 +69,27 @@ def check(arguments: argparse.Namespace) -> int:
             return _open(host, load, request, arguments)
         report = _examine(host(), load(), request, colour=not arguments.no_color)
     return _deliver(report, arguments, arguments.report, strict=arguments.strict)
+
+
+def _left_out(words: Iterable[str]) -> tuple[list[str], list[Omission]]:
+    """What `--skip` names: ids of checks, a reason of one as `CHECK/Reason`, or kubeadm's names, which stand for reasons of checks.
+
+    Raises WrongUsageError for a reason that its check does not have. An id that nothing has is told when the checks are loaded.
+    """
+    ids: list[str] = []
+    omitted: list[Omission] = []
+    for word in words:
+        id_, slash, reason = word.partition("/")
+        name = None if slash or registry.is_built_in(word) else kubeadm_names.find(word)
+        if name is not None:
+            ids += kubeadm_names.whole(name)
+            omitted += kubeadm_names.omissions(word, name)
+        elif slash:
+            _documented(id_, reason, ())
+            omitted.append(kubeadm_names.Omission(id_, reason, None, word))
+        else:
+            ids.append(word)
+    return ids, omitted
 
 
 def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[str]:
@@ -131,25 +156,50 @@ def list_(arguments: argparse.Namespace) -> int:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """Print a check's documentation."""
-    from k8sdoctor.documentation import Documentation
+    """Print a check's documentation, or where we judge what kubeadm calls so."""
     from k8sdoctor.render.explanation import explanation
 
-    id_, slash, reason = arguments.subject.partition("/")
+    style = terminal.style_of(terminal.stdout(), colour=not arguments.no_color)
+    name = None if registry.is_built_in(arguments.subject) else kubeadm_names.find(arguments.subject)
+    if name is not None:
+        return _explain_kubeadms(arguments, name, style)
+    id_, slash, word = arguments.subject.partition("/")
+    reason = word if slash else None
+    documentation, source = _documented(id_, reason, arguments.checks_dir)
+    if arguments.output == "json":
+        return _print(json.dumps(documentation.document(source, reason), indent=2) + "\n")
+    return _print(explanation(documentation, reason, style))
+
+
+def _documented(id_: str, reason: str | None, folders: Sequence[str]) -> tuple[Documentation, str]:
+    """A check's documentation, and where the check is from. Raises WrongUsageError for a check or a reason that there is not."""
+    from k8sdoctor.documentation import Documentation
+
     with terminal.quiet_stdout():
-        known = _load([id_], arguments.checks_dir, narrow=True)
+        known = _load([id_], folders, narrow=True)
     entry = known.get(id_)
     if entry is None:  # _load has refused unknown ids
         raise WrongUsageError(f"no check is called {id_!r}")
     documentation = Documentation.of(entry.check)
-    if slash and reason not in (known_reasons := [each.reason for each in documentation.reasons]):
+    if reason is not None and reason not in (known_reasons := [each.reason for each in documentation.reasons]):
         near = _nearest(reason, known_reasons) or ", ".join(known_reasons)
         raise WrongUsageError(f"{id_} has no reason {reason!r}; {near}")
-    if arguments.output == "json":
-        return _print(json.dumps(documentation.document(entry.source, reason or None), indent=2) + "\n")
-    return _print(
-        explanation(documentation, reason or None, terminal.style_of(terminal.stdout(), colour=not arguments.no_color))
-    )
+    return documentation, entry.source
+
+
+def _explain_kubeadms(arguments: argparse.Namespace, name: kubeadm_names.Name, style: Style) -> int:
+    from k8sdoctor.render.explanation import of_kubeadm
+
+    judged = [(*_documented(check, None, ()), reasons) for check, reasons in name.judged]
+    if arguments.output != "json":
+        return _print(of_kubeadm(name, [(documentation, reasons) for documentation, _, reasons in judged], style))
+    checks = []
+    for documentation, source, reasons in judged:
+        document = documentation.document(source)
+        document["reasons"] = [each for each in document["reasons"] if not reasons or each["reason"] in reasons]
+        checks.append(document)
+    found = {"kubeadm": name.name, "tests": name.tests, "until": name.until or None, "instead": name.instead or None}
+    return _print(json.dumps({**found, "checks": checks}, indent=2) + "\n")
 
 
 def schema(_arguments: argparse.Namespace) -> int:
@@ -187,7 +237,9 @@ def _load(ids: Sequence[str], folders: Iterable[str], *, narrow: bool) -> regist
     for id_ in ids:
         if known.get(id_) is None:
             every = [entry.check.id for entry in registry.load(map(Path, folders)).entries]
-            near = _nearest(id_, every) or f"there are {', '.join(every)}"
+            near = (
+                _nearest(id_, [*every, *(each.name for each in kubeadm_names.NAMES)]) or f"there are {', '.join(every)}"
+            )
             broken = "".join(f"; {entry.what} did not load: {entry.error}" for entry in known.broken)
             raise WrongUsageError(f"no check is called {id_!r}; {near}{broken}")
     return known

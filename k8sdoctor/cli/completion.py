@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from k8sdoctor import registry
+from k8sdoctor import kubeadm_names, registry
 from k8sdoctor.check import Profile
 from k8sdoctor.cli.arguments import WrongUsageError, parser
 from k8sdoctor.render import FORMATS
@@ -25,10 +25,11 @@ def script(shell: str) -> str:
         raise WrongUsageError(f"there is no completion for {shell!r}; there is for {', '.join(shtab.SUPPORTED_SHELLS)}")
     top = parser()
     ids = [entry.check.id for entry in registry.load(plug_ins=False).entries]
+    theirs = [each.name for each in kubeadm_names.NAMES if not each.many]
     choices: dict[str, list[str]] = {
         "checks": ids,
-        "skip": ids,
-        "subject": ids,
+        "skip": [*ids, *theirs],
+        "subject": [*ids, *theirs],
         "profile": list(Profile),
         "output": list(FORMATS),
         "shell": list(shtab.SUPPORTED_SHELLS),

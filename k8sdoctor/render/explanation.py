@@ -9,8 +9,9 @@ from k8sdoctor.documentation import REASONS, Documentation
 from k8sdoctor.render.layout import block, columns, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from k8sdoctor.kubeadm_names import Name
     from k8sdoctor.render.style import Style
 
 # What someone wants who asks about one reason: not the list of all of them.
@@ -20,6 +21,29 @@ _OF_A_REASON = ("What it looks at", "Why it matters", "How it is decided", "How 
 def explanation(documentation: Documentation, reason: str | None, style: Style) -> str:
     """The whole documentation, or what is worth knowing about one reason."""
     return "".join(f"{line}\n" for line in _lines(documentation, reason, style))
+
+
+def of_kubeadm(name: Name, judged: Sequence[tuple[Documentation, Sequence[str]]], style: Style) -> str:
+    """What kubeadm tests under a name, and the reasons of ours that say the same; the whole of it where it is one."""
+    lines = [style.bold(name.name), *block("", f"kubeadm tests here: {name.tests}.", style.width)]
+    if name.until:
+        lines += block("", f"kubeadm of {name.until} and later no longer does.", style.width)
+    if name.instead:
+        lines += block("", f"No check of ours is the same: {name.instead}.", style.width)
+    if len(judged) == 1 and len(judged[0][1]) == 1:
+        documentation, [reason] = judged[0]
+        return "".join(f"{line}\n" for line in [*lines, "", *_lines(documentation, reason, style)])
+    for documentation, reasons in judged:
+        check = documentation.check.id
+        lines += ["", style.bold(check), *block("", documentation.check.title, style.width)]
+        told: dict[tuple[str, str], list[str]] = {}
+        for each in documentation.reasons:
+            if each.reason in reasons:
+                told.setdefault((each.reason, each.text), []).append(each.status)
+        for (reason, text), statuses in told.items():
+            lines += block("- ", f"{reason} ({' or '.join(statuses)}): {text}", style.width)
+        lines += block("", f"k8sdoctor explain {check} tells all of it.", style.width)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _lines(documentation: Documentation, reason: str | None, style: Style) -> Iterator[str]:
