@@ -189,7 +189,8 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add(
         "--intrusive",
         action="store_true",
-        help="ask the runtime's private registries to begin an upload, and cancel it at once: may anyone push there?",
+        help="also what loads or changes something for a moment: ask private registries to begin an upload, and cancel it at once (may "
+        "anyone push there?); write to etcd's disk for two seconds (is it fast enough?)",
     )
     add(
         "--kubeconfig",

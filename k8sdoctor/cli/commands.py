@@ -107,7 +107,7 @@ def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[
         also.add("dns-reply-source")
     if arguments.intrusive:
         given["intrusive"] = True
-        also.add("registry-push")
+        also |= {"registry-push", "etcd-disk"}
     return frozenset(also)
 
 

@@ -410,7 +410,7 @@ class Given(TypedDict):
     watch: NotRequired[float]
     """Seconds for which DNS is to be asked."""
     intrusive: NotRequired[bool]
-    """Whether a registry may be asked to take an upload."""
+    """Whether a registry may be asked to take an upload, and a disk to write."""
 
 
 Listener: TypeAlias = "Callable[[str, int, int], None]"
@@ -561,6 +561,15 @@ class Host(ABC):
         Raises NotFound, NotPermitted, Unreadable, DeadlineExceeded (a network file system whose server is silent).
         """
         return cast("Space", self.ask("space", _args(path=path)))
+
+    def sync_times(self, folder: str) -> list[float]:
+        """Seconds that each of some hundred small writes took until it was on the disk of a folder; for two seconds at most.
+
+        Records of 2 KiB are appended and synced (fdatasync) as etcd's log does, to a file that has no name (O_TMPFILE), so that nothing is left
+        whatever happens. It loads the disk, so it is answered under `--intrusive` alone. Raises NotFound, NotPermitted (not `--intrusive`),
+        Unreadable (no room, or a file system without such files), DeadlineExceeded.
+        """
+        return cast("list[float]", self.ask("sync_times", _args(folder=folder)))
 
     # -- processes, kernel -------------------------------------------------------------------------------------------
 

@@ -35,8 +35,15 @@ _SENDS = {
 """The verbs that send something to a peer, and what they send; `--offline` switches them off."""
 
 
+_INTRUDES = {
+    "upload": "beginning an upload changes something at the registry",
+    "sync_times": "writing to etcd's disk slows down whoever else writes there",
+}
+"""The verbs that are answered under `--intrusive` alone, and why."""
+
+
 class LiveHost(Host):
-    """Answers by looking. Changes nothing, but for the upload that a registry is asked to begin when `--intrusive` was given."""
+    """Answers by looking. Changes nothing, but for the upload that a registry is asked to begin, and the disk that is written to, when `--intrusive` was given."""
 
     def __init__(
         self,
@@ -77,10 +84,8 @@ class LiveHost(Host):
         """Answer a verb by looking."""
         if self.offline and verb in _SENDS:
             raise HostError("Offline", f"--offline forbids {_SENDS[verb]}")
-        if verb == "upload" and not self._given.get("intrusive"):
-            raise HostError(
-                "NotPermitted", "beginning an upload changes something at the registry; --intrusive allows it"
-            )
+        if verb in _INTRUDES and not self._given.get("intrusive"):
+            raise HostError("NotPermitted", f"{_INTRUDES[verb]}; --intrusive allows it")
         own = self._own.get(verb)
         if own is not None:
             return cast("Json", own(**arguments))
@@ -184,5 +189,6 @@ _MODULES = {
     "token_end": "keys",
     "space": "space",
     "clock": "clock",
+    "sync_times": "sync_times",
 }
 """The module below `k8sdoctor.host` that answers a verb by its `answer(host, verb, arguments)`."""
