@@ -237,9 +237,8 @@ def _load(ids: Sequence[str], folders: Iterable[str], *, narrow: bool) -> regist
     for id_ in ids:
         if known.get(id_) is None:
             every = [entry.check.id for entry in registry.load(map(Path, folders)).entries]
-            near = (
-                _nearest(id_, [*every, *(each.name for each in kubeadm_names.NAMES)]) or f"there are {', '.join(every)}"
-            )
+            theirs = [each.name for each in kubeadm_names.NAMES]
+            near = _nearest(id_, every) or _nearest(id_, theirs) or f"there are {', '.join(every)}"
             broken = "".join(f"; {entry.what} did not load: {entry.error}" for entry in known.broken)
             raise WrongUsageError(f"no check is called {id_!r}; {near}{broken}")
     return known
