@@ -177,6 +177,12 @@ FAULTS = [
         {"kube-proxy/MixedIptables": []},
         status="warn",
     ),
+    Fault(
+        "the firewall shuts the kubelet's port",
+        "iptables -A INPUT -i eth0 -p tcp --dport 10250 -j REJECT",
+        {"firewall/PortsClosed": []},
+        status="warn",  # the cluster has no other node
+    ),
     Fault("a plugin is missing", f"rm {PLUGINS}/bridge", {"cni-config/PluginMissing": []}),
     Fault("the plugin of addresses is missing", f"rm {PLUGINS}/host-local", {"cni-config/PluginMissing": []}),
     Fault(
