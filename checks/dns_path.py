@@ -133,6 +133,7 @@ def _blocked(path: DnsPath, rule: FilterRule, packets: int | None) -> Finding:
     message = (
         f"{rule} {did} {what}: {counted} while {missing} of {len(path.again)} DNS queries of {_pod(path)} were lost."
     )
+    why = f"the {rule} {did} {what}, and {counted}"
     sure = packets is not None and reason != "OverlayBlocked"
     return fail(
         reason,
@@ -140,16 +141,27 @@ def _blocked(path: DnsPath, rule: FilterRule, packets: int | None) -> Finding:
         subject=f"{rule.table}/{rule.chain}",
         evidence=[Evidence(rule.program, f"{rule}\n{counted} while queries were asked again"), *_asked_again(path)],
         fix=fixes.blocked(rule, reason, path),
-        explains=_links(path, f"{rule} {did} {what}, and {counted}", Certainty.PROVEN if sure else Certainty.LIKELY),
+        explains=[*_links(path, why, Certainty.PROVEN if sure else Certainty.LIKELY), *_beyond(reason, why)],
     )
+
+
+def _beyond(reason: str, why: str) -> list[Link]:
+    """What else such a rule keeps pods from."""
+    links = [
+        Link("coredns", "UpstreamSilent", f"{why}, and the node itself is answered", when=frozenset({"node:answered"})),
+        Link("pod-resolv-conf", "SearchDomainFails", why),
+    ]
+    if reason == "ForwardPolicyDrop":
+        links.append(Link("coredns", "ApiNotReached", why))
+    return links if reason in ("ForwardPolicyDrop", "Blocked", "PolicyBlocks") else []
 
 
 def _untracked(path: DnsPath, rules: list[FilterRule]) -> Finding:
     rule = rules[0]
-    why = f"{rule} exempts DNS from connection tracking, so that replies are not translated back"
+    why = f"the {rule} exempts DNS from connection tracking, so that replies are not translated back"
     return fail(
         "RepliesUntracked",
-        f"{why}: {_pod(path)} had replies from {' and '.join(path.strayed) or 'nobody'} instead of the address that it asked.",
+        f"{why[0].upper()}{why[1:]}: {_pod(path)} had replies from {' and '.join(path.strayed) or 'nobody'} instead of the address that it asked.",
         subject=f"{rule.table}/{rule.chain}",
         evidence=[Evidence(one.program, str(one)) for one in rules],
         fix=fixes.blocked(rule, "RepliesUntracked", path),

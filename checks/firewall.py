@@ -142,7 +142,7 @@ def _closed(shut: Sequence[_Shut], filters: InputFilter, uplink: str, *, grave: 
     links = []
     if any(each.wanted.program == "the pod network" for each in shut):
         why = f"packets of the pod network from other nodes are dropped here ({keeper})"
-        links = [Link("dns-reply-source", "NoReply", why)]
+        links = [Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
     return (fail if grave else warn)(
         "PortsClosed",
         f"The firewall of this node ({keeper}) lets nobody in at {uplink} to {listed}.",

@@ -51,8 +51,8 @@ class FilterRule:
         return (self.program, str(self.family), self.table, self.chain, self.line, self.handle)
 
     def __str__(self) -> str:
-        what = self.line or f"policy {self.verdict}"
-        return f"{self.program}, table {self.table}, chain {self.chain}: {what}"
+        what = f"rule `{self.line}`" if self.line else f"policy `{self.verdict}`"
+        return f"{what} of chain {self.chain}, table {self.table} ({self.program})"
 
 
 def read(host: Host, families: Iterable[int], attempt: int) -> tuple[list[FilterRule], list[Unobserved]]:

@@ -113,6 +113,7 @@ class Fault:
 ASTRAY = "dns-reply-source/UnexpectedSource"
 NO_REPLY = "dns-reply-source/NoReply"
 NO_UPSTREAM = "coredns/UpstreamSilent"
+TCP_ONLY = "dns-reply-source/TcpOnly"
 
 FAULTS = [
     Fault(
@@ -142,6 +143,22 @@ FAULTS = [
         "rm /etc/sysctl.d/k8s.conf",
         {"ip-forward/NotPersistent": []},
         status="warn",
+    ),
+    Fault(
+        "the FORWARD chain drops what pods send, as Docker sets it",
+        "iptables -w -P FORWARD DROP",
+        {"dns-path/ForwardPolicyDrop": [NO_UPSTREAM, NO_REPLY]},
+    ),
+    Fault(
+        "a firewall drops DNS over UDP",
+        "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; }'; "
+        "nft add rule inet fw forward iifname cni0 udp dport 53 counter drop",
+        {"dns-path/Blocked": [TCP_ONLY]},
+    ),
+    Fault(
+        "a rule exempts DNS replies from connection tracking",
+        "iptables -w -t raw -A PREROUTING -p udp --sport 53 -j CT --notrack",
+        {"dns-path/RepliesUntracked": [ASTRAY]},
     ),
     Fault(
         "forwarding is off", "sysctl -qw net.ipv4.ip_forward=0", {"ip-forward/ForwardingOff": [NO_UPSTREAM, NO_REPLY]}
@@ -550,5 +567,7 @@ def test_root_without_privileges_is_told_what_it_lacks(node: WholeNode) -> None:
     done = node.lab.run([*words, "-o", "json"], check=False)
     outcome = Outcome(done.returncode, done.stdout, done.stderr)
 
-    assert alarms(outcome) == {f"{each}/NotPermitted (unknown)" for each in ("dns-reply-source", "kube-proxy", "proxy")}
+    assert alarms(outcome) == {
+        f"{each}/NotPermitted (unknown)" for each in ("dns-path", "dns-reply-source", "kube-proxy", "proxy")
+    }
     assert (outcome.code, outcome.report["broken"]) == (3, [])
