@@ -51,7 +51,7 @@ FEW = 50
 """Writes that are too few for a percentile, and for a disk."""
 
 
-@check("etcd-disk", title="etcd's disk is fast enough", area="control-plane", profiles=frozenset())
+@check("etcd-disk", title="etcd's disk is fast enough", area="control plane", profiles=frozenset())
 def etcd_disk(disk: EtcdDisk | Unobserved) -> Iterator[Finding]:
     """Judge the slowest but one in a hundred."""
     if isinstance(disk, Unobserved):

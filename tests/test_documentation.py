@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from k8sdoctor import Finding
 
 BUILT_IN = [pytest.param(check, id=check.id) for check in registry.load(plug_ins=False).checks]
+
+
+CHANGELOG = Path(__file__).parents[1] / "CHANGELOG.md"
+AREAS = {"DNS", "control plane", "images", "kubeadm", "node", "node configuration", "pod network"}
+"""As the app and the list group checks; a misspelt one would be a group of its own."""
 
 
 class Documented(Check[Any]):
@@ -72,3 +78,9 @@ def test_an_explanation_fits_the_screen(check: Check[Any], width: int) -> None:
         lines = explanation(documentation, reason, Style(width=width)).splitlines()
 
         assert [line for line in lines if len(line) > width and not line.startswith("    ")] == []
+
+
+@pytest.mark.parametrize("check", BUILT_IN)
+def test_a_check_is_in_the_changelog_and_in_an_area_that_there_is(check: Check[Any]) -> None:
+    assert f"`{check.id}`" in CHANGELOG.read_text()
+    assert check.area in AREAS
