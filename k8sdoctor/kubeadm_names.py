@@ -89,7 +89,7 @@ NAMES = (
     Name(
         "KubeletVersion",
         "the kubelet is neither newer than the control plane nor too old for kubeadm",
-        instead="`kubelet --version` beside `kubeadm version`",
+        (("version-skew", ("KubeletNewer", "KubeletTooOld")),),
     ),
     Name(
         "ImagePull",

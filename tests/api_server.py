@@ -36,6 +36,9 @@ _RESOURCES = {
 def recorded(path: str, folder: Path = CONTROL_PLANE / "api") -> dict[str, Any] | None:
     """What the recorded API server answers at a path; None when it holds no such thing."""
     words = path.partition("?")[0].strip("/").split("/")
+    if words == ["version"]:  # kubelet and API server of the recorded node were of one version
+        nodes = json.loads((folder / "nodes.json").read_text())["items"]
+        return {"gitVersion": nodes[0]["status"]["nodeInfo"]["kubeletVersion"]}
     words = words[2:] if words[0] == "api" else words[3:]
     namespace = None
     if words[:1] == ["namespaces"] and len(words) > 2:
