@@ -238,7 +238,10 @@ def test_the_pod_networks_port_is_needed_where_something_listens_on_it() -> None
     assert [each.reason for each in judge(shut, held=[socket(8472, "udp", "127.0.0.1")])] == ["PortsOpen"]
     [finding] = judge(shut, held=[socket(8472, "udp")])
     assert (finding.reason, finding.subject) == ("PortsClosed", "8472/udp")
-    assert [(link.check, link.reason) for link in finding.explains] == [("dns-reply-source", "NoReply")]
+    assert [(link.check, link.reason) for link in finding.explains] == [
+        ("dns-reply-source", "NoReply"),
+        ("dns-path", "OverlayBlocked"),
+    ]
 
 
 def test_etcds_port_is_needed_where_there_are_several_members() -> None:

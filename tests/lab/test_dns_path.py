@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lab.node import wait_for
-from tests.lab.test_dns_reply_source import SERVICE, one_bridge, serve
+from tests.lab.test_dns_reply_source import SERVICE, join, one_bridge, serve, translate
 
 if TYPE_CHECKING:
     from tests.lab.node import LabNode
@@ -128,3 +128,35 @@ def test_an_interrupted_while_still_says_what_was_seen(node: LabNode) -> None:
     [finding, _] = result["findings"]
     assert finding["reason"] == "AnsweredThroughout"
     assert "of 1 h pods asked cluster DNS" in finding["message"]
+
+
+def test_packets_that_the_reverse_path_filter_drops_are_told(node: LabNode) -> None:
+    join(node)
+    client, server = node.add_pod("client", "10.244.0.5/32"), node.add_pod("dns", "10.244.0.22/32")
+    serve(server)
+    translate(node, "10.244.0.22")
+    # The way back to the client leads out of another interface.
+    node.shell(
+        f"sysctl -qw net.ipv4.conf.{client.veth}.rp_filter=1; ip route add 10.244.0.5/32 dev eth0 table 100; "
+        "ip rule add to 10.244.0.5/32 lookup 100"
+    )
+
+    report = examine(node)
+
+    assert causes(report) == {"dns-path/ReversePathFilter": ("likely", [NO_REPLY])}, json.dumps(report, indent=1)
+
+
+def test_a_tunnel_whose_mtu_is_too_big_for_what_is_below_is_told_and_mended(node: LabNode) -> None:
+    _, server = one_bridge(node, filtered=True)
+    serve(server)
+    node.shell("ip link add flannel.1 type vxlan id 1 dev eth0 dstport 8472; ip link set flannel.1 up")
+    assert causes(examine(node)) == {}
+
+    # The kernel refuses too big an MTU, unless what is below shrinks later.
+    node.shell("ip link set eth0 mtu 1400")
+    report = examine(node)
+    assert causes(report) == {"dns-path/MtuTooBig": ("proven", [])}
+    assert "eth0 below it one of 1400" in report["diagnoses"][0]["title"]
+
+    mend(node, report)
+    assert causes(examine(node)) == {}
