@@ -85,7 +85,7 @@ NAMES = (
         "the files to reach an etcd outside the cluster by are there",
         instead="`certificates` judges those of a control plane that is there",
     ),
-    Name("Firewalld", "firewalld is not active", instead="`systemctl is-active firewalld`"),
+    Name("Firewalld", "firewalld is not active", (("firewall", ("PortsClosed",)),)),
     Name(
         "KubeletVersion",
         "the kubelet is neither newer than the control plane nor too old for kubeadm",
