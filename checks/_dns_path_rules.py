@@ -36,6 +36,11 @@ def kind_of(rule: FilterRule) -> str:
     return "Blocked"
 
 
+def names_dns(rule: FilterRule) -> bool:
+    """Whether a rule is for DNS's port."""
+    return DNS_PORT in _ports(rule)
+
+
 def blamed(path: DnsPath) -> list[tuple[FilterRule, int | None]]:
     """The rules that lost queries, with the packets that each counted: those that counted enough; else those that do not count and are for DNS."""
     counting = [(rule, rise) for rule, rise in path.rose if 1 <= _missing(path, rule) <= rise and _fits(rule)]

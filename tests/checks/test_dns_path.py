@@ -139,6 +139,21 @@ def test_a_rule_that_counted_fewer_than_were_lost_is_not_blamed() -> None:
     assert [one.reason for one in blame(DROP, packets=3)] == ["PathClear"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "packets", "certainty"),
+    [
+        (POLICY, 4, Certainty.PROVEN),
+        (POLICY, 400, Certainty.LIKELY),
+        (DROP, 400, Certainty.PROVEN),
+        (iptables("-A INPUT -p udp -m udp --dport 8472 -j DROP"), 4, Certainty.LIKELY),
+    ],
+)
+def test_a_rule_that_drops_much_else_is_only_likely(rule: FilterRule, packets: int, certainty: Certainty) -> None:
+    [finding] = blame(rule, packets)
+
+    assert {link.certainty for link in finding.explains if link.check == "dns-reply-source"} == {certainty}
+
+
 def test_a_rule_that_counts_while_every_repeated_query_is_answered_is_not_blamed() -> None:
     assert [one.reason for one in blame(POLICY, seen=replace(SEEN, again=(outcome(good=True),) * 4))] == ["PathClear"]
 
