@@ -45,6 +45,7 @@ Give the kubelet the service's address, or a resolv.conf without the stub and th
 from __future__ import annotations
 
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
+from ipaddress import ip_address
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -128,7 +129,12 @@ def _addresses(
             for view in (*replies.pods, *([replies.node] if replies.node else []))
             for outcome in (*view.to(one.address, "udp"), *view.to(one.address, "tcp"))
         ]
-        known = one.address in here or any(address == one.address for _, address in pods.services)
+        # A link-local address is that of a cache on the node, which `nodelocal-dns` judges.
+        known = (
+            one.address in here
+            or ip_address(one.address).is_link_local
+            or any(address == one.address for _, address in pods.services)
+        )
         if known or not asked or any(reply["matches"] for outcome in asked for reply in outcome["replies"]):
             continue
         source = kubelet.source_of("--cluster-dns", "clusterDNS")

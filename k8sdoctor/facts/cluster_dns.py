@@ -262,9 +262,10 @@ def _dns_services(
         return matching or labelled, []
     for address in told:
         try:
-            matching += _services(get, f"fieldSelector={quote(f'spec.clusterIP={address}', safe='')}")
+            found = _services(get, f"fieldSelector={quote(f'spec.clusterIP={address}', safe='')}")
         except HostError:  # this selector is newer than the oldest server that we meet
             continue
+        matching += [one for one in found if ip_address(address) in map(ip_address, _cluster_ips(one))]
     return matching, labelled if cached else []
 
 

@@ -75,7 +75,8 @@ class DnsUpstreams:
         if not lines:
             return cls()
         mine = sorted({pod.address for pod in dns.pods if pod.address and pod.ready})
-        own = next((pod for pod in pods.namespaces if pod.addresses and pod.addresses[0] in mine), None)
+        its = {pod.address for pod in dns.pods}
+        own = next((pod for pod in pods.namespaces if its & set(pod.addresses)), None)
         file = _resolv_conf(host, own) or _of_kubelet(resolver, dns)
         servers = [one for zone, words, line in lines for one in _named(zone, words, line, file)]
         reads_file = any(RESOLV_CONF in words for _, words, _ in lines)

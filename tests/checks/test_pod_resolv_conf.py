@@ -172,6 +172,13 @@ def test_an_address_of_the_node_itself_is_a_cache_and_judged_elsewhere() -> None
     assert found == [(Status.PASS, "ResolvConfFits")]
 
 
+def test_an_address_of_a_cache_that_is_missing_is_judged_elsewhere() -> None:
+    cluster = dns("169.254.20.10", service=False)
+    found = judge(observe(cluster=cluster), cluster=cluster, replies=replies("169.254.20.10", answered=False))
+
+    assert found == [(Status.PASS, "ResolvConfFits")]
+
+
 def test_the_services_own_address_that_is_silent_is_not_wrong() -> None:
     assert judge(replies=replies(SERVICE, answered=False)) == [(Status.PASS, "ResolvConfFits")]
 
