@@ -26,7 +26,7 @@ kernel may cut the packets in two, which many networks drop.
 - `OverlayBlocked` (fail): a rule of this node drops the tunnel's packets
 - `RepliesUntracked` (fail): a rule exempts DNS from connection tracking, so that nothing is translated back
 - `ReversePathFilter` (fail): the kernel drops packets whose sender it would reach by another interface
-- `MtuTooBig` (fail, warn while long messages pass): a tunnel's MTU is too big for the interface below
+- `MtuTooBig` (fail, warn while long messages get through): a tunnel's MTU is too big for the interface below
 - `LongMessagesLost` (fail): short messages reach a DNS server on another node and long ones do not
 - `RulesUnread` (unknown): queries were lost, and the rules could not be read
 
