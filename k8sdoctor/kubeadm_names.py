@@ -78,12 +78,12 @@ NAMES = (
     Name(
         "ExternalEtcdVersion",
         "an etcd outside the cluster is recent enough",
-        instead="`etcd` judges the etcd of a control plane that is there; before it is, ask `ENDPOINT/version`",
+        (("external-etcd", ("EtcdTooOld", "EtcdUnreachable")),),
     ),
     Name(
         "ExternalEtcdClientCertificates",
         "the files to reach an etcd outside the cluster by are there",
-        instead="`certificates` judges those of a control plane that is there",
+        (("external-etcd", ("FileMissing",)),),
     ),
     Name("Firewalld", "firewalld is not active", (("firewall", ("PortsClosed",)),)),
     Name(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.kubeadm_documents import KubeadmDocuments
 from k8sdoctor.facts.node_network import NodeNetwork
-from k8sdoctor.facts.processes import Processes
+from k8sdoctor.facts.processes import Processes, of_the_node
 from k8sdoctor.facts.role import Role
 from k8sdoctor.facts.sandboxes import PodSandboxes
 from k8sdoctor.finding import Unobserved
@@ -70,7 +70,7 @@ class Leftovers:
         etcd = (cluster and cluster.text("etcd", "local", "dataDir")) or ETCD
         problems: list[Unobserved] = []
         files = [path for path in dict.fromkeys((*MANIFESTS, BOOTSTRAP, ca)) if _is_there(host, path, problems)]
-        etcds = processes.named("etcd") if isinstance(processes, Processes) else ()
+        etcds = of_the_node(host, processes.named("etcd")) if isinstance(processes, Processes) else ()
         idle = not (isinstance(pods, PodSandboxes) and any(each.ready for each in pods.sandboxes))
         links = network.links if isinstance(network, NodeNetwork) else ()
         return cls(

@@ -9,6 +9,7 @@ from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.stage import KUBELET_KUBECONFIG, Stage
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
@@ -39,13 +40,13 @@ class Role:
         return self.name in ("control-plane", "worker", "undecided")
 
     @classmethod
-    def observe(cls, host: Host, stage: Stage, kubeadm: KubeadmConfig, processes: Processes | Unobserved) -> Self:  # noqa: ARG003 -- every fact is handed the host
+    def observe(cls, host: Host, stage: Stage, kubeadm: KubeadmConfig, processes: Processes | Unobserved) -> Self:
         """From the stage, from what is planned, and from what runs. Never raises."""
         if stage.joined:
             return cls("control-plane" if stage.stage == "control-plane" else "worker", stage.why, joined=True)
         if stage.stage == "unknown":
             return cls("unknown", stage.why)
-        running = processes if isinstance(processes, Processes) else Processes(())
+        running = _own(host, processes) if isinstance(processes, Processes) else Processes(())
         if other := _other(running):
             return cls("other", f"{other} runs here")
         if kubeadm.source is not None and kubeadm.problem is None:
@@ -54,6 +55,23 @@ class Role:
         if (pid := _foreign_kubelet(running)) is not None:
             return cls("other", f"a kubelet runs here (pid {pid}), and not kubeadm's: {stage.why}")
         return cls("undecided", "nothing is planned for it")
+
+
+def _own(host: Host, processes: Processes) -> Processes:
+    """The components that run on the machine itself: those of kind or k3d are seen here, too, and are of nodes in containers."""
+    outside = _cgroup(host, 1)
+    found = processes.named("kubelet", "kube-apiserver", *DISTRIBUTIONS)
+    words = [
+        word for word in ("docker", "libpod", "kubepods") if word not in outside
+    ]  # a node may be a container itself
+    return Processes(tuple(each for each in found if not any(word in _cgroup(host, each["pid"]) for word in words)))
+
+
+def _cgroup(host: Host, pid: int) -> str:
+    try:
+        return host.read(f"/proc/{pid}/cgroup")
+    except HostError:
+        return ""
 
 
 def _foreign_kubelet(processes: Processes) -> int | None:

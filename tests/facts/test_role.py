@@ -51,3 +51,20 @@ def test_what_runs_and_what_is_planned_decide(
     assert role.name == name
     assert role.joined == stage.joined
     assert role.planned == ("--config k.yaml" if "plans it" in role.why else None)
+
+
+@pytest.mark.parametrize(
+    ("own", "init", "name"),
+    [
+        ("0::/system.slice/k3s.service\n", "0::/init.scope\n", "other"),
+        ("0::/system.slice/docker-4f.scope/init\n", "0::/init.scope\n", "undecided"),
+        ("0::/machine.slice/libpod-4f.scope\n", "0::/init.scope\n", "undecided"),
+        ("1:cpu:/docker/4f/k3s\n", "1:cpu:/docker/4f\n", "other"),  # the node is a container itself
+    ],
+)
+def test_what_runs_in_a_container_is_another_node_than_this_machine(own: str, init: str, name: RoleName) -> None:
+    host = FakeHost({"/proc/7/cgroup": own, "/proc/1/cgroup": init})
+
+    role = Role.observe(host, Stage("prepared", "w"), NOTHING, running("k3s-server"))
+
+    assert role.name == name
