@@ -66,6 +66,9 @@ LINES = {
     "/etc/modules-load.d/k8s.conf": {"br-netfilter"},
     "/proc/swaps": {"swap"},
     "/proc/cgroups": {"cgroups"},
+    "/proc/meminfo": {"resources"},
+    "/proc/1/status": {"resources"},
+    "/sys/devices/system/cpu/online": {"resources"},
 }
 
 
