@@ -334,6 +334,12 @@ def test_coredns_that_fails_for_outside_names_alone_warns() -> None:
     ]
 
 
+def test_coredns_that_is_silent_towards_the_node_is_not_blamed_for_outside_names() -> None:
+    assert judge(upstreams=DnsUpstreams(known=False, own=(outcome("10.244.0.2", None),))) == [
+        (Status.PASS, "ServersReady")
+    ]
+
+
 def test_a_cluster_without_a_way_out_alarms_nobody() -> None:
     text = COREFILE.replace("    forward . 192.0.2.53\n", "")
 

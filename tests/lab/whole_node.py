@@ -285,7 +285,8 @@ class WholeNode:
         wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
 
     def serve_upstream(self) -> None:
-        """Run the DNS server that the node's resolv.conf would name; it knows that every name exists."""
+        """Run the DNS server that the node's resolv.conf would name, where nothing but addresses of names is known; it knows the way to pods."""
+        self.lab.far_run(["ip", "route", "replace", PODS, "via", NODE])
         words = [
             "dnsmasq",
             "--keep-in-foreground",
