@@ -82,6 +82,10 @@ proto: $(VENV)/.tools ## make k8sdoctor/host/cri_pb2.py from cri.proto
 bench: $(VENV)/.tools lab-packages ## measure CPU, time and memory on a lab node (root)
 	@$(IN) benchmarks.bench
 
+.PHONY: accuracy
+accuracy: $(VENV)/.tools lab-packages ## break a lab node in each known way and print what is named first (root; ARGS=--pairs: two at once)
+	@$(IN) tests.lab.accuracy $(ARGS)
+
 .PHONY: dist
 dist: $(VENV)/.tools ## build wheel and sdist into dist/
 	rm -rf dist build

@@ -26,7 +26,5 @@ def kubelet_unheard(why: str) -> list[Link]:
     """The kubelet may run, and the API server does not take its word."""
     return [
         *(Link("node-ready", reason, why) for reason in ("NotRegistered", "StatusUnknown", "LeaseStale")),
-        # Where no other kubeconfig is here, we are refused as it is.
-        *(Link("node-ready", reason, why) for reason in ("NodeUnread", "NotPermitted")),
         *kubelet_ends(why, "kubeconfig"),
     ]

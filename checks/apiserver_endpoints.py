@@ -144,7 +144,8 @@ def _not_told(access: ApiAccess | Unobserved, members: ApiMembers | Unobserved) 
     if problem is None or problem.reason in ("NotPermitted", "NotFound"):
         tail = f": {problem.message}" if problem else ""
         return skip("MembersNotTold", f"The API servers behind the cluster's address are not told here{tail}.")
-    return (skip if problem.reason == "Offline" else unknown)(problem.reason, _sentence(problem.message))
+    make = skip if problem.reason == "Offline" else unknown
+    return make(problem.reason, _sentence(problem.message), traits=problem.traits)
 
 
 def _addresses(*parts: ServedCertificates | ToldCertificates | Unobserved) -> dict[str, tuple[str, ...]]:

@@ -60,6 +60,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.checks import _apiserver_fixes as fixes
+from k8sdoctor.checks._api_links import unasked
 from k8sdoctor.checks._words import together
 from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, Use, gathered
 from k8sdoctor.facts.api_server import ApiServer
@@ -194,7 +195,7 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
     found += _plain_by_configuration(every)
     found += _by_proxy(every)
     found += _on_disk(scene, cases)
-    found += [_told(case, scene) for case in _merged(cases)]
+    found += [_unasked(_told(case, scene), case.places) for case in _merged(cases)]
     found += _not_served(scene, cases)
     found += _soon(scene)
     yield from found
@@ -202,6 +203,12 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
         yield skip(
             "NoCertificateYet", "Nothing on this machine reaches an API server yet, and no certificate lies here."
         )
+
+
+def _unasked(finding: Finding, places: Iterable[str]) -> Finding:
+    """With what cannot be asked at these endpoints while it lasts."""
+    links = unasked(f"the API server cannot be asked at {_list(list(places))}", *places)
+    return replace(finding, explains=(*finding.explains, *links))
 
 
 def _together(node: NodeEndpoints, told: ToldEndpoints | Unobserved) -> tuple[ApiEndpoint, ...]:
@@ -398,6 +405,7 @@ def _unresolved(endpoint: ApiEndpoint, why: str, scene: Scene) -> Finding:
         subject=endpoint.host,
         evidence=[Evidence(f"the node's resolver, {endpoint.host}", why)],
         fix=fixes.mend_name(endpoint.host, scene.site.advertise_address),
+        explains=unasked(f"{endpoint.host} is not resolved here", endpoint.authority),
     )
 
 
@@ -437,7 +445,7 @@ def _without_api(group: Sequence[tuple[ApiEndpoint, Hello]]) -> Iterator[Link]:
     """What an API server that is not reached does to this node's being ready."""
     endpoint = group[0][0]
     silent = f"nobody answers at {endpoint.authority}"
-    yield Link("node-ready", "NodeUnread", silent, when=frozenset({"api-server:silent"}))
+    yield from unasked(silent, *(each.authority for each, _ in group))
     if any(use.source == KUBELET for each, _ in group for use in each.uses):
         for reason in ("StatusUnknown", "LeaseStale"):
             yield Link("node-ready", reason, f"{silent}, where the kubelet posts its status")
@@ -451,6 +459,7 @@ def _plain(endpoint: ApiEndpoint, said: str) -> Finding:
         subject=endpoint.authority,
         evidence=[Evidence(f"tls://{endpoint.authority}", said)],
         fix=fixes.speak_tls(endpoint.authority, sources),
+        explains=unasked(f"{endpoint.authority} speaks plain HTTP", endpoint.authority),
     )
 
 

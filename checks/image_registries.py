@@ -82,7 +82,7 @@ def image_registries(
     """Judge each registry that is named, then whether the names agree."""
     for who, why in places.blind:
         make = skip if why.reason == "Offline" else unknown
-        yield make(why.reason, f"{who[:1].upper()}{who[1:]} could not be read: {why.message}.")
+        yield make(why.reason, f"{who[:1].upper()}{who[1:]} could not be read: {why.message}.", traits=why.traits)
     own = sandbox if isinstance(sandbox, SandboxImage) else None
     gone: dict[str, tuple[Retired, list[ImagePlace]]] = {}
     for place in places.places:

@@ -154,7 +154,7 @@ def images(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
 def _blind(needed: NeededImages) -> Iterator[Finding]:
     for who, why in needed.blind:
         make = skip if why.reason == "Offline" else unknown
-        yield make(why.reason, f"{who[:1].upper()}{who[1:]} could not be read: {why.message}.")
+        yield make(why.reason, f"{who[:1].upper()}{who[1:]} could not be read: {why.message}.", traits=why.traits)
 
 
 def _cannot_ask(runtime: Runtime, needed: NeededImages, problem: Unobserved) -> Finding:

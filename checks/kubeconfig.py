@@ -71,8 +71,10 @@ from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _apiserver_fixes
 from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _kubeconfig_fixes as fixes
+from k8sdoctor.checks._api_links import unasked
 from k8sdoctor.checks._node_ready_links import kubelet_unheard
 from k8sdoctor.checks._words import together
+from k8sdoctor.facts.api_access import BY_POWER
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
 from k8sdoctor.facts.credentials import Credential, Credentials, Pair
@@ -632,12 +634,16 @@ def _permissions(credentials: Credentials) -> Iterator[Finding]:
 
 
 def _heard(finding: Finding, scene: Scene) -> Finding:
-    """With what it does to the node where it keeps the API server from hearing the kubelet."""
-    if finding.status is not Status.FAIL or scene.kubelet_conf not in (finding.subject or "").split(", "):
+    """With what cannot be asked by a kubeconfig that is at fault, and what that does to the node where the kubelet uses it."""
+    if finding.status is not Status.FAIL or finding.subject is None:
         return finding
-    links = kubelet_unheard(
-        f"the API server does not take the word of a kubelet whose {scene.kubelet_conf} is at fault"
-    )
+    paths = finding.subject.split(", ")
+    asked = [path for path in paths if path in (*BY_POWER, scene.kubelet_conf)]
+    links = unasked(f"the API server cannot be asked by {words.listed(asked)}", *asked)
+    if scene.kubelet_conf in paths:
+        links += kubelet_unheard(
+            f"the API server does not take the word of a kubelet whose {scene.kubelet_conf} is at fault"
+        )
     return replace(finding, explains=(*finding.explains, *links))
 
 

@@ -171,7 +171,9 @@ def _unread(nodes: Unobserved, name: NodeName) -> Finding:
     reason = nodes.reason if nodes.reason in CANNOT_ASK else "NodeUnread"
     # Those of the reasons that a silent API server gives.
     silent = "did not answer" in nodes.message
-    return unknown(reason, message, subject=name.name, traits={"api-server:silent"} if silent else ())
+    return unknown(
+        reason, message, subject=name.name, traits=nodes.traits | ({"api-server:silent"} if silent else set())
+    )
 
 
 # -- the network, which both sides tell ----------------------------------------------------------------------------------

@@ -146,7 +146,9 @@ def _agreed(cluster: ClusterSubnets, nodes: ClusterNodes | Unobserved, node: Nod
         message = f"Which addresses pods are to have could not be asked: {problems[0].message.rstrip('.')}."
         if problems[0].reason == "Offline":  # not asked on request
             return skip("Offline", message)
-        return unknown(problems[0].reason if problems[0].reason in _BLIND else "Untold", message)
+        return unknown(
+            problems[0].reason if problems[0].reason in _BLIND else "Untold", message, traits=problems[0].traits
+        )
     whole = f"pods have {cluster.pods.text}" if cluster.pods else "the pods' subnet is not known"
     mine = f", this node {part.text}" if part else ""
     services = f" and services {cluster.services.text}" if cluster.services else ""

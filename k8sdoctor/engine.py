@@ -387,7 +387,7 @@ def _observe(fact: type, host: Host, arguments: dict[str, object]) -> _Done:
     try:
         return _Done(fact, cast("Any", fact).observe(host, **arguments))
     except HostError as error:
-        return _Done(fact, Unobserved(error.reason, error.message))
+        return _Done(fact, Unobserved(error.reason, error.message, error.traits))
     except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
         what = f"fact {fact.__name__}"
         return _Done(fact, Unobserved("CheckBroke", f"The {what} is at fault: {_line(error)}"), _broken(what, error))
@@ -451,7 +451,7 @@ def _could_not_look(missing: Iterable[Unobserved]) -> tuple[Finding, ...]:
     findings = []
     for cause in dict.fromkeys(missing):
         make = skip if cause.reason in ("Offline", "SkippedByUser") else unknown
-        findings.append(make(cause.reason, _sentence(cause.message)))
+        findings.append(make(cause.reason, _sentence(cause.message), traits=cause.traits))
     return tuple(findings)
 
 

@@ -115,11 +115,12 @@ class Finding:
 class Unobserved:
     """Why a fact could not be observed: a public reason (`NotPermitted`, `NotFound`, …) and one sentence.
 
-    The sentence says what would let us look.
+    The sentence says what would let us look. `traits` are those of the finding that says so, by which a cause may know it.
     """
 
     reason: str
     message: str
+    traits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

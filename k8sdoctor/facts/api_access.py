@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from k8sdoctor.facts.kubeconfig import ADMIN, KUBELET, SUPER_ADMIN, Kubeconfigs
 from k8sdoctor.facts.side_by_side import side_by_side
@@ -28,7 +29,8 @@ BY_POWER = (ADMIN, SUPER_ADMIN, KUBELET)
 class ApiAccess:
     """The kubeconfig that works for reading; None where none does, and `problem` says why.
 
-    It may still be refused single objects: a kubelet reads few.
+    It may still be refused single objects: a kubelet reads few. The problem's traits, which go along with it to whatever it keeps from being
+    judged, are `unread:` with each kubeconfig that was tried and each server that it leads to (`unread:192.0.2.10:6443`).
     """
 
     kubeconfig: str | None
@@ -55,10 +57,22 @@ class ApiAccess:
         if working:
             return cls(min(working, key=list(paths).index), None)
         problems += [why for _, why in answers if why is not None]
-        return cls(None, problems[0] if problems else NONE)
+        if not problems:
+            return cls(None, NONE)
+        tried = [*(file.path for file in files), *(_authority(file.server) for file in files if not file.problem)]
+        return cls(None, replace(problems[0], traits=frozenset(f"unread:{each}" for each in tried)))
 
 
 NONE = Unobserved("NotFound", "there is no kubeconfig here; name one by --kubeconfig")
+
+
+def _authority(server: str | None) -> str:
+    """`host:port` of a server's URL; nothing useful of what is none."""
+    try:
+        where = urlsplit(server or "")
+    except ValueError:
+        return ""
+    return where.netloc if where.netloc.rpartition(":")[2].isdigit() else f"{where.netloc}:443"
 
 
 def _first(host: Host, paths: Sequence[str]) -> tuple[str | None, Unobserved | None]:

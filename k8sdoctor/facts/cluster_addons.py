@@ -66,7 +66,7 @@ class ClusterAddons:
         """Ask the API server. Raises the reason why it cannot be asked."""
         if access.kubeconfig is None:
             problem = access.problem or Unobserved("NotFound", "no kubeconfig works here")
-            raise HostError(problem.reason, problem.message)
+            raise HostError(problem.reason, problem.message, problem.traits)
         read = partial(_workloads, host, access.kubeconfig)
         try:
             proxy, dns = side_by_side(

@@ -169,7 +169,7 @@ class ClusterNodes:
         """Ask for them. Raises what kept every answer from us: no kubeconfig that works, no API server, no right to read even one."""
         if access.kubeconfig is None:
             why = access.problem or Unobserved("NotFound", "no kubeconfig works here")
-            raise HostError(why.reason, why.message)
+            raise HostError(why.reason, why.message, why.traits)
         try:
             answer = host.kube(f"{NODES}?limit={MOST}", kubeconfig=access.kubeconfig)
         except HostError as error:

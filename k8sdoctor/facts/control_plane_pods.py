@@ -62,7 +62,7 @@ class ControlPlanePods:
         """Ask for them. Raises why they cannot be asked for; a kubelet may not (NotPermitted)."""
         if access.kubeconfig is None:
             why = access.problem or Unobserved("NotFound", "no kubeconfig works here")
-            raise HostError(why.reason, why.message)
+            raise HostError(why.reason, why.message, why.traits)
         items = host.kube(PODS, kubeconfig=access.kubeconfig).get("items")
         pods = [_pod(item) for item in (items if isinstance(items, list) else []) if isinstance(item, dict)]
         return cls(tuple(pod for pod in pods if pod is not None))

@@ -144,7 +144,7 @@ class ClusterKubeadmConfig:
         """Ask the API server. Raises the reason why it cannot be asked, NotFound where kubeadm did not make the cluster."""
         if access.kubeconfig is None:
             problem = access.problem or Unobserved("NotFound", "no kubeconfig works here")
-            raise HostError(problem.reason, problem.message)
+            raise HostError(problem.reason, problem.message, problem.traits)
         path = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
         found = host.kube(path, kubeconfig=access.kubeconfig)
         text = yaml.string(found, "data", "ClusterConfiguration") or ""

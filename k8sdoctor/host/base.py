@@ -31,13 +31,13 @@ LINES_LIMIT = 10_000
 
 
 class HostError(Exception):
-    """We could not look. `reason` is one of the public reasons below; the text says what would let us look."""
+    """We could not look. `reason` is one of the public reasons below; the text says what would let us look; `traits` as of a finding."""
 
     REASONS = frozenset(
         {"NotFound", "NotPermitted", "Unreadable", "NotRecorded", "Offline", "DeadlineExceeded", "RuntimeUnreachable"}
     )
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, traits: frozenset[str] = frozenset()) -> None:
         """Raise ValueError for a reason that is not public."""
         if reason not in self.REASONS:
             msg = f"{reason!r} is no reason of a host; those are {sorted(self.REASONS)}"
@@ -45,6 +45,7 @@ class HostError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.traits = traits
 
 
 class DirEntry(TypedDict):

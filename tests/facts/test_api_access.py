@@ -56,7 +56,8 @@ def test_a_server_that_does_not_answer_is_asked_once() -> None:
 
     found = access(FakeHost({KUBELET: ELSEWHERE, ADMIN: HERE, SUPER_ADMIN: HERE}, kube=api))
 
-    assert found == ApiAccess(None, Unobserved("Unreadable", "no answer"))
+    tried = {f"unread:{each}" for each in (ADMIN, SUPER_ADMIN, KUBELET, "10.0.0.1:6443", "10.0.0.2:6443")}
+    assert found == ApiAccess(None, Unobserved("Unreadable", "no answer", frozenset(tried)))
     assert api.asked == [ADMIN, KUBELET]
 
 
@@ -66,7 +67,8 @@ def test_the_kubeconfig_of_the_command_line_is_the_only_one() -> None:
 
     found = access(FakeHost({"/home/me/mine.conf": HERE, ADMIN: HERE}, kube=api, given=given))
 
-    assert found == ApiAccess(None, Unobserved("NotPermitted", "401"))
+    tried = {"unread:/home/me/mine.conf", "unread:10.0.0.1:6443"}
+    assert found == ApiAccess(None, Unobserved("NotPermitted", "401", frozenset(tried)))
     assert api.asked == ["/home/me/mine.conf"]
 
 
@@ -87,4 +89,17 @@ def test_a_kubeconfig_that_may_not_be_read_is_the_problem() -> None:
 def test_offline_is_the_problem() -> None:
     found = access(FakeHost({ADMIN: HERE}, kube=HostError("Offline", "--offline forbids")))
 
-    assert found.problem == Unobserved("Offline", "--offline forbids")
+    assert found.problem is not None
+    assert (found.problem.reason, found.problem.message) == ("Offline", "--offline forbids")
+
+
+def test_the_usual_port_is_told_and_what_is_no_url_is_left_out() -> None:
+    silence = HostError("Unreadable", "no answer")
+    without, wrong = (
+        kubeconfig({"server": server}, {"token": "t"}) for server in ("https://api.example.test", "https://[::1")
+    )
+
+    found = access(FakeHost({ADMIN: without, KUBELET: wrong}, kube=Api(admin=silence, kubelet=silence)))
+
+    assert found.problem is not None
+    assert {f"unread:{ADMIN}", "unread:api.example.test:443"} <= found.problem.traits

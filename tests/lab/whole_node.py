@@ -199,6 +199,8 @@ class WholeNode:
     upstream: Daemon = field(init=False)
     kube_proxy: Daemon = field(init=False)
     kubelet: Daemon = field(init=False)
+    etcd: Daemon = field(init=False, repr=False)  # of a control plane
+    health: dict[str, Daemon] = field(default_factory=dict)
     apis: list[Daemon] = field(default_factory=list)
     server: LabSandbox = field(init=False)
     client: LabSandbox = field(init=False)
@@ -231,7 +233,7 @@ class WholeNode:
         balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
         self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
         self.start_kubelet()
-        self.kube_proxy = self.lab.popen(["bash", "-c", _KUBE_PROXY])
+        self.start_kube_proxy()
         self.translate()
         self.keep()
 
@@ -239,6 +241,10 @@ class WholeNode:
         """Run it, and wait until it answers."""
         self.kubelet = self.lab.popen(["bash", "-c", _KUBELET])
         wait_for(lambda: "127.0.0.1:10248" in self.lab.run(["ss", "-Hltn"]).stdout, "the kubelet")
+
+    def start_kube_proxy(self) -> None:
+        """Run what has its name."""
+        self.kube_proxy = self.lab.popen(["bash", "-c", _KUBE_PROXY])
 
     def prepare(self) -> None:
         """Make what Kubernetes' documentation wants before `kubeadm init` or `kubeadm join`: programs, switches, and a runtime."""
@@ -344,28 +350,30 @@ class WholeNode:
             text = path.read_text().replace(f"{_OPTION}--etcd-servers=http://127.0.0.1:2379\n", _ETCD_OPTIONS)
             lab.write(f"/etc/kubernetes/manifests/{path.name}", self._ours(text), mode=0o600)
         self._issue_pki()
-        self._keep_data()
-        self._serve_health()
+        self.start_etcd()
+        self.serve_health()
 
     def _issue_pki(self) -> None:
         """The certificates and keys that the manifests name, and etcd; the API server's own come with `serve_api`."""
         for path, text in kubeadm_pki(self.ca, node=self.lab.name, address=NODE, start=time.time() - DAY).items():
             self.lab.write(path, text, mode=0o600 if path.endswith(".key") else 0o644)
 
-    def _keep_data(self) -> None:
+    def start_etcd(self) -> None:
         """A real etcd of one member, with an authority of its own and TLS, as kubeadm's has."""
         lab = self.lab
-        etcd = lab.popen(["etcd", "--name", lab.name, "--data-dir", "/var/lib/etcd", *_ETCD])
+        etcd = self.etcd = lab.popen(["etcd", "--name", lab.name, "--data-dir", "/var/lib/etcd", *_ETCD])
         wait_for(lambda: "ready to serve client requests" in etcd.log, "etcd")
 
-    def _serve_health(self) -> None:
+    def serve_health(self) -> None:
         """What controller manager and scheduler say of themselves; like the real ones, with a certificate that nobody else signed."""
         own = issue("localhost", start=time.time() - DAY)
         self.lab.write("/etc/lab-health/own.pem", own.pem)
         self.lab.write("/etc/lab-health/own.key", own.key_pem, mode=0o600)
         files = ["/etc/lab-health/own.pem", "/etc/lab-health/own.key"]
         for name, port in (("kube-controller-manager", "10257"), ("kube-scheduler", "10259")):
-            self.lab.popen(["bash", "-c", f'exec -a {name} python3 -c "$0" "$@"', _SERVE_HEALTH, *files, port])
+            if name not in self.health or not self.health[name].running:
+                words = ["bash", "-c", f'exec -a {name} python3 -c "$0" "$@"', _SERVE_HEALTH, *files, port]
+                self.health[name] = self.lab.popen(words)
 
         def both_listen() -> bool:
             told = self.lab.run(["ss", "-Hltn"]).stdout
@@ -419,13 +427,15 @@ class WholeNode:
     @property
     def rules(self) -> str:
         """What kube-proxy writes for the two services."""
-        dns, api = self.server.ip, self.api_address
+        return self.rules_for(self.server.ip)
+
+    def rules_for(self, *servers: str) -> str:
+        """What it writes when these are the DNS servers that are ready."""
         ports = [
-            ServicePort("kube-system/kube-dns:dns", "udp", DNS_SERVICE, 53, (f"{dns}:53",)),
-            ServicePort("kube-system/kube-dns:dns-tcp", "tcp", DNS_SERVICE, 53, (f"{dns}:53",)),
-            ServicePort("kube-system/kube-dns:metrics", "tcp", DNS_SERVICE, 9153, (f"{dns}:9153",)),
-            ServicePort("default/kubernetes:https", "tcp", API_SERVICE, 443, (f"{api}:6443",)),
+            ServicePort(f"kube-system/kube-dns:{name}", kind, DNS_SERVICE, port, [f"{each}:{port}" for each in servers])
+            for name, kind, port in (("dns", "udp", 53), ("dns-tcp", "tcp", 53), ("metrics", "tcp", 9153))
         ]
+        ports.append(ServicePort("default/kubernetes:https", "tcp", API_SERVICE, 443, (f"{self.api_address}:6443",)))
         return restore(ports, pods=PODS)
 
     def translate(self) -> None:
