@@ -6,6 +6,7 @@ from k8sdoctor.finding import Link
 
 _ASKS = {
     "apiserver-endpoints": ("Unreadable",),
+    "coredns": ("Unreadable", "NotPermitted", "NotFound"),
     "image-registries": ("Unreadable", "NotPermitted", "NotFound"),
     "images": ("Unreadable", "NotPermitted", "NotFound"),
     "node-ready": ("NodeUnread", "NotPermitted"),

@@ -432,6 +432,7 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
             traits=[
                 *(trait for each, _ in group for trait in _traits(each)),
                 *(["endpoint:service"] if len(group) == 1 and endpoint.kinds == {"service"} else []),
+                *(["manifest:unread"] if scene.server.malformed and not answers else []),
             ],
         )
 

@@ -129,7 +129,8 @@ def coredns(
     yield from _each_once(findings)
     if servers.problem is not None:
         make = skip if servers.problem.reason == "Offline" else unknown
-        yield make(servers.problem.reason, f"CoreDNS could not be looked at whole: {servers.problem.message}.")
+        message = f"CoreDNS could not be looked at whole: {servers.problem.message}."
+        yield make(servers.problem.reason, message, traits=servers.problem.traits)
     elif not findings:
         yield _well(servers, upstreams)
 

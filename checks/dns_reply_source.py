@@ -96,7 +96,7 @@ def dns_reply_source(  # noqa: PLR0913, PLR0917 -- each is a fact of its own
     if isinstance(kubelet, Kubelet) and not fresh:
         for problem in kubelet.problems:
             message = f"What the kubelet tells pods of DNS could not be read: {problem.message}."
-            yield unknown(problem.reason, message, subject=kubelet.config_path)
+            yield unknown(problem.reason, message, subject=kubelet.config_path, traits=[f"file:{kubelet.config_path}"])
     if isinstance(replies, Unobserved):
         make = skip if replies.reason == "Offline" else unknown
         yield make(replies.reason, f"Cluster DNS was not asked: {replies.message}.")

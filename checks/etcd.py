@@ -127,7 +127,7 @@ class Scene:
 def etcd(access: EtcdAccess | Unobserved, seen: Etcd | Unobserved, own: EtcdServer) -> Iterator[Finding]:
     """Judge how etcd is reached, then each endpoint, then the cluster that they tell of."""
     if isinstance(access, Unobserved):
-        yield unknown(access.reason, _sentence(access.message))
+        yield unknown(access.reason, _sentence(access.message), traits=access.traits)
         return
     if not access.urls:
         yield skip("NoEtcdHere", "This machine runs no API server and no etcd of its own, so there is none to ask.")

@@ -149,9 +149,13 @@ def _explained(reason: str, found: Retired, places: Sequence[ImagePlace]) -> Ite
 
 
 def _pause(places: Sequence[ImagePlace]) -> Iterator[Link]:
-    """A sandbox image from the wrong registry differs from kubeadm's for that."""
+    """A sandbox image from the wrong registry differs from kubeadm's for that, and kubeadm's from the runtime's likewise."""
     if any(place.kind == "sandbox" for place in places):
         yield Link("pause-image", "PauseImageDiffers", "The sandbox image is one of the names that are behind.")
+    for place in places:
+        if place.kind == "config-map":
+            why = f"kubeadm's own sandbox image is named by {place.what}."
+            yield Link("pause-image", "PauseImageDiffers", why, when=frozenset({f"wished:{place.registry}"}))
 
 
 # -- places that disagree --------------------------------------------------------------------------------------------------

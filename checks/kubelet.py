@@ -124,13 +124,27 @@ class _Scene:
             return self.unit.words
         return self.running or tuple(self.kubelet.flags)
 
-    def ends(self, reason: str, message: str, *, subject: str, evidence: list[Evidence], fix: Fix) -> Finding:
+    def ends(  # noqa: PLR0913 -- the parts of a finding
+        self,
+        reason: str,
+        message: str,
+        *,
+        subject: str,
+        evidence: list[Evidence],
+        fix: Fix,
+        explains: tuple[Link, ...] = (),
+    ) -> Finding:
         """A fault that keeps it from starting: only the next start fails where it runs."""
         if self.running:
             return warn(
-                reason, f"{message}; it runs, and does not start again.", subject=subject, evidence=evidence, fix=fix
+                reason,
+                f"{message}; it runs, and does not start again.",
+                subject=subject,
+                evidence=evidence,
+                fix=fix,
+                explains=explains,
             )
-        links = kubelet_ends(message, "kubelet")
+        links = [*kubelet_ends(message, "kubelet"), *explains]
         if reason in {"UnitInvalid", "UnitMasked", "EnvironmentFileMissing"}:  # systemd does not even try
             links.append(Link("node-ready", "KubeletStopped", message))
         return fail(reason, f"{message}.", subject=subject, evidence=evidence, fix=fix, explains=links)
@@ -384,8 +398,14 @@ def _file(scene: _Scene, file: ConfigFile) -> Iterator[Finding]:
         case "unreadable":
             yield unknown(file.reason, _sentence(file.problem), subject=path)
         case "syntax":
+            same = frozenset({f"file:{path}"})
             yield scene.ends(
-                "ConfigSyntax", f"The kubelet cannot read {file.problem}", subject=path, evidence=evidence, fix=edit
+                "ConfigSyntax",
+                f"The kubelet cannot read {file.problem}",
+                subject=path,
+                evidence=evidence,
+                fix=edit,
+                explains=(Link("dns-reply-source", "Unreadable", "it is the same file", Certainty.PROVEN, same),),
             )
         case "kind":
             yield scene.ends("ConfigKind", file.problem, subject=path, evidence=evidence, fix=edit)

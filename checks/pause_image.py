@@ -385,6 +385,7 @@ def _image_settings(runtime: Runtime, image: SandboxImage) -> Iterator[Finding]:
             subject=image.image,
             evidence=[_named(image), Evidence(wish.source, wish.image)],
             fix=fixes.use_image(image, wish.image, f"as {wish.who} does"),
+            traits=[f"wished:{wish.image.partition('/')[0]}"],
         )
 
 

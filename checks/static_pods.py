@@ -230,6 +230,13 @@ def _one(manifest: Manifest) -> Iterator[Finding]:
                 links.append(
                     Link("apiserver-san", "ManifestInvalid", f"{path} was seen to hold no pod", Certainty.PROVEN)
                 )
+                same = frozenset({f"file:{path}"})
+                links.append(Link("etcd", "Unreadable", "it is the same file", Certainty.PROVEN, same))
+                # Which of the silent addresses is this node's own stands in the very manifest.
+                unread = frozenset({"manifest:unread"})
+                links.append(
+                    Link("apiserver-san", "EndpointUnreachable", f"the kubelet makes no pod of {path}", when=unread)
+                )
             yield fail(
                 reason,
                 f"{manifest.problem}; the kubelet {what}, so {program} is down or goes down.",

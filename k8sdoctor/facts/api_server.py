@@ -83,7 +83,7 @@ class ApiServer:
         if container is not None and container.words:  # what else is wrong with the file is no matter here
             return cls(path, container.words)
         problem = manifest.problem or f"{path}: names no container with a command"
-        return cls(path, problem=Unobserved("Unreadable", problem), malformed=True)
+        return cls(path, problem=Unobserved("Unreadable", problem, frozenset({f"file:{path}"})), malformed=True)
 
 
 def first_address(subnet: str) -> str | None:

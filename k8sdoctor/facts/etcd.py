@@ -129,7 +129,7 @@ class EtcdAccess:
             return cls(server.source, urls, server.flag("--etcd-cafile"), certificate)
         problem = server.problem or own.problem
         if problem is not None:
-            raise HostError(problem.reason, problem.message)
+            raise HostError(problem.reason, problem.message, problem.traits)
         ca = own.flag("--trusted-ca-file")
         folder = (ca or f"{PKI}/ca.crt").rpartition("/")[0]
         healthcheck = (f"{folder}/healthcheck-client.crt", f"{folder}/healthcheck-client.key")

@@ -24,6 +24,7 @@ def blind(reason: str, *tried: str) -> Finding:
     ("check", "reason"),
     [
         ("apiserver-endpoints", "Unreadable"),
+        ("coredns", "Unreadable"),
         ("image-registries", "Unreadable"),
         ("images", "NotPermitted"),
         ("node-ready", "NodeUnread"),

@@ -236,7 +236,9 @@ def test_a_configuration_that_is_no_yaml_fails_and_warns_where_the_kubelet_runs(
     assert ("KubeletCrashes", frozenset({"points-to:kubelet"})) in {
         (link.reason, link.when) for link in finding.explains
     }
-    assert running.explains == ()
+    assert {(link.check, link.reason, link.when) for link in running.explains} == {
+        ("dns-reply-source", "Unreadable", frozenset({f"file:{CONFIG}"}))
+    }
 
 
 @pytest.mark.parametrize(

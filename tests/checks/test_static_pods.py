@@ -143,6 +143,7 @@ def test_a_typing_error_is_named_with_line_and_column_and_explains_the_silent_ap
         ("apiserver-san", "EndpointUnreachable"),
         ("apiserver-san", "ManifestInvalid"),
         ("control-plane", "ComponentDown"),
+        ("etcd", "Unreadable"),
     }
 
 

@@ -258,6 +258,7 @@ def _revive(node: WholeNode, scenarios: Sequence[Scenario]) -> None:
     if any("DNS server" in each.name for each in scenarios):
         node.dns.stop()
         node.serve_dns()
+    if not node.upstream.running or any("upstream" in each.name for each in scenarios):
         node.upstream.stop()
         node.serve_upstream()
     if any("API server" in each.name or "certificates" in each.name for each in scenarios):

@@ -118,6 +118,11 @@ def _unready(endpoints: dict[str, Any]) -> None:
             each["conditions"] = {"ready": False, "serving": False, "terminating": False}
 
 
+def _upstream_refuses(node: WholeNode) -> None:
+    node.upstream.stop()
+    node.serve_upstream("--log-facility=-")
+
+
 def _take_backends(node: WholeNode) -> None:
     """Let no DNS server be ready: the API server says so, and kube-proxy refuses what is sent to the service."""
     _answers("endpointslices.discovery.k8s.io", _unready)(node)
@@ -395,12 +400,46 @@ SCENARIOS = (
     _DNS(
         "UDP 53 is dropped on the way",
         "iptables -I FORWARD -p udp --dport 53 -j DROP",
-        "dns-reply-source/TcpOnly",
+        "dns-path/Blocked",
+        ("dns-reply-source/TcpOnly",),
     ),
     _DNS(
         "TCP 53 is dropped on the way",
         "iptables -I FORWARD -p tcp --dport 53 -j DROP",
-        "dns-reply-source/UdpOnly",
+        "dns-path/Blocked",
+        ("dns-reply-source/UdpOnly",),
+    ),
+    _DNS(
+        "the policy of FORWARD is to drop",
+        "iptables -P FORWARD DROP",
+        "dns-path/ForwardPolicyDrop",
+        (NO_REPLY,),
+    ),
+    _DNS(
+        "DNS is not tracked, so nothing translates it",
+        "iptables -t raw -A PREROUTING -p udp --dport 53 -j NOTRACK",
+        "dns-path/RepliesUntracked",
+        heals="iptables -t raw -F",
+    ),
+    _DNS("the upstream DNS server is silent", _stop("upstream"), NO_UPSTREAM),
+    _DNS("the upstream DNS server refuses", _upstream_refuses, "coredns/UpstreamRefuses", status="warn"),
+    _DNS(
+        "CoreDNS forwards to a stub resolver",
+        f"sed -i 's,forward [.] /etc/resolv.conf,forward . 127.0.0.53,' {API}/*/api/configmaps.json",
+        "coredns/Looping",
+        status="warn",
+    ),
+    _DNS(
+        "the Corefile serves one zone twice",
+        f"sed -i 's,[.]:53 {{,.:53 {{\\\\n    whoami\\\\n}}\\\\n.:53 {{,' {API}/*/api/configmaps.json",
+        "coredns/DuplicateZone",
+        status="warn",
+    ),
+    _DNS(
+        "the kubelet names an address that is no DNS service's",
+        f"sed -i s/10.96.0.10/10.96.0.11/ {KUBELET}",
+        "pod-resolv-conf/WrongClusterDns",
+        (NO_REPLY,),
     ),
     _DNS("the DNS service has no server that is ready", _take_backends, "dns-reply-source/NoBackends"),
     _DNS(
@@ -567,6 +606,25 @@ SCENARIOS = (
     _KUBELET("somebody holds the kubelet's port", _listen(10250), "ports/PortTaken", heals=_UNLISTEN),
     _KUBELET("somebody cordoned the node", _answers("nodes", _cordon), "node-ready/Cordoned", status="warn"),
     _KUBELET("the kubelet runs short of disk", _answers("nodes", _press_disk), "node-ready/DiskPressure"),
+    _KUBELET(
+        "a rule shuts out who asks the kubelet",
+        "iptables -A INPUT -p tcp --dport 10250 -j DROP",
+        "firewall/PortsClosed",
+    ),
+    _KUBELET(
+        "the clock is not synchronised",
+        "rm /run/systemd/timesync/synchronized",
+        "time-sync/NotSynchronised",
+        status="warn",
+        heals="touch /run/systemd/timesync/synchronized",
+    ),
+    _KUBELET(
+        "the machine has no ID",
+        "cp /etc/machine-id /run/machine-id; : > /etc/machine-id",
+        "node-identity/MachineIdMissing",
+        status="warn",
+        heals="cat /run/machine-id > /etc/machine-id",
+    ),
     # -- certificates and kubeconfigs
     _CERTIFICATES(
         "the API server's certificate is for other addresses",
@@ -765,7 +823,47 @@ SCENARIOS = (
         role="control-plane",
         status="warn",
     ),
+    _CONTROL(
+        "a rule shuts pods out from the API server",
+        "iptables -I INPUT -s 10.244.0.0/16 -p tcp --dport 6443 -j DROP",
+        "firewall/PodsShutOut",
+        role="control-plane",
+    ),
+    _CONTROL(
+        "the disk of etcd's data is full",
+        "mount -t tmpfs -o size=1m tmpfs /var/lib/etcd; head -c 2M /dev/zero > /var/lib/etcd/full 2>/dev/null || true",
+        "disk/NoSpaceLeft",
+        role="control-plane",
+        heals="umount /var/lib/etcd",
+    ),
     # -- a machine before `kubeadm init`
+    _BEFORE(
+        "a manifest of an earlier control plane is here",
+        f"mkdir -p {MANIFESTS}; echo 'apiVersion: v1' > {MANIFESTS}/kube-apiserver.yaml",
+        "leftovers/FilesLeft",
+        status="warn",
+        heals=f"rm -r {MANIFESTS}",
+    ),
+    _BEFORE(
+        "data of an earlier etcd are here",
+        "mkdir -p /var/lib/etcd/member",
+        "leftovers/EtcdFolderNotEmpty",
+        status="warn",
+        heals="rm -r /var/lib/etcd/member",
+    ),
+    _BEFORE(
+        "no Node can have the machine's name",
+        "hostname my_host",
+        "hostname/HostnameInvalid",
+        heals="hostname worker-1",
+    ),
+    _BEFORE(
+        "the machine does not resolve its own name",
+        "cp /etc/hosts /run/hosts; echo '127.0.0.1 localhost' > /etc/hosts",
+        "hostname/HostnameNotResolved",
+        status="warn",
+        heals="cat /run/hosts > /etc/hosts",
+    ),
     _BEFORE("somebody holds the API server's port", _listen(6443), "ports/PortTaken", heals=_UNLISTEN),
     _BEFORE(
         "bridges pass iptables by",

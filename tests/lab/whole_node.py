@@ -290,8 +290,8 @@ class WholeNode:
         )
         wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
 
-    def serve_upstream(self) -> None:
-        """Run the DNS server that the node's resolv.conf would name, where nothing but addresses of names is known; it knows the way to pods."""
+    def serve_upstream(self, *options: str) -> None:
+        """Run the DNS server that the node's resolv.conf would name, by default one that knows each name to exist; it knows the way to pods."""
         self.lab.far_run(["ip", "route", "replace", PODS, "via", NODE])
         words = [
             "dnsmasq",
@@ -303,7 +303,7 @@ class WholeNode:
             "--pid-file=",
         ]
         self.upstream = self.lab.popen(
-            [*words, f"--listen-address={FAR}", "--bind-interfaces", "--address=/#/"], far=True
+            [*words, f"--listen-address={FAR}", "--bind-interfaces", *(options or ["--address=/#/"])], far=True
         )
         wait_for(lambda: f"{FAR}:53 " in self.lab.far_run(["ss", "-lnut"]).stdout, "the upstream DNS server")
 
@@ -447,6 +447,7 @@ class WholeNode:
 
     def keep(self) -> None:
         """Remember the node's files, for `restore`."""
+        self.lab.run(["mkdir", "-p", *_KEPT])
         self.lab.shell("rm -rf /run/kept; mkdir /run/kept; cp -a --parents " + " ".join(_KEPT) + " /run/kept")
 
     def restore(self) -> None:
