@@ -11,6 +11,7 @@ _ASKS = {
     "images": ("Unreadable", "NotPermitted", "NotFound"),
     "node-ready": ("NodeUnread", "NotPermitted"),
     "subnets": ("Unreadable", "NotPermitted", "Untold"),
+    "version-skew": ("Unreadable", "NotPermitted", "NotFound"),
 }
 """Which checks ask it, and what they say when they could not."""
 

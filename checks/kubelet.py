@@ -405,7 +405,10 @@ def _file(scene: _Scene, file: ConfigFile) -> Iterator[Finding]:
                 subject=path,
                 evidence=evidence,
                 fix=edit,
-                explains=(Link("dns-reply-source", "Unreadable", "it is the same file", Certainty.PROVEN, same),),
+                explains=tuple(
+                    Link(check_id, "Unreadable", "it is the same file", Certainty.PROVEN, same)
+                    for check_id in ("dns-reply-source", "pod-resolv-conf")
+                ),
             )
         case "kind":
             yield scene.ends("ConfigKind", file.problem, subject=path, evidence=evidence, fix=edit)

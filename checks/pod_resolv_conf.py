@@ -108,6 +108,7 @@ def pod_resolv_conf(  # noqa: PLR0913, PLR0917 -- each is a fact of its own
             kubelet.config_problem.reason,
             f"What the kubelet gives pods could not be read: {kubelet.config_problem.message}.",
             subject=kubelet.config_path,
+            traits=[f"file:{kubelet.config_path}"],
         )
     elif not findings:
         yield _fits(kubelet, pods)

@@ -122,6 +122,7 @@ class Links:
         _check, finding = self._findings[position]
         edges = self._reached_from(position).values()
         links = [edge.link for edge in edges]
+        symptoms = [self._findings[edge.symptom][1].status for edge in edges]
         if links:
             why = " ".join(dict.fromkeys(_sentence(link.why) for link in links))
         else:
@@ -131,8 +132,8 @@ class Links:
         sure = all(link.certainty is Certainty.PROVEN for link in links)
         return Diagnosis(
             title=finding.message,
-            # A warning whose symptom fails is as bad as its symptom.
-            status=Status.worst([finding.status, *(self._findings[edge.symptom][1].status for edge in edges)]),
+            # A warning whose symptom fails is as bad as its symptom; what it only kept from being seen makes it no worse.
+            status=Status.worst([finding.status, *(each for each in symptoms if each in _ROOTS)]),
             certainty=Certainty.PROVEN if sure else Certainty.LIKELY,
             why=why,
             cause=self.reference(position),

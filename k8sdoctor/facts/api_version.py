@@ -28,7 +28,7 @@ class ApiVersion:
         """Ask it. Raises the reason why it cannot be asked, and Unreadable where its answer holds no version."""
         if access.kubeconfig is None:
             problem = access.problem or Unobserved("NotFound", "no kubeconfig works here")
-            raise HostError(problem.reason, problem.message)
+            raise HostError(problem.reason, problem.message, problem.traits)
         text = yaml.string(host.kube(PATH, kubeconfig=access.kubeconfig), "gitVersion") or ""
         version = versions.parse(text)
         if version is None:

@@ -29,6 +29,7 @@ def blind(reason: str, *tried: str) -> Finding:
         ("images", "NotPermitted"),
         ("node-ready", "NodeUnread"),
         ("subnets", "Untold"),
+        ("version-skew", "Unreadable"),
     ],
 )
 def test_what_was_asked_at_that_server_is_explained_and_at_another_it_is_not(check: str, reason: str) -> None:

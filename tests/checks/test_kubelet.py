@@ -237,7 +237,7 @@ def test_a_configuration_that_is_no_yaml_fails_and_warns_where_the_kubelet_runs(
         (link.reason, link.when) for link in finding.explains
     }
     assert {(link.check, link.reason, link.when) for link in running.explains} == {
-        ("dns-reply-source", "Unreadable", frozenset({f"file:{CONFIG}"}))
+        (check, "Unreadable", frozenset({f"file:{CONFIG}"})) for check in ("dns-reply-source", "pod-resolv-conf")
     }
 
 

@@ -135,6 +135,14 @@ def test_a_warning_whose_symptom_fails_is_as_bad_as_its_symptom() -> None:
     assert found.status is Status.FAIL
 
 
+def test_a_warning_that_only_keeps_something_from_being_seen_stays_a_warning() -> None:
+    cause = warn("Cause", "It is off.", explains=[link("dns", "Blind")])
+
+    [found] = diagnoses(("bridge", cause), ("dns", unknown("Blind", "It could not be asked.")))
+
+    assert (found.status, len(found.explains)) == (Status.WARN, 1)
+
+
 def test_a_finding_that_explains_nothing_rests_on_what_was_seen() -> None:
     [found] = diagnoses(("a", fail("A", "a", evidence=[Evidence("/proc/x", "0"), Evidence("/etc/y", "1")])))
 

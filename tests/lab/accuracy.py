@@ -217,6 +217,7 @@ def heal(node: WholeNode, *scenarios: Scenario) -> None:
             node.lab.shell(scenario.heals)
     node.restore()
     lines = [f"sysctl -qw {SWITCHES}", "iptables-restore -w < /run/healthy.rules"]
+    lines.append("iptables -w -t raw -F 2>/dev/null || true; nft delete table inet fw 2>/dev/null || true")
     lines.append("for each in eth0 cni0; do sysctl -qw net.ipv4.conf.$each.forwarding=1 2>/dev/null || true; done")
     lines.append("[ ! -d /sys/class/net/cni0 ] || echo 0 > /sys/class/net/cni0/bridge/nf_call_iptables")
     if node.apis:

@@ -54,6 +54,7 @@ class Scenario:
 ASTRAY = "dns-reply-source/UnexpectedSource"
 NO_REPLY = "dns-reply-source/NoReply"
 NO_UPSTREAM = "coredns/UpstreamSilent"
+TCP_ONLY = "dns-reply-source/TcpOnly"
 
 CNI = f"{NETWORKS}/10-bridge.conflist"
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -61,6 +62,15 @@ KUBELET = "/var/lib/kubelet/config.yaml"
 KUBELET_CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 API = "/etc/lab-api"
 """What the API server answers lies there, a file for each kind."""
+
+_POD = json.dumps(
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "kube-scheduler", "namespace": "kube-system"},
+        "spec": {"containers": [{"name": "kube-scheduler", "image": "x", "command": ["kube-scheduler"]}]},
+    }
+)
 
 RULES = "/run/kube-proxy.rules"
 
@@ -401,7 +411,7 @@ SCENARIOS = (
         "UDP 53 is dropped on the way",
         "iptables -I FORWARD -p udp --dport 53 -j DROP",
         "dns-path/Blocked",
-        ("dns-reply-source/TcpOnly",),
+        (TCP_ONLY,),
     ),
     _DNS(
         "TCP 53 is dropped on the way",
@@ -410,13 +420,29 @@ SCENARIOS = (
         ("dns-reply-source/UdpOnly",),
     ),
     _DNS(
-        "the policy of FORWARD is to drop",
-        "iptables -P FORWARD DROP",
+        "the FORWARD chain drops what pods send, as Docker sets it",
+        "iptables -w -P FORWARD DROP",
         "dns-path/ForwardPolicyDrop",
-        (NO_REPLY,),
+        (NO_UPSTREAM, NO_REPLY),
+        mends=True,
     ),
     _DNS(
-        "DNS is not tracked, so nothing translates it",
+        "a firewall drops DNS over UDP",
+        "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 0; }'; "
+        "nft add rule inet fw forward iifname cni0 udp dport 53 counter drop",
+        "dns-path/Blocked",
+        (TCP_ONLY,),
+        mends=True,
+    ),
+    _DNS(
+        "a rule exempts DNS replies from connection tracking",
+        "iptables -w -t raw -A PREROUTING -p udp --sport 53 -j CT --notrack",
+        "dns-path/RepliesUntracked",
+        (ASTRAY,),
+        mends=True,
+    ),
+    _DNS(
+        "a rule exempts DNS queries from connection tracking",
         "iptables -t raw -A PREROUTING -p udp --dport 53 -j NOTRACK",
         "dns-path/RepliesUntracked",
         heals="iptables -t raw -F",
@@ -481,9 +507,7 @@ SCENARIOS = (
     ),
     _NETWORK(
         "the folder was made again behind the runtime's back",
-        # By one process, or the runtime looks in between and finds no folder.
-        f"cp -a {NETWORKS} /etc/cni/new\n"
-        f'python3 -c \'from os import rename; rename("{NETWORKS}", "/etc/cni/old"); rename("/etc/cni/new", "{NETWORKS}")\'',
+        f"mv {NETWORKS} /etc/cni/old; mkdir {NETWORKS}; cp /etc/cni/old/* {NETWORKS}/",
         "cni-config/StaleLoad",
         heals="systemctl restart containerd",
         mends=True,
@@ -607,9 +631,11 @@ SCENARIOS = (
     _KUBELET("somebody cordoned the node", _answers("nodes", _cordon), "node-ready/Cordoned", status="warn"),
     _KUBELET("the kubelet runs short of disk", _answers("nodes", _press_disk), "node-ready/DiskPressure"),
     _KUBELET(
-        "a rule shuts out who asks the kubelet",
-        "iptables -A INPUT -p tcp --dport 10250 -j DROP",
+        "the firewall shuts the kubelet's port",
+        "iptables -A INPUT -i eth0 -p tcp --dport 10250 -j REJECT",
         "firewall/PortsClosed",
+        status="warn",  # the cluster has no other node
+        mends=True,
     ),
     _KUBELET(
         "the clock is not synchronised",
@@ -839,7 +865,7 @@ SCENARIOS = (
     # -- a machine before `kubeadm init`
     _BEFORE(
         "a manifest of an earlier control plane is here",
-        f"mkdir -p {MANIFESTS}; echo 'apiVersion: v1' > {MANIFESTS}/kube-apiserver.yaml",
+        f"mkdir -p {MANIFESTS}; echo '{_POD}' > {MANIFESTS}/kube-scheduler.yaml",
         "leftovers/FilesLeft",
         status="warn",
         heals=f"rm -r {MANIFESTS}",
@@ -853,7 +879,7 @@ SCENARIOS = (
     ),
     _BEFORE(
         "no Node can have the machine's name",
-        "hostname my_host",
+        "python3 -c 'import socket; socket.sethostname(\"my_host\")'",
         "hostname/HostnameInvalid",
         heals="hostname worker-1",
     ),
