@@ -64,7 +64,14 @@ KNOWN: dict[str, frozenset[str]] = {
 
 HERE = [each for each in SCENARIOS if not each.mends and each.role != "mirrored"]
 
-TOGETHER = (("the bridge's switch is off", "a plugin is missing"),)
+TOGETHER = (
+    ("the bridge's switch is off", "a plugin is missing"),
+    ("kube-proxy ended", "the kubelet's configuration has a misspelt field"),
+    ("a later file turns the bridge's switch off at boot", "the cluster still names a registry that was frozen"),
+    ("docker took the pods' addresses", "the kubelet runs short of disk"),
+    ("the controller manager ended", "everybody may read the authority's key"),
+    ("the scheduler ended", "the key of service accounts is not the public one's half"),
+)
 """Of all pairs of unrelated causes (`make accuracy ARGS=--pairs`) those that each run of the tests sees."""
 
 
