@@ -8,13 +8,13 @@ not take a file by then, as when the folder itself was replaced.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.finding import Fix, Safety, Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

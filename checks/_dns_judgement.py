@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from k8sdoctor.checks._dns_exchanges import (
 )
 from k8sdoctor.finding import Evidence, Finding, fail, unknown, warn
 from k8sdoctor.host.base import authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

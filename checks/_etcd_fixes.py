@@ -7,10 +7,10 @@ do that every five minutes by themselves (`--etcd-compaction-interval`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.finding import Fix, Safety
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.finding import Evidence, Fix, Safety, Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.cri_sockets import CriSockets

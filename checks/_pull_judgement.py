@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from k8sdoctor.finding import Certainty, Evidence, Link
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.pull import PullAttempts

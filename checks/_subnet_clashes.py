@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from k8sdoctor.facts.node_network import MAIN_TABLE
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

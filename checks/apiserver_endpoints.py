@@ -42,7 +42,6 @@ Bring a member back before anything else. Then point each client at the balancer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Fix, Link, Safety, Unobserved, check, fail, passed, skip, unknown, warn
@@ -56,6 +55,7 @@ from k8sdoctor.facts.served_certificates import ServedCertificates, ToldCertific
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.host.base import authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

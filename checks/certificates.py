@@ -47,7 +47,6 @@ its manifest out of its folder and back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -66,6 +65,7 @@ from k8sdoctor.facts.pki import API_SERVER, Accounts, Item, Pki
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import Certificate, allows, as_address, public_key, signed_by, verify
 from k8sdoctor.finding import Certainty, Fix, Link, Status
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -43,7 +43,6 @@ hand, they do not come back. Logs and other people's data are for a person to de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -63,6 +62,7 @@ from k8sdoctor.finding import (
     unknown,
     warn,
 )
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -53,7 +53,6 @@ It depends on the cause: bring a lost member back before anything else; free spa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Link, Unobserved, check, fail, passed, skip, unknown, warn
@@ -62,6 +61,7 @@ from k8sdoctor.checks import _etcd_fixes as fixes
 from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess, EtcdEndpoint, EtcdMember, EtcdStatus, is_loopback
 from k8sdoctor.facts.etcd_server import EtcdServer
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -63,7 +63,7 @@ aside first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
@@ -96,6 +96,7 @@ from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates, organizations, public_key, verify
 from k8sdoctor.finding import Certainty, Fix, Link, Status
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

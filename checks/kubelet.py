@@ -54,7 +54,6 @@ Correct the file that is named, then `systemctl daemon-reload` for units, and re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -84,6 +83,7 @@ from k8sdoctor.finding import (
     unknown,
     warn,
 )
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

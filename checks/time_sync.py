@@ -146,6 +146,7 @@ def _skewed(far: dict[str, float], told: dict[str, float], clock: NodeClock, fam
 
 def _kept(clock: NodeClock, told: dict[str, float], family: str) -> Finding:
     agree = f", and agrees with the API server at {min(told)}" if told else ""
+    still = f" For now it agrees with the API server at {min(told)}." if told else ""
     if clock.kernel is None:
         problem = clock.problem or Unobserved("Unreadable", "it was not asked")
         reason = problem.reason if problem.reason in ("NotRecorded", "DeadlineExceeded") else "ClockUnread"
@@ -175,14 +176,14 @@ def _kept(clock: NodeClock, told: dict[str, float], family: str) -> Finding:
     if clock.services:
         return warn(
             "NotSynchronised",
-            f"{', '.join(clock.services)} runs and has not synchronised the clock{agree}: the kernel holds it for unsynchronised.",
+            f"{', '.join(clock.services)} runs and has not synchronised the clock: the kernel holds it for unsynchronised.{still}",
             subject=clock.services[0],
             evidence=_seen(clock),
             fix=_ask_service(clock),
         )
     return warn(
         "NoTimeService",
-        f"No program keeps this node's clock{agree}, so it will drift.",
+        f"No program keeps this node's clock, so it will drift.{still}",
         evidence=_seen(clock),
         fix=_install(family),
     )

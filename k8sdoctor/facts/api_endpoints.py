@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

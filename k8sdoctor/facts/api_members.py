@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +15,7 @@ from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host.base import HttpAnswer, HttpRequest, authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

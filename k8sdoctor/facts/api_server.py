@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.processes import Processes, flag, of_the_node
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.pod_manifest import Manifest

@@ -8,7 +8,6 @@ that holds the bridges. A packet passes iptables when the namespace's switch is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +16,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_families import PodFamilies
 from k8sdoctor.facts.sandboxes import PodSandboxes
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

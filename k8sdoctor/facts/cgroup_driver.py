@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import toml, yaml
@@ -12,6 +11,7 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.planned_kubelet import PlannedKubelet
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.versions import Version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
@@ -15,6 +14,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

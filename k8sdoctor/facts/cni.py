@@ -8,7 +8,7 @@ is invalid or whose plugins are missing, and use the first that is left. So the 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts.cni_network import CniError, CniNetwork, Requirement, parse
@@ -16,6 +16,7 @@ from k8sdoctor.facts.cni_settings import FOLDER, PLUGIN_FOLDER, CniSettings
 from k8sdoctor.facts.flannel import SubnetFile
 from k8sdoctor.facts.runtime import Kind, Runtime
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

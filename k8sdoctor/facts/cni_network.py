@@ -11,8 +11,9 @@ import ipaddress
 import json
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
+
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import toml, versions
@@ -13,6 +13,7 @@ from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

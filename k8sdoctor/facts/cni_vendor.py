@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import versions
@@ -10,6 +9,7 @@ from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

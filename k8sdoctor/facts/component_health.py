@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.host.base import HttpRequest, authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.pod_manifest import Container

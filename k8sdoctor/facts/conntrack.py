@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +9,7 @@ from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
 from k8sdoctor.facts.dns_replies import DnsReplies
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

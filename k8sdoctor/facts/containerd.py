@@ -9,7 +9,7 @@ What a running 1.x daemon holds is told by its CRI status, and that counts more 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- resolved at run time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self
 
 from k8sdoctor.facts import toml
@@ -29,6 +29,7 @@ from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
@@ -11,6 +10,7 @@ from k8sdoctor.facts.processes import flag
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ from k8sdoctor.facts.cluster_addons import DNS_LABEL, NAMESPACE
 from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,9 +6,10 @@ The form is that of Caddyfile version 1 (coredns/caddy `caddyfile/lexer.go`, `pa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
+
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

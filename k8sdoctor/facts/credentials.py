@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
@@ -13,6 +13,7 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

@@ -6,7 +6,7 @@ Read in `pkg/config/config.go` (UpdateFromFile, UpdateFromPath) and `internal/cr
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import toml, versions
@@ -14,6 +14,7 @@ from k8sdoctor.facts.processes import flag
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
@@ -16,6 +16,7 @@ from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError, light
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

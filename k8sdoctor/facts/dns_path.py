@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
@@ -14,6 +14,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import DnsQuery
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,6 @@ Read in cri-dockerd `cmd/cri/options/options.go` (tags 0.2.0 to 0.4.3) and moby 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from k8sdoctor.facts import versions
@@ -16,6 +15,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.settings import ConfigProblem
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

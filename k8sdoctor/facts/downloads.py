@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urljoin, urlsplit
@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from k8sdoctor.facts.lists import ListedFiles, is_url
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.host import Host, HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.host import HostError
 from k8sdoctor.host.base import HttpAnswer, HttpRequest, authority
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
+
+from k8sdoctor.records import dataclass
 
 DOCKER_HUB = "docker.io"
 

@@ -7,7 +7,6 @@ The rules are those of kubeadm's `app/images/images.go` (GetControlPlaneImages, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import versions
@@ -16,6 +15,7 @@ from k8sdoctor.facts.sandbox_image import kubeadm_pause_image
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,13 +6,13 @@ pkg/kubelet/kubeletconfig/util/codec); a value of the wrong kind keeps it from s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import yaml
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.kubelet_fields import INNER, KIND_OF, KNOWN_FROM, KNOWN_TO, SINCE
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

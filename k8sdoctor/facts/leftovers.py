@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.kubeadm_documents import KubeadmDocuments
@@ -12,6 +11,7 @@ from k8sdoctor.facts.role import Role
 from k8sdoctor.facts.sandboxes import PodSandboxes
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

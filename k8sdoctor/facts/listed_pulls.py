@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from k8sdoctor.facts.lists import ListedImages
@@ -10,6 +10,7 @@ from k8sdoctor.facts.pull import PullAttempts, attempts_for
 from k8sdoctor.facts.registry_hosts import PullConfig, RegistryHosts, chains_for
 from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import versions
@@ -12,6 +12,7 @@ from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.image_reference import ImageReference
@@ -12,6 +11,7 @@ from k8sdoctor.facts.registry_hosts import PullConfig, RegistryHosts, chains_for
 from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.kubeadm_documents import KubeadmDocuments
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

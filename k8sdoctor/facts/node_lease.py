@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from k8sdoctor.facts.cluster_nodes import seconds
 from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

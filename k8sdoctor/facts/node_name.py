@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
@@ -12,6 +11,7 @@ from k8sdoctor.facts.kubeconfig import KUBELET
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

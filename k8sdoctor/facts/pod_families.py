@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +10,7 @@ from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.sandboxes import PodSandboxes
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

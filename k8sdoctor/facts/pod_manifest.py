@@ -7,11 +7,12 @@ types of the API, where a field that is not known is passed over and a value of 
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import yaml
 from k8sdoctor.facts.processes import flag
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

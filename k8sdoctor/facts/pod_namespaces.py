@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -14,6 +13,7 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.sandboxes import PodSandboxes, Sandbox
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
@@ -11,6 +10,7 @@ from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.cni_network import Subnet

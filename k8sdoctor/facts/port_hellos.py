@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +10,7 @@ from k8sdoctor.facts.ports import Ports
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

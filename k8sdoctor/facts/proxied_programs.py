@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import Host, HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

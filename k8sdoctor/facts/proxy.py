@@ -6,7 +6,7 @@ Read in golang.org/x/net `http/httpproxy/proxy.go`, which net/http brings along.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from k8sdoctor.facts.settings import IgnoredSetting
 from k8sdoctor.facts.systemd_unit import UnitEnvironment
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from k8sdoctor.facts import manifest
 from k8sdoctor.facts.registry_conversation import Conversation
 from k8sdoctor.facts.registry_exchange import REFUSED_CERTIFICATES, Dead, EndError, Exchange, Got, Outcome, Place
 from k8sdoctor.host import Host, HostError, Json
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts.kubeadm import KubeadmConfig
@@ -10,6 +9,7 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.stage import KUBELET_KUBECONFIG, Stage
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

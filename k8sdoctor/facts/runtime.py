@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 from k8sdoctor.facts import versions
@@ -12,6 +12,7 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import Processes, flag, program
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from k8sdoctor.facts import crio as crio_module
@@ -18,6 +17,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.settings import ConfigProblem, IgnoredSetting
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +9,7 @@ from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoi
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

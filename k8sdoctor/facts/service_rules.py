@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
@@ -12,6 +12,7 @@ from k8sdoctor.facts import iptables_rules
 from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

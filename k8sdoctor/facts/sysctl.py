@@ -8,11 +8,12 @@ Ubuntu and RHEL have `/etc/sysctl.d/99-sysctl.conf`, Debian 13 does not).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.boot_files import BootFile, BootFiles
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import Host, HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

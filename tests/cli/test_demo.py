@@ -109,7 +109,13 @@ def test_the_recording_names_neither_this_machine_nor_who_tests() -> None:
 def test_the_recorded_node_is_one_that_nobody_has() -> None:
     assert answers("identity") == [{"hostname": "worker-1", "kernel": "6.1.0-40-amd64", "machine": "x86_64", "euid": 0}]
     [processes] = answers("processes")
-    assert {process["name"] for process in processes} <= {"containerd", "dnsmasq", "kubelet", "kube-proxy"}
+    assert {process["name"] for process in processes} <= {
+        "containerd",
+        "dnsmasq",
+        "kubelet",
+        "kube-proxy",
+        "systemd-timesyncd",
+    }
     [command_line] = [
         entry["answer"]
         for entry in json.loads(RECORDING)["answers"]

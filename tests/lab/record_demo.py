@@ -25,6 +25,7 @@ PROGRAMS = {
     "dnsmasq": "/usr/sbin/dnsmasq",
     "kubelet": "/usr/local/bin/kubelet",
     "kube-proxy": "/usr/local/bin/kube-proxy",
+    "systemd-timesyncd": "/lib/systemd/systemd-timesyncd",
 }
 """What runs on the node, and from where."""
 
@@ -74,7 +75,7 @@ def anonymous(recorded: dict[str, Any]) -> dict[str, Any]:
 
 
 def _program(process: dict[str, Any]) -> str:
-    return (process["cmdline"] or [""])[0].rpartition("/")[2]
+    return str((process["cmdline"] or [""])[0]).rpartition("/")[2]
 
 
 def _usual(process: dict[str, Any]) -> dict[str, Any]:
