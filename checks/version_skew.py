@@ -82,7 +82,8 @@ def version_skew(  # noqa: PLR0913, PLR0917 -- whoever may say the version
         return
     if role.joined and isinstance(server, Unobserved):
         make = skip if server.reason == "Offline" else unknown
-        yield make(server.reason, f"The API server's version is not known: {server.message}.")
+        message = f"The API server's version is not known: {server.message}."
+        yield make(server.reason, message, traits=server.traits)
         return
     target, source = _control_plane(server, kubeadm, planned)
     if target is None:

@@ -23,18 +23,9 @@ pytestmark = [
 ]
 
 KNOWN: dict[str, frozenset[str]] = {
-    # The server behind the service is silent, and so it is for names outside.
-    "DNS: the DNS server died in its pod": frozenset({"false coredns/OutsideNamesFail"}),
     # Without tracking nothing is translated on the way there, and only replies from elsewhere are looked for.
     "DNS: a rule exempts DNS queries from connection tracking": frozenset(
         {"first dns-reply-source/TcpOnly (fail)", "false dns-reply-source/TcpOnly"}
-    ),
-    "DNS: the kubelet names an address that is no DNS service's": frozenset(
-        {
-            "first dns-reply-source/NoReply (fail)",
-            "false dns-reply-source/NoReply",
-            "missed dns-reply-source/NoReply",
-        }
     ),
     # Whether the image is there cannot be known, and nobody could pull it here.
     "kubelet and runtime: the runtime ended": frozenset({"false pause-image/NameNotResolved"}),
