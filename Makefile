@@ -113,7 +113,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing k8sdoctor and its libraries into $(VENV)" >&2
 	@$(IN) pip install --quiet --editable .
-	@$(IN) compileall -q k8sdoctor  # the doctor itself writes no file, and without these would compile each time
+	@$(IN) compileall -q k8sdoctor checks  # the doctor itself writes no file, and without these would compile each time
 	@touch $@
 
 # pip reads dependency groups since 25.1; Debian 12 has 23.0.
