@@ -2,7 +2,7 @@
 
 `dataclasses.dataclass` compiles half a dozen methods for each class, 0.6 ms of CPU on Python 3.11, and there are hundreds of records here, of
 which a run uses some and `k8sdoctor list` none. This decorator leaves a class as it was written until the first instance is wanted, and
-then has the standard library make it the dataclass that it was to be. To type checkers it is `dataclasses.dataclass`.
+then has the standard library make it the dataclass that it was to be, with those methods shared that are alike in all. To type checkers it is `dataclasses.dataclass`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _waiting: set[type] = set()
 def _put_off(cls: type) -> type:
     """The class itself, which is completed when the first instance is made, before anything looks for its `__init__`."""
 
-    def new(wanted: type, *_: Any, **__: Any) -> Any:
+    def new(wanted: type, /, *_: Any, **__: Any) -> Any:
         if cls in _waiting:
             _complete(cls)
         return object.__new__(wanted)
@@ -48,5 +48,44 @@ def _complete(cls: type) -> None:
     with _lock:
         for each in reversed(cls.__mro__):  # a dataclass takes over the fields of its bases, so they come first
             if each in _waiting:
-                dataclasses.dataclass(frozen=True)(each)
+                _make(each)
                 _waiting.discard(each)  # only now, so that another thread waits here for a class that is half done
+
+
+def _make(cls: Any) -> None:
+    """Have the library write `__init__`, which is peculiar to each class; what is alike in all of them is shared and not compiled again."""
+    dataclasses.dataclass(eq=False, repr=False)(cls)
+    for name, method in _SHARED.items():
+        if name not in cls.__dict__:
+            setattr(cls, name, method)
+
+
+def _values(record: Any) -> tuple[Any, ...]:
+    return tuple(getattr(record, each.name) for each in dataclasses.fields(record) if each.compare)
+
+
+def _equal(self: Any, other: object) -> bool:
+    return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
+
+
+def _hash(self: Any) -> int:
+    return hash(_values(self))
+
+
+def _shown(self: Any) -> str:
+    fields = ", ".join(f"{each.name}={getattr(self, each.name)!r}" for each in dataclasses.fields(self) if each.repr)
+    return f"{type(self).__qualname__}({fields})"
+
+
+def _set(self: Any, name: str, value: object) -> None:
+    """`__init__` sets each field once; nobody sets one again."""
+    if name in self.__dict__:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+    self.__dict__[name] = value
+
+
+def _delete(_self: Any, name: str) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+_SHARED = {"__eq__": _equal, "__hash__": _hash, "__repr__": _shown, "__setattr__": _set, "__delattr__": _delete}

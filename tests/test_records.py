@@ -55,6 +55,10 @@ def test_a_record_is_equal_hashable_frozen_and_shown_like_any_dataclass() -> Non
     assert Point(1).names is not Point(1).names
     with pytest.raises(dataclasses.FrozenInstanceError):
         Point(1).x = 2  # type: ignore[misc]  # this is what it refuses
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del Point(1).x
+    assert Point(1) != Space(1)
+    assert Point(1) != object()
 
 
 def test_a_record_can_be_replaced_taken_apart_and_matched() -> None:
@@ -102,3 +106,13 @@ def test_many_threads_may_be_the_first_to_use_a_record() -> None:
 def test_a_record_is_frozen_by_name() -> None:
     with pytest.raises(ValueError, match="frozen"):
         dataclass(frozen=False)
+
+
+def test_a_field_may_have_any_name() -> None:
+    @dataclass(frozen=True)
+    class Odd:
+        wanted: int
+        cls: int
+        _: int = 0
+
+    assert Odd(wanted=1, cls=2).wanted == 1
