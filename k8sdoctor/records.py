@@ -39,7 +39,7 @@ def _put_off(cls: type) -> type:
             _complete(cls)
         return object.__new__(wanted)
 
-    cls.__new__ = new  # type: ignore[assignment,method-assign]  # a plain function is what a class body would hold
+    cls.__new__ = new  # type: ignore[method-assign]  # a plain function is what a class body would hold
     _waiting.add(cls)
     return cls
 

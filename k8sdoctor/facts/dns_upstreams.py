@@ -77,7 +77,10 @@ class DnsUpstreams:
         mine = sorted({pod.address for pod in dns.pods if pod.address and pod.ready})
         its = {pod.address for pod in dns.pods}
         own = next((pod for pod in pods.namespaces if its & set(pod.addresses)), None)
-        file = _resolv_conf(host, own) or _of_kubelet(resolver, dns)
+        given = _resolv_conf(host, own)
+        file = given or _of_kubelet(resolver, dns)
+        if given is None and file is not None and not file[1] and mine:
+            file = None  # a server that is ready was given another file than the kubelet would give now
         servers = [one for zone, words, line in lines for one in _named(zone, words, line, file)]
         reads_file = any(RESOLV_CONF in words for _, words, _ in lines)
         empty = (file[0],) if reads_file and file and not file[1] else ()

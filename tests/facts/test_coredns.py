@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.facts.api_access import ApiAccess
@@ -99,12 +100,18 @@ def pod(name: str, address: str, pid: int | None = None) -> PodNamespace:
 
 
 def upstreams(
-    corefile: str, resolver: PodResolver | Unobserved, files: dict[str, str | HostError] | None = None, **verbs: Any
+    corefile: str,
+    resolver: PodResolver | Unobserved,
+    files: dict[str, str | HostError] | None = None,
+    *,
+    ready: bool = True,
+    **verbs: Any,
 ) -> DnsUpstreams:
     host = FakeHost(files or {}, **({"kube": control_plane.kube, "dns": control_plane.dns} | verbs))
     servers = CoreDns.observe(host, ADMIN, HERE)
     pods = PodNamespaces((pod("web", "10.244.0.9"), pod("coredns", "10.244.0.2", pid=77)))
-    return DnsUpstreams.observe(host, CoreDns(servers.pods, corefile=corefile), pods, resolver)
+    own = tuple(replace(each, ready=each.ready and ready) for each in servers.pods)
+    return DnsUpstreams.observe(host, CoreDns(own, corefile=corefile), pods, resolver)
 
 
 NONE = Unobserved("NotFound", "no kubelet")
@@ -136,7 +143,13 @@ def test_else_the_kubelets_counts_and_without_any_it_is_not_known() -> None:
 
     assert [one.address for one in upstreams(FILE, kubelet).servers] == ["192.0.2.53"]
     assert not upstreams(FILE, NONE).known
-    assert upstreams(FILE, PodResolver("/run/resolv.conf")).empty == ("/run/resolv.conf",)
+
+
+def test_an_empty_file_of_the_kubelets_counts_unless_a_server_is_ready_which_must_have_been_given_another() -> None:
+    empty = PodResolver("/run/resolv.conf")
+
+    assert upstreams(FILE, empty, ready=False).empty == ("/run/resolv.conf",)
+    assert (upstreams(FILE, empty).empty, upstreams(FILE, empty).known) == ((), False)
 
 
 def test_loopback_is_told_and_never_asked() -> None:

@@ -398,6 +398,6 @@ def test_root_without_privileges_is_told_what_it_lacks(node: WholeNode) -> None:
     outcome = Outcome(done.returncode, done.stdout, done.stderr)
 
     assert alarms(outcome) == {
-        f"{each}/NotPermitted (unknown)" for each in ("dns-path", "dns-reply-source", "kube-proxy", "proxy")
+        f"{each}/NotPermitted (unknown)" for each in ("dns-path", "dns-reply-source", "firewall", "kube-proxy", "proxy")
     }
     assert (outcome.code, outcome.report["broken"]) == (3, [])
