@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from k8sdoctor.checks import _kubeadm_subnets
+from k8sdoctor.checks import _kubeadm_subnets, _proxy_modes
 from k8sdoctor.checks._kubeadm_plan import Plan
 from k8sdoctor.checks._node_ready_links import runtime_ends
 from k8sdoctor.facts import versions
@@ -38,7 +38,6 @@ _REPOSITORY = re.compile(
 )
 
 _MODES = ("", "iptables", "ipvs", "nftables")
-_NFTABLES_KERNEL = (5, 13, 0)  # kubernetes pkg/proxy/nftables/supported.go
 _NFTABLES = (1, 29, 0)  # alpha then, behind a gate until 1.31
 _IPVS_DEPRECATED = (1, 35, 0)  # kubernetes/kubernetes cmd/kube-proxy/app/server_linux.go
 
@@ -499,13 +498,9 @@ def _proxy(plan: Plan, proxy: KubeadmDocument) -> Iterator[Finding]:
         if mode in ("ipvs", "nftables"):
             yield unknown(kernel.reason, f"Whether the kernel has what {mode} needs is not known: {kernel.message}.")
         return
-    lacks = None
-    if mode == "nftables" and kernel.release is not None and kernel.release < _NFTABLES_KERNEL:
-        lacks = f"Linux 5.13 or later, and this is {kernel.text}"
-    elif mode == "nftables" and plan.release is not None and plan.release < _NFTABLES:
+    lacks = _proxy_modes.lacks(mode, kernel)
+    if lacks is None and mode == "nftables" and plan.release is not None and plan.release < _NFTABLES:
         lacks = f"Kubernetes 1.29 or later, and this is {versions.text(plan.release)}"
-    elif mode == "ipvs" and kernel.ipvs == "absent":
-        lacks = f"the module ip_vs, which the kernel {kernel.text} neither has nor can load"
     if lacks:
         yield fail(
             "ProxyModeUnsupported",

@@ -2,7 +2,8 @@
 
 ## What it looks at
 The kernel's rules for the addresses of the cluster's DNS, UDP and TCP: both variants of iptables, kube-proxy's table of nftables, the
-virtual servers of IPVS. Which backends the API server lists for that service. Whether kube-proxy runs here.
+virtual servers of IPVS. Which backends the API server lists for that service. Whether kube-proxy runs here, and whether the kernel has what
+its mode needs.
 
 ## Why it matters
 A service's address belongs to no machine: each node's kernel translates it by rules that kube-proxy writes. Where they are missing, or lead to
@@ -20,6 +21,7 @@ have a rule, and each backend in it must be one that the API server lists as rea
 - `NoKubeProxy` (skip): kube-proxy is not used here, as far as can be seen
 - `NoService` (skip): the API server names no service behind the DNS addresses
 - `NotRunning` (fail or warn): kube-proxy does not run here; a warning where only what it once wrote says that it should
+- `ModeUnfit` (fail or warn): its mode needs what this kernel lacks; a warning while it runs
 - `NoRules` (fail): kube-proxy runs, and nothing translates the DNS service's address
 - `StaleBackend` (fail): a rule leads to an address that is no backend of the service; tracked connections to it are its symptom
 - `StaleReject` (fail): a rule refuses packets to the service, although it has backends
@@ -48,9 +50,11 @@ from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
+from k8sdoctor.checks._proxy_modes import lacks
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.iptables_rules import normal
 from k8sdoctor.facts.kube_proxy import KubeProxy
+from k8sdoctor.facts.node_kernel import NodeKernel
 from k8sdoctor.facts.service_rules import PROTOCOLS, Route, ServiceRules
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import (
@@ -81,14 +85,17 @@ def kube_proxy(
     proxy: KubeProxy,
     dns: ClusterDns,
     rules: ServiceRules | Unobserved,
+    kernel: NodeKernel | Unobserved,
 ) -> Iterator[Finding]:
-    """Judge whether it runs, then its rules for each DNS address."""
+    """Judge whether it can run and does, then its rules for each DNS address."""
     if isinstance(stage, Stage) and stage.fresh:
         yield skip(
             "NotJoined",
             f"This machine is no node of a cluster that kubeadm made ({stage.why}), and kube-proxy comes with one.",
         )
         return
+    if isinstance(kernel, NodeKernel) and (missing := lacks(proxy.mode, kernel)):
+        yield _unfit(proxy, missing, kernel)
     mechanisms = rules.mechanisms if isinstance(rules, ServiceRules) else ()
     if proxy.process is None and not proxy.configured and not mechanisms and isinstance(rules, ServiceRules):
         yield _unused(proxy)
@@ -184,6 +191,31 @@ def _not_running(proxy: KubeProxy, mechanisms: Sequence[str], dns: ClusterDns) -
             Safety.MANUAL,
         ),
         explains=() if mechanisms else _untranslated(dns),
+    )
+
+
+def _unfit(proxy: KubeProxy, missing: str, kernel: NodeKernel) -> Finding:
+    make = fail if proxy.process is None else warn
+    tail = "it ends when it starts" if proxy.process is None else "it runs, and not in this mode after a restart"
+    return make(
+        "ModeUnfit",
+        f"kube-proxy is to use the mode {proxy.mode}, which needs {missing}: {tail}.",
+        subject="mode",
+        evidence=[
+            Evidence("ConfigMap kube-system/kube-proxy", f"mode: {proxy.mode}"),
+            Evidence("uname -r", kernel.text),
+            _process(proxy),
+        ],
+        fix=Fix(
+            "Write mode: iptables into config.conf, or install a kernel that has what is needed; then start kube-proxy again",
+            (
+                "kubectl -n kube-system edit configmap kube-proxy",
+                "kubectl -n kube-system rollout restart daemonset kube-proxy",
+            ),
+            VERIFY,
+            Safety.MANUAL,
+        ),
+        explains=(Link("kube-proxy", "NotRunning", f"The mode {proxy.mode} needs {missing}", Certainty.PROVEN),),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import versions
+from k8sdoctor.facts.kube_proxy import KubeProxy
 from k8sdoctor.facts.kubeadm_documents import KubeadmDocuments
+from k8sdoctor.finding import Unobserved
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ Ipvs: TypeAlias = Literal["here", "loadable", "absent", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class NodeKernel:
-    """`text` is what `uname -r` says. `ipvs` is None where nobody plans that mode."""
+    """`text` is what `uname -r` says. `ipvs` is None where nobody wants that mode."""
 
     text: str
     ipvs: Ipvs | None = None
@@ -28,11 +30,12 @@ class NodeKernel:
         return versions.parse(self.text)
 
     @classmethod
-    def observe(cls, host: Host, given: KubeadmDocuments) -> Self:
-        """Look at the kernel, and at its modules where the configuration asks for ipvs. Raises NotPermitted, Unreadable."""
+    def observe(cls, host: Host, given: KubeadmDocuments, running: KubeProxy | Unobserved) -> Self:
+        """Look at the kernel, and at its modules where the planned or the cluster's configuration asks for ipvs. Raises NotPermitted, Unreadable."""
         text = host.identity()["kernel"]
-        proxy = given.of("KubeProxyConfiguration")
-        return cls(text, _ipvs(host, text) if proxy and proxy.text("mode") == "ipvs" else None)
+        planned = given.of("KubeProxyConfiguration")
+        modes = {planned.text("mode") if planned else None, running.mode if isinstance(running, KubeProxy) else None}
+        return cls(text, _ipvs(host, text) if "ipvs" in modes else None)
 
 
 def _ipvs(host: Host, release: str) -> Ipvs:

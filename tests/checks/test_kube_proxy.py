@@ -10,6 +10,7 @@ import pytest
 from k8sdoctor.checks.kube_proxy import kube_proxy
 from k8sdoctor.facts.cluster_dns import Backend, ClusterDns, DnsAddress
 from k8sdoctor.facts.kube_proxy import KubeProxy
+from k8sdoctor.facts.node_kernel import NodeKernel
 from k8sdoctor.facts.service_rules import Protocol, Route, ServiceRules
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Certainty, Finding, Status, Unobserved
@@ -29,6 +30,7 @@ DNS = ClusterDns(
 )
 BOTH = ("10.244.0.2:53", "10.244.0.3:53")
 NFT = "iptables (nf_tables)"
+KERNEL = NodeKernel("6.1.0-40-amd64")
 
 
 def route(protocol: Protocol, *backends: str, mechanism: str = NFT, rejects: bool = False) -> Route:
@@ -50,9 +52,13 @@ def judge(
 
 
 def findings(
-    found: ServiceRules | Unobserved, proxy: KubeProxy = RUNS, dns: ClusterDns = DNS, stage: Stage = JOINED
+    found: ServiceRules | Unobserved,
+    proxy: KubeProxy = RUNS,
+    dns: ClusterDns = DNS,
+    stage: Stage = JOINED,
+    kernel: NodeKernel = KERNEL,
 ) -> list[Finding]:
-    return list(kube_proxy(stage, proxy, dns, found))
+    return list(kube_proxy(stage, proxy, dns, found, kernel))
 
 
 def test_rules_that_lead_to_the_listed_backends_are_healthy() -> None:
@@ -168,3 +174,32 @@ def test_rules_that_could_not_be_read_are_unknown() -> None:
 
 def test_a_machine_that_is_no_node_yet_has_no_kube_proxy() -> None:
     assert judge(NONE, GONE, stage=Stage("prepared", "")) == [(Status.SKIP, "NotJoined")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kernel"), [("ipvs", NodeKernel("6.1.0", "absent")), ("nftables", NodeKernel("5.10.0-30-amd64"))]
+)
+def test_a_mode_that_the_kernel_cannot_serve_is_why_kube_proxy_does_not_run(mode: str, kernel: NodeKernel) -> None:
+    unfit, gone = findings(NONE, replace(GONE, mode=mode), kernel=kernel)
+
+    assert (unfit.status, unfit.reason, gone.reason) == (Status.FAIL, "ModeUnfit", "NotRunning")
+    assert [(link.reason, link.certainty) for link in unfit.explains] == [("NotRunning", Certainty.PROVEN)]
+    first, second = findings(GOOD, replace(RUNS, mode=mode), kernel=kernel)
+    assert [(first.status, first.reason), (second.status, second.reason)] == [
+        (Status.WARN, "ModeUnfit"),
+        (Status.PASS, "RulesMatch"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kernel"),
+    [
+        ("ipvs", NodeKernel("6.1.0", "loadable")),
+        ("ipvs", NodeKernel("6.1.0", "unknown")),
+        ("nftables", NodeKernel("5.13.0")),
+        ("iptables", NodeKernel("4.19.0")),
+        (None, NodeKernel("4.19.0")),
+    ],
+)
+def test_a_mode_that_the_kernel_serves_or_may_serve_is_no_fault(mode: str | None, kernel: NodeKernel) -> None:
+    assert [each.reason for each in findings(GOOD, replace(RUNS, mode=mode), kernel=kernel)] == ["RulesMatch"]

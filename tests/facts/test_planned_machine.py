@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from k8sdoctor.facts.cri_sockets import CriSockets
+from k8sdoctor.facts.kube_proxy import KubeProxy
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.kubeadm_documents import KubeadmDocuments
 from k8sdoctor.facts.node_kernel import NodeKernel
 from k8sdoctor.facts.planned_name import PlannedName
 from k8sdoctor.facts.resolvers import RESOLV_CONF, UPSTREAM, Resolvers
+from k8sdoctor.finding import Unobserved
 from k8sdoctor.testing import FakeHost, HostError
 
 IPVS = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n"
@@ -85,6 +87,8 @@ def test_a_resolv_conf_of_nonsense_names_nobody(text: str) -> None:
 def test_ipvs_is_looked_for_where_it_is_planned_and_nowhere_else(files: dict[str, str], ipvs: str) -> None:
     host = FakeHost(files, identity=IDENTITY)
 
-    assert NodeKernel.observe(host, KubeadmDocuments.parse(IPVS, "/k.yaml")).ipvs == ipvs
-    assert NodeKernel.observe(host, KubeadmDocuments.parse(IPVS.replace("ipvs", "iptables"), "/k.yaml")).ipvs is None
-    assert NodeKernel.observe(host, KubeadmDocuments()).release == (6, 1, 0)
+    assert NodeKernel.observe(host, KubeadmDocuments.parse(IPVS, "/k.yaml"), KubeProxy()).ipvs == ipvs
+    assert NodeKernel.observe(host, KubeadmDocuments(), KubeProxy(mode="ipvs")).ipvs == ipvs
+    iptables = KubeadmDocuments.parse(IPVS.replace("ipvs", "iptables"), "/k.yaml")
+    assert NodeKernel.observe(host, iptables, Unobserved("NotFound", "")).ipvs is None
+    assert NodeKernel.observe(host, KubeadmDocuments(), KubeProxy()).release == (6, 1, 0)
