@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks._node_ready_links import UNKNOWN
+from k8sdoctor.checks._pull_judgement import PULL_FAILS
 from k8sdoctor.facts.runtime_service import SILENT
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Link, Safety, Unobserved, fail, unknown
 from k8sdoctor.known_errors import message_of, recognise
@@ -55,6 +56,15 @@ _OF_RUNTIME = (
         for check in ("cni-config", "images", "pause-image")
     ),
     Link("dns-reply-source", "NoPodNamespace", f"{_NO_ANSWER}, so its pods are not known"),
+    *(
+        Link(
+            "pause-image",
+            fault,
+            f"{_NO_ANSWER}, so nobody knows whether the image is here",
+            when=frozenset({"presence:unknown"}),
+        )
+        for fault in PULL_FAILS
+    ),
     Link("kubeadm-config", "SocketAbsent", _NO_ANSWER),
     Link("node-ready", "RuntimeNotReady", _NO_ANSWER),
     Link("node-ready", "NetworkNotReady", _NO_ANSWER),

@@ -186,6 +186,7 @@ class _Case:
         self.distribution = distribution
         self.wanted = pulls.Wanted(image.runtime, (image.image,), "pause-image", "pause.tar")
         asked = pull.presence_problem is None
+        self.traits = frozenset() if asked else frozenset({"presence:unknown"})
         # An image that nobody could look for may be here, and on a node that ran pods it most likely is.
         self.status = Status.FAIL if asked or not stage.joined else Status.WARN
         self.opening = (
@@ -208,7 +209,7 @@ class _Case:
                 *same_host(found.reason, found.culprit, "images", "image-list", "registry-config"),
                 *mistrusted(found, self.hosts),
             ),
-            traits=blames(found.culprit),
+            traits=blames(found.culprit) | self.traits,
         )
 
     @property

@@ -27,9 +27,6 @@ KNOWN: dict[str, frozenset[str]] = {
     "DNS: a rule exempts DNS queries from connection tracking": frozenset(
         {"first dns-reply-source/TcpOnly (fail)", "false dns-reply-source/TcpOnly"}
     ),
-    # Whether the image is there cannot be known, and nobody could pull it here.
-    "kubelet and runtime: the runtime ended": frozenset({"false pause-image/NameNotResolved"}),
-    "before init: the runtime ended": frozenset({"false pause-image/NameNotResolved"}),
     "kubelet and runtime: the machine has no ID": frozenset({"first nothing"}),
     # Each file has a fix of its own, so they are three diagnoses.
     "certificates: nobody renewed a cluster's certificates for a year": frozenset(
