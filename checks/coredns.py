@@ -62,6 +62,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
 from k8sdoctor.facts import corefile
+from k8sdoctor.facts.api_access import refused
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.coredns import CoreDns, DnsPod
 from k8sdoctor.facts.dns_upstreams import DnsUpstreams
@@ -119,7 +120,7 @@ def coredns(
         yield skip("NotJoined", f"CoreDNS comes with the cluster ({stage.why}).")
         return
     if isinstance(servers, Unobserved):
-        make = skip if servers.reason == "Offline" else unknown
+        make = skip if servers.reason == "Offline" or refused(servers) else unknown
         yield make(servers.reason, f"CoreDNS could not be looked at: {servers.message}.")
         return
     if not servers.pods and servers.corefile is None and servers.problem is None:
@@ -128,10 +129,10 @@ def coredns(
     findings = [*_pods(servers), *_configuration(servers, dns, upstreams), *_upstreams(servers, upstreams)]
     yield from _each_once(findings)
     if servers.problem is not None:
-        make = skip if servers.problem.reason == "Offline" else unknown
+        make = skip if servers.problem.reason == "Offline" or refused(servers.problem) else unknown
         message = f"CoreDNS could not be looked at whole: {servers.problem.message}."
         yield make(servers.problem.reason, message, traits=servers.problem.traits)
-    elif not findings:
+    if not findings and (servers.problem is None or (servers.some_ready and refused(servers.problem))):
         yield _well(servers, upstreams)
 
 

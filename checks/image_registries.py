@@ -48,6 +48,7 @@ from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _image_registry_fixes as fixes
 from k8sdoctor.checks._pull_judgement import PULL_FAILS, blames, says
 from k8sdoctor.checks._words import all_of, enumerated
+from k8sdoctor.facts.api_access import refused
 from k8sdoctor.facts.image_places import ImagePlaces
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.registry_hosts import RegistryHosts
@@ -81,7 +82,7 @@ def image_registries(
 ) -> Iterator[Finding]:
     """Judge each registry that is named, then whether the names agree."""
     for who, why in places.blind:
-        make = skip if why.reason == "Offline" else unknown
+        make = skip if why.reason == "Offline" or refused(why) else unknown
         yield make(why.reason, f"{who[:1].upper()}{who[1:]} could not be read: {why.message}.", traits=why.traits)
     own = sandbox if isinstance(sandbox, SandboxImage) else None
     gone: dict[str, tuple[Retired, list[ImagePlace]]] = {}

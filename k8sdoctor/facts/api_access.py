@@ -64,6 +64,11 @@ class ApiAccess:
         return cls(None, replace(problems[0], traits=frozenset(f"unread:{each}" for each in tried)))
 
 
+def refused(problem: Unobserved) -> bool:
+    """Whether an API server that answers would not show an object to this kubeconfig: a kubelet may read little, which is no fault."""
+    return problem.reason == "NotPermitted" and " answered 403" in problem.message
+
+
 NONE = Unobserved("NotFound", "there is no kubeconfig here; name one by --kubeconfig")
 
 

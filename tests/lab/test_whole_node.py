@@ -230,7 +230,9 @@ def test_a_fault_of_certificates_alarms_no_other_check(balanced: WholeNode, faul
 
     outcome = balanced.check()
 
-    assert causes(outcome) == [(f"apiserver-san/{reason}", [])]
+    [(cause, symptoms)] = causes(outcome)
+    assert cause == f"apiserver-san/{reason}"
+    assert {symptom.partition("/")[2] for symptom in symptoms} <= {"Unreadable", "NodeUnread"}
     # Who can only be asked by a client that trusts the API server is unknown then.
     assert {alarm for alarm in alarms(outcome) if "(unknown)" not in alarm} == {f"apiserver-san/{reason} (fail)"}
 
@@ -273,7 +275,7 @@ def test_pods_with_routes_of_their_own_need_no_switch_of_bridges() -> None:
         lab.shell("sysctl -qw net.ipv4.ip_forward=0")
         outcome = routed.check()
 
-        assert causes(outcome) == [("ip-forward/ForwardingOff", [NO_REPLY])]
+        assert causes(outcome) == [("ip-forward/ForwardingOff", [NO_UPSTREAM, NO_REPLY])]
         [diagnosis] = outcome.report["diagnoses"]
         routed.paste(diagnosis["fix"])
         assert alarms(routed.check()) == set()

@@ -255,6 +255,8 @@ class WholeNode:
         lab.write("/etc/os-release", (Path(__file__).parent / "data" / "os-release").read_text())
         for name in ("kubelet", "kubeadm"):
             lab.write(f"/usr/local/bin/{name}", _PROGRAM, mode=0o755)
+        for name in ("crictl", "ebtables", "ethtool", "socat"):  # what kubeadm's packages bring along
+            lab.write(f"/usr/local/bin/{name}", "#!/bin/sh\nexit 1\n", mode=0o755)
         lab.write("/etc/modules-load.d/k8s.conf", "overlay\nbr_netfilter\n")
         lab.write("/etc/sysctl.d/k8s.conf", SYSCTLS)
         lab.shell("sysctl -qp /etc/sysctl.d/k8s.conf")
