@@ -140,7 +140,7 @@ class Session:
             line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
             self._say(number, Broke(line, "".join(traceback.format_exception(error))))
         else:
-            self._say(number, Ended(report, partial=bool(request.named) and not self.request.named))
+            self._say(number, Ended(report, partial=request.named not in ((), self.request.named)))
 
     def _load(self, number: int) -> Registry:
         with self._loading:

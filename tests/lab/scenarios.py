@@ -49,6 +49,8 @@ class Scenario:
     options: tuple[str, ...] = ()
     mends: bool = False
     blinds: tuple[str, ...] = ()
+    sometimes: tuple[str, ...] = ()
+    """Symptoms that are there or not, as it happens: a runtime sees a change of its folder when it sees it."""
 
 
 ASTRAY = "dns-reply-source/UnexpectedSource"
@@ -511,6 +513,7 @@ SCENARIOS = (
         "cni-config/StaleLoad",
         heals="systemctl restart containerd",
         mends=True,
+        sometimes=("node-ready/NetworkNotReady",),
     ),
     _NETWORK("the network's file is gone", f"rm {CNI}", "cni-config/NoConfig", ("node-ready/NetworkNotReady",)),
     _NETWORK(

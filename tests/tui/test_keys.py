@@ -413,3 +413,17 @@ async def test_without_a_cause_the_cursor_starts_on_the_worst() -> None:
     async with app(node.case()).run_test() as pilot:
         await examined(pilot)
         assert at(pilot.app) == "ip-forward"
+
+
+async def test_a_rerun_of_one_keeps_the_others_that_were_named_on_the_command_line() -> None:
+    node = sick()
+    named = ("br-netfilter", "dns-reply-source", "ip-forward")
+    async with app(node.case(engine.Request(named=named))).run_test() as pilot:
+        await examined(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda app: len(node.asked) == 2 and not app.session.running)
+
+        assert len(node.asked[1].named) == 1
+        report = the(pilot).report
+        assert report is not None
+        assert [result.check for result in report.results] == list(named)
