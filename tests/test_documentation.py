@@ -80,6 +80,7 @@ def test_an_explanation_fits_the_screen(check: Check[Any], width: int) -> None:
         assert [line for line in lines if len(line) > width and not line.startswith("    ")] == []
 
 
+@pytest.mark.source
 @pytest.mark.parametrize("check", BUILT_IN)
 def test_a_check_is_in_the_changelog_and_in_an_area_that_there_is(check: Check[Any]) -> None:
     assert f"`{check.id}`" in CHANGELOG.read_text()
