@@ -386,6 +386,7 @@ class DoctorApp(App[None]):
             listed.select(place)
 
     def _go_to_the_worst(self) -> None:
+        self.query_one(CheckList).to_the_top()
         if self.report is not None and self.report.diagnoses:
             self._go_to(self.report.diagnoses[0].cause)
             return

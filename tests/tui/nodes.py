@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from textual.widget import Widget
+
 from k8sdoctor import Finding, engine, registry, skip
 from k8sdoctor.check import Profile
 from k8sdoctor.report import Broken, Report, Result, make_report
@@ -159,8 +161,19 @@ async def settled(pilot: Pilot[None]) -> None:
     while calm < CALM and time.monotonic() < end:
         await pilot.pause(TURN)
         now = screen(the(pilot))
-        calm = calm + 1 if now == before else 0
+        calm = calm + 1 if now == before and not _at_work(the(pilot)) else 0
         before = now
+
+
+def _at_work(app: App[None]) -> bool:
+    """Whether a message waits, or a layout, a scroll or a painting is still to be done. Textual has no public word for it."""
+    if not app.screen_stack:
+        return False
+    everyone = (app, app.screen, *app.screen.walk_children(Widget))
+    waiting = any(each.message_queue_size or each._next_callbacks for each in everyone)
+    shown = (app.screen, *app.screen.walk_children(Widget))
+    due = any(each._layout_required or each._scroll_required or each._repaint_required for each in shown)
+    return bool(waiting or due or app.screen._dirty_widgets or app.screen._callbacks)
 
 
 async def examined(pilot: Pilot[None]) -> None:

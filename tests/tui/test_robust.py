@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +16,16 @@ from k8sdoctor.tui.ascii import ascii_of
 from k8sdoctor.tui.session import Case, Ended, Session
 from k8sdoctor.tui.widgets.checks import CheckList
 from tests.render.reports import BROKEN, HEALTHY, SICK
-from tests.tui.nodes import WATCHDOG, Node, app, examined, known, screen, until
+from tests.tui.nodes import WATCHDOG, Node, app, demo, examined, known, screen, settled, until
 from tests.tui.test_keys import at, sick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from k8sdoctor.host import Host
     from k8sdoctor.registry import Registry
+    from k8sdoctor.report import Report
+    from k8sdoctor.tui.session import Examine
 
 MANY = 10_000
 
@@ -196,3 +201,47 @@ def test_the_last_words_name_the_node_and_the_cause_in_one_line() -> None:
     )
     assert last_words(HEALTHY) == "k8sdoctor: node node1: pass (1 pass)"
     assert last_words(None) == "k8sdoctor: left before the node was examined"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("place", [0, 2, 5])
+async def test_how_far_a_low_list_is_scrolled_does_not_depend_on_which_check_was_first_to_end(place: int) -> None:
+    case, shown = demo(), []
+    for first in (place, 1):
+        painted = threading.Semaphore(0)
+        async with app(replace(case, run=one_by_one(case, first, painted))).run_test(size=(80, 10)) as pilot:
+            for _ in range(6):
+                await settled(pilot)
+                painted.release()
+            await examined(pilot)
+            shown.append(screen(pilot.app))
+
+    assert shown[0] == shown[1]
+
+
+def one_by_one(case: Case, first: int, painted: threading.Semaphore) -> Examine:
+    """The case's run, whose results come one at a time, each when the last is on the screen; `first` comes before the others."""
+
+    def run(host: Host, checks: Registry, request: engine.Request, on_event: Callable[[engine.Event], None]) -> Report:
+        report = case.run(host, checks, request, lambda _: None)
+        results = list(report.results)
+        for result in (results.pop(first), *reversed(results)):
+            assert painted.acquire(timeout=WATCHDOG)
+            on_event(engine.Started(result.check))
+            on_event(engine.Finished(result))
+        return report
+
+    return run
+
+
+@pytest.mark.asyncio
+async def test_how_far_a_list_is_scrolled_that_nobody_has_moved_does_not_depend_on_sizes_before() -> None:
+    shown = []
+    for height in (10, 7, 30):
+        async with app(demo()).run_test(size=(80, height)) as pilot:
+            await examined(pilot)
+            await pilot.resize_terminal(80, 10)
+            await settled(pilot)
+            shown.append(screen(pilot.app))
+
+    assert shown[0] == shown[1] == shown[2]

@@ -98,9 +98,14 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         if self.selected is not None:
             self.post_message(self.Moved(self.selected))
 
+    def to_the_top(self) -> None:
+        """Show the first lines: where lines came one after another, the view has moved along with the one at the cursor."""
+        self.scroll_to(y=0, animate=False, immediate=True)
+
     def select(self, place: int) -> None:
-        """Put the cursor on a line."""
+        """Put the cursor on a line, and show it, also where it stands there already."""
         self.cursor = self._near(place)
+        self._reveal()
 
     def watch_cursor(self) -> None:
         """Show where the cursor went, and tell."""
@@ -110,7 +115,13 @@ class LineList(ScrollView, Generic[L], can_focus=True):
             self.post_message(self.Moved(self.selected))
 
     def on_resize(self) -> None:
-        """What was in sight may be no longer."""
+        """What was in sight may be no longer.
+
+        Until a person has moved, it is as if the lines had come after the last of a layout's several sizes: how far the list is
+        scrolled must not depend on which of them was there first.
+        """
+        if not self.touched:
+            self.to_the_top()
         self._reveal()
 
     def on_focus(self) -> None:
