@@ -26,7 +26,7 @@ endif
 
 # What the lab tests are made of: iptables to the DNS fault's DNAT, a runtime with its plugins, registries, resolvers, balancers.
 LAB_PACKAGES := iptables nftables ipset conntrack containerd runc containernetworking-plugins etcd-server docker-registry \
-	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 procps systemd util-linux
+	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 mandoc procps systemd util-linux
 
 .PHONY: help
 help: ## show this list
@@ -46,7 +46,7 @@ test: $(VENV)/.tools lab-packages ## run the tests (some of them: make test TEST
 	@$(IN) pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
 .PHONY: check
-check: test lint types contracts docs-check ## all that CI asks: test, lint, types, contracts, docs
+check: test lint types contracts audit docs-check ## all that CI asks: test, lint, types, contracts, libraries, docs
 
 .PHONY: lint
 lint: $(VENV)/.tools ## ruff: rules and format
@@ -60,6 +60,11 @@ types: $(VENV)/.tools ## mypy, strict, on the package, the checks, the tests
 .PHONY: contracts
 contracts: $(VENV)/.tools ## import-linter: which module may import which
 	$(VENV)/bin/lint-imports
+
+.PHONY: audit
+audit: $(VENV)/.tools ## deptry, pip: the libraries that are declared are those that are imported, and they fit together
+	$(VENV)/bin/deptry .
+	@$(IN) pip check
 
 .PHONY: docs
 docs: $(VENV)/.tools ## write docs/checks/ from the checks' docstrings
@@ -87,9 +92,11 @@ accuracy: $(VENV)/.tools lab-packages ## break a lab node in each known way and 
 	@$(IN) tests.lab.accuracy $(ARGS)
 
 .PHONY: dist
-dist: $(VENV)/.tools ## build wheel and sdist into dist/
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist: $(VENV)/.tools ## build wheel, sdist, man page and shell completions into dist/
 	rm -rf dist build
 	@$(IN) build --no-isolation --outdir dist . >/dev/null
+	@$(VENV)/bin/python docs/manual.py dist >/dev/null
 	@ls dist/*
 
 .PHONY: clean
