@@ -21,6 +21,7 @@ from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Unobserved, skip, unknown
 from k8sdoctor.host import Host, HostError
+from k8sdoctor.host.base import UnansweredError
 from k8sdoctor.kubeadm_names import TRAIT, Omission
 from k8sdoctor.report import Broken, Report, Result, make_report
 
@@ -40,6 +41,9 @@ ENDING = 0.25
 
 DETECTION = 5.0
 """Seconds that the profile's detection may take; a file system that hangs must not keep the checks from their start."""
+
+REPLAY = 120.0
+"""Seconds that judging a recording may take: nothing waits in it, and its deadline was the recorded run's."""
 
 LATE = 1.0
 """Seconds after which a person is told what a run is waiting for."""
@@ -148,7 +152,7 @@ class _Run:
             self._want(Stage)
             self._want(KubeadmConfig)
             if profile is None and not self.request.named:  # only then does it matter before the start
-                self._work(self._detectable, min(DETECTION, self.request.deadline / 3))
+                self._work(self._detectable, min(DETECTION, self._limit / 3))
                 profile = self._detected()
             self._choose(profile or Profile.NODE)
             self._work(lambda: not self._pending and self._detectable())
@@ -230,7 +234,7 @@ class _Run:
         self._start_ready()
         told = LATE
         while not finished():
-            left = self._begun + (limit or self.request.deadline) - time.monotonic()
+            left = self._begun + (limit or self._limit) - time.monotonic()
             if left <= 0:
                 return
             try:
@@ -261,7 +265,7 @@ class _Run:
                         self.facts[fact] = missing[0]
                         progress = True
                     else:
-                        self._spawn(fact, partial(_observe, fact, self.host, arguments))
+                        self._spawn(fact, partial(_observe, fact, self.host, arguments, self._deadline_over))
         for id_, (chosen, needs) in list(self._pending.items()):
             if id_ not in self._started and self._settled(needs):
                 self._started.add(id_)
@@ -332,6 +336,7 @@ class _Run:
         if interrupted:
             self._let_end()
         self._take_done()
+        self.host.settled()
         if not self._pending:
             return
         why = "the run was interrupted" if interrupted else self._deadline_over
@@ -359,6 +364,11 @@ class _Run:
             self._work(lambda: all(fact in self.facts for fact in ending), time.monotonic() - self._begun + ENDING)
 
     @property
+    def _limit(self) -> float:
+        """The seconds that this run may take."""
+        return self.request.deadline if self.host.source == "live" else max(self.request.deadline, REPLAY)
+
+    @property
     def _deadline_over(self) -> str:
         return f"the run's deadline of {self.request.deadline:g} s is over; --deadline gives more"
 
@@ -383,11 +393,13 @@ class _Run:
             return {"hostname": "unknown", "kernel": "unknown", "machine": "unknown", "euid": -1}, 0.0
 
 
-def _observe(fact: type, host: Host, arguments: dict[str, object]) -> _Done:
+def _observe(fact: type, host: Host, arguments: dict[str, object], deadline_over: str) -> _Done:
     try:
         return _Done(fact, cast("Any", fact).observe(host, **arguments))
     except HostError as error:
         return _Done(fact, Unobserved(error.reason, error.message, error.traits))
+    except UnansweredError:
+        return _Done(fact, _late(fact, deadline_over))
     except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
         what = f"fact {fact.__name__}"
         return _Done(fact, Unobserved("CheckBroke", f"The {what} is at fault: {_line(error)}"), _broken(what, error))

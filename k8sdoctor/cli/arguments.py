@@ -22,7 +22,9 @@ from k8sdoctor.render.files import SUFFIXES, UnfitPathError, writable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = ("check", "list", "explain", "schema", "demo", "completion")
+    from k8sdoctor.host.recording import Recording
+
+_COMMANDS = ("check", "record", "list", "explain", "schema", "demo", "completion")
 
 _EPILOG = """\
 exit codes:
@@ -31,6 +33,18 @@ exit codes:
   2    wrong usage
   3    nothing failed, but something is unknown or did not load
   130  interrupted
+"""
+
+
+_RECORD_EPILOG = """\
+Secrets are replaced before anything is written. Look through the file with `tar tzf FILE` and `tar xzOf FILE NAME`; judge it anywhere
+with `k8sdoctor check --bundle FILE`.
+
+exit codes:
+  0    the file was written, however sick the node is
+  2    wrong usage
+  3    the file could not be written
+  130  interrupted; nothing was written
 """
 
 
@@ -57,6 +71,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments, rest = parser().parse_known_args(words)
     if rest:  # argparse itself would point to the help of all commands, which names no option
         raise WrongUsageError(f"unrecognized arguments: {' '.join(rest)}; see k8sdoctor {arguments.command} --help")
+    if getattr(arguments, "bundle", None):
+        _refuse_looking(arguments)
     if getattr(arguments, "images", None) and getattr(arguments, "files", None):
         _refuse_one_stdin_for_two(arguments)
     # On a terminal the app opens then, unless a report was asked for by its format or file.
@@ -76,6 +92,18 @@ def _refuse_command(word: str) -> None:
     near = [f"check {word}"] if known else difflib.get_close_matches(word, _COMMANDS, 1)
     if near:
         raise WrongUsageError(f"there is no command {word!r}; do you mean `k8sdoctor {near[0]}`?")
+
+
+def _refuse_looking(arguments: argparse.Namespace) -> None:
+    """Raise WrongUsageError for an option that steers how a node is looked at, where a recording is judged."""
+    looking = "root", "offline", "config", "images", "files", "watch", "intrusive", "kubeconfig", "endpoint", "deadline"
+    given = [name for name in looking if getattr(arguments, name) not in (None, False, [], "/")]
+    if given:
+        option = {"watch": "for"}.get(given[0], given[0])
+        raise WrongUsageError(
+            f"--bundle judges what was recorded, and --{option} steers how a node is looked at: leave one of them out, or give "
+            f"--{option} to k8sdoctor record"
+        )
 
 
 def _refuse_one_stdin_for_two(arguments: argparse.Namespace) -> None:
@@ -114,6 +142,13 @@ def parser() -> argparse.ArgumentParser:
         )
 
     _check_options(command("check", "examine this node, and report", epilog=_EPILOG))
+    _record_options(
+        command(
+            "record",
+            "keep all that the checks look at on this node, for somebody else to judge",
+            epilog=_RECORD_EPILOG,
+        )
+    )
     listing = command("list", "list every check")
     listing.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _folders(listing)
@@ -140,7 +175,7 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add(
         "checks", nargs="*", metavar="CHECK", help="ids of checks to run, whatever the profile (default: the profile's)"
     )
-    add("--profile", type=_profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)")
+    _profile_option(check)
     add(
         "--skip",
         action="append",
@@ -150,7 +185,45 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         help="leave out a check, one of its reasons (CHECK/REASON), or what kubeadm calls so (NumCPU, Port-6443); repeatable",
     )
     _output(check)
+    _report_option(check)
+    add("--strict", action="store_true", help="let a warning end with 1, too")
     add(
+        "--bundle",
+        type=_bundle,
+        metavar="FILE",
+        help="judge what k8sdoctor record has kept of a node, and look at nothing here",
+    )
+    _looking(check)
+    _folders(check)
+    _colour(check)
+
+
+def _record_options(record: argparse.ArgumentParser) -> None:
+    record.add_argument(
+        "-o",
+        "--output",
+        dest="target",
+        type=_target,
+        required=True,
+        metavar="FILE",
+        help="where to, such as node.tar.gz",
+    )
+    record.add_argument("--force", action="store_true", help="replace the file if it is there")
+    _profile_option(record)
+    _report_option(record)
+    _looking(record)
+    _folders(record)
+    _colour(record)
+
+
+def _profile_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--profile", type=_profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)"
+    )
+
+
+def _report_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--report",
         action="append",
         type=_report,
@@ -158,7 +231,11 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a report to a file; format by suffix .json .yaml .md .xml .html .txt, else JSON; repeatable",
     )
-    add("--strict", action="store_true", help="let a warning end with 1, too")
+
+
+def _looking(command: argparse.ArgumentParser) -> None:
+    """The options that steer what is looked at, and how."""
+    add = command.add_argument
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
     add(
         "--deadline",
@@ -206,8 +283,6 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         help="one more address that must lead to the API server; repeatable",
     )
     add("--root", type=_root, default="/", metavar="DIR", help="the node's root file system, when run in a container")
-    _folders(check)
-    _colour(check)
 
 
 def _output(command: argparse.ArgumentParser) -> None:
@@ -388,6 +463,30 @@ def kubeconfig(path: str, root: str) -> str:
     except HostError as error:
         raise WrongUsageError(f"--kubeconfig: {error}; see k8sdoctor check --help") from None
     return inside
+
+
+def _target(path: str) -> Path:
+    """Where a bundle is to be written."""
+    if path == "-":
+        raise _wrong("a bundle is written whole or not at all, so it needs a file, such as node.tar.gz")
+    try:
+        return writable(path)
+    except UnfitPathError as error:
+        raise _wrong(str(error)) from None
+    except OSError as error:
+        raise _wrong(f"{path}: {_reason(error)}") from None
+
+
+def _bundle(path: str) -> Recording:
+    """What was recorded, whole and held against its format."""
+    from k8sdoctor.host.bundle import BundleError, open_bundle
+
+    if not stat.S_ISREG(_stat(path).st_mode):
+        raise _wrong(f"{path} is not a regular file")
+    try:
+        return open_bundle(path)
+    except BundleError as error:
+        raise _wrong(str(error)) from None
 
 
 def _report(path: str) -> SavedReport:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from k8sdoctor import engine, kubeadm_names, registry, render, tui
+from k8sdoctor.check import Profile
 from k8sdoctor.cli import terminal
 from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
+from k8sdoctor.host import Host, HostError
 from k8sdoctor.host.base import Given
 from k8sdoctor.render.files import write_whole
 
@@ -18,12 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from k8sdoctor.documentation import Documentation
-    from k8sdoctor.host import Host
+    from k8sdoctor.host.recording import Recording
     from k8sdoctor.kubeadm_names import Omission
     from k8sdoctor.render.style import Style
     from k8sdoctor.report import Report
 
 COULD_NOT_WRITE = 3
+INTERRUPTED = 130
 
 _PEOPLE_READ = ("text", "markdown")
 
@@ -34,41 +38,93 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Examine this machine."""
-    from k8sdoctor.host.live import LiveHost
-
+    """Examine this machine, or a recording."""
     skipped, omitted = _left_out([name for names in arguments.skip for name in names])
-    given = Given(
-        config=arguments.config,
-        kubeconfig=kubeconfig(arguments.kubeconfig, arguments.root) if arguments.kubeconfig is not None else None,
-        endpoints=arguments.endpoint,
-    )
-    also = _asked_by_options(arguments, given)
+    subject = _recorded(arguments) if arguments.bundle else _this_machine(arguments)
     ids = [*arguments.checks, *skipped]
 
-    def host() -> Host:
-        return LiveHost(arguments.root, given=given, offline=arguments.offline)
-
     def load() -> registry.Registry:
-        return _load([*ids, *also], arguments.checks_dir, narrow=bool(arguments.checks))
+        return _load([*ids, *subject.request.also], arguments.checks_dir, narrow=bool(arguments.checks))
 
-    request = engine.Request(
-        profile=arguments.profile,
-        named=tuple(arguments.checks),
-        also=also,
-        skipped=frozenset(skipped),
-        omitted=tuple(omitted),
-        deadline=arguments.deadline or engine.DEADLINE,
-        # A list takes as long as it is long; whoever names a deadline means it.
-        lifted=arguments.deadline is None and bool(arguments.images or arguments.files or arguments.watch),
+    request = replace(
+        subject.request, named=tuple(arguments.checks), skipped=frozenset(skipped), omitted=tuple(omitted)
     )
     with terminal.quiet_stdout():
         if arguments.app and tui.fits():
             if ids:
                 load()  # a wrong id is told before the app opens; without ids, it loads while the first screen is painted
-            return _open(host, load, request, arguments)
-        report = _examine(host(), load(), request, colour=not arguments.no_color)
+            return _open(subject.host, load, request, arguments)
+        report = _examine(subject.host(), load(), request, colour=not arguments.no_color)
     return _deliver(report, arguments, arguments.report, strict=arguments.strict)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is examined: how to make a host of it, and how the run is to be."""
+
+    host: Callable[[], Host]
+    request: engine.Request
+
+
+def _this_machine(arguments: argparse.Namespace) -> _Subject:
+    from k8sdoctor.host.live import LiveHost
+
+    given = _given(arguments)
+    return _Subject(
+        lambda: LiveHost(arguments.root, given=given, offline=arguments.offline),
+        engine.Request(
+            profile=arguments.profile,
+            also=_asked_by(given),
+            deadline=arguments.deadline or engine.DEADLINE,
+            # A list takes as long as it is long; whoever names a deadline means it.
+            lifted=arguments.deadline is None and bool(arguments.images or arguments.files or arguments.watch),
+        ),
+    )
+
+
+def _recorded(arguments: argparse.Namespace) -> _Subject:
+    """A recording, judged as its run was: by the same profile, and by the checks that its options asked for."""
+    kept: Recording = arguments.bundle
+    try:
+        also = _asked_by(kept.given()) if not arguments.checks else frozenset[str]()
+    except HostError:
+        also = frozenset()
+    profile = kept.manifest["profile"]
+    return _Subject(
+        kept.again,
+        engine.Request(
+            profile=arguments.profile or (Profile(profile) if profile else None),
+            also=also,
+            deadline=kept.manifest["deadline"] or engine.DEADLINE,
+        ),
+    )
+
+
+def record(arguments: argparse.Namespace) -> int:
+    """Keep all that the checks look at on this machine."""
+    from k8sdoctor.cli import recording
+
+    if arguments.target.exists() and not arguments.force:
+        raise WrongUsageError(f"{arguments.target} is there already; --force replaces it")
+    subject = _this_machine(arguments)
+    with terminal.quiet_stdout():
+        known = _load([*subject.request.also], arguments.checks_dir, narrow=False)
+
+        def examine(host: Host) -> Report:
+            return _examine(host, known, subject.request, colour=not arguments.no_color)
+
+        try:
+            with recording.ending_on_signals():
+                kept = recording.record(subject.host(), examine, arguments, subject.request)
+        except KeyboardInterrupt:
+            terminal.remark(f"k8sdoctor: interrupted; nothing was written to {arguments.target}")
+            return INTERRUPTED
+        except OSError as error:
+            terminal.remark(
+                f"k8sdoctor: {arguments.target} could not be written, and nothing of it is left: {error.strerror or error}"
+            )
+            return COULD_NOT_WRITE
+    return _print(kept.summary()) or _save(kept.report, arguments.report)
 
 
 def _left_out(words: Iterable[str]) -> tuple[list[str], list[Omission]]:
@@ -92,23 +148,36 @@ def _left_out(words: Iterable[str]) -> tuple[list[str], list[Omission]]:
     return ids, omitted
 
 
-def _asked_by_options(arguments: argparse.Namespace, given: Given) -> frozenset[str]:
-    """The checks that options ask for beside the profile's; what they need is noted in `given`."""
-    also = set()
+def _given(arguments: argparse.Namespace) -> Given:
+    """What facts need of the command line."""
+    given = Given(
+        config=arguments.config,
+        kubeconfig=kubeconfig(arguments.kubeconfig, arguments.root) if arguments.kubeconfig is not None else None,
+        endpoints=arguments.endpoint,
+    )
     if arguments.images:
         given["images"] = arguments.images
-        also.add("image-list")
     if arguments.files:
         given["files"] = arguments.files
         given["proxy"] = _proxy()
-        also.add("download-list")
     if arguments.watch:
         given["watch"] = arguments.watch
-        also.add("dns-reply-source")
     if arguments.intrusive:
         given["intrusive"] = True
-        also |= {"registry-push", "etcd-disk"}
-    return frozenset(also)
+    return given
+
+
+_ASKED_BY = {
+    "images": {"image-list"},
+    "files": {"download-list"},
+    "watch": {"dns-reply-source"},
+    "intrusive": {"registry-push", "etcd-disk"},
+}
+
+
+def _asked_by(given: Given) -> frozenset[str]:
+    """The checks that options ask for beside the profile's."""
+    return frozenset[str]().union(*(checks for name, checks in _ASKED_BY.items() if given.get(name)))
 
 
 def _proxy() -> dict[str, str]:
@@ -220,6 +289,7 @@ _Command: TypeAlias = "Callable[[argparse.Namespace], int]"
 
 _COMMANDS: dict[str, _Command] = {
     "check": check,
+    "record": record,
     "list": list_,
     "explain": explain,
     "schema": schema,
@@ -288,18 +358,26 @@ def _deliver(
     output = arguments.output or "text"
     style = terminal.style_of(terminal.stdout(), colour=not arguments.no_color)
     trouble = terminal.show(render.report(report, output, style))
-    failed = [] if trouble is None else [f"the report could not be printed: {trouble}"]
+    if trouble is not None:
+        terminal.remark(f"k8sdoctor: the report could not be printed: {trouble}")
+    failed = _save(report, saved, printed=output) or (COULD_NOT_WRITE if trouble is not None else 0)
+    return failed or report.exit_code(strict=strict)
+
+
+def _save(report: Report, saved: Sequence[SavedReport], *, printed: str = "") -> int:
+    """Write the report where it was wanted; 0, or the exit code that says that it could not be. `printed` is the format on the screen."""
+    failed = []
     for each in saved:
         text = render.report(report, each.format)
         try:
             write_whole(each.path, text)
         except OSError as error:
             failed.append(f"the report could not be written to {each.path}: {error.strerror or error}")
-            if output in _PEOPLE_READ and each.format != output:
+            if printed in _PEOPLE_READ and each.format != printed:
                 terminal.show(f"\n{text}")  # all that it held; JSON and its like on stdout must stay one document
     for sentence in failed:
         terminal.remark(f"k8sdoctor: {sentence}")
-    return COULD_NOT_WRITE if failed else report.exit_code(strict=strict)
+    return COULD_NOT_WRITE if failed else 0
 
 
 def _print(text: str) -> int:

@@ -48,6 +48,13 @@ class HostError(Exception):
         self.traits = traits
 
 
+class UnansweredError(BaseException):
+    """A recorded run was over before this question had its answer, so whoever asks it again ends as he did then: late.
+
+    No HostError and no Exception, since on the node there was nothing to go on with: who asked was still waiting.
+    """
+
+
 class DirEntry(TypedDict):
     """One name in a folder. `kind` is what the name itself is; a link is followed only by `stat`."""
 
@@ -453,6 +460,9 @@ class Host(ABC):
         """Tell whoever runs a long look how far it has come. Asks nothing, and is in no recording."""
         if self.listener is not None:
             self.listener(what, done, of)
+
+    def settled(self) -> None:  # noqa: B027 -- most hosts have nothing to do
+        """Take note that the run is over: what is answered from now on comes too late to be judged."""
 
     def _note(self, peer: str) -> None:
         with self._contacted_lock:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -82,11 +82,41 @@ def write_all(texts: Mapping[Path, str], replace: Collection[Path] = ()) -> None
         raise
 
 
-def _staged(target: Path, text: str) -> Path:
-    """The text in a new file beside its target, safely on the disk."""
+@contextlib.contextmanager
+def growing(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """A file to write to that takes its name when the block ends; nothing of it is left when the block raises.
+
+    Only its owner may read it. Unless `replace`, nothing may have the name by then. Raises OSError, whose `filename` is the target.
+    """
+    claimed = False
+    with _blamed_on(target):
+        temporary, descriptor = _beside(target, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if not replace:
+                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                claimed = True
+            temporary.replace(target)
+        except BaseException:
+            for leftover in (temporary, *([target] if claimed else [])):
+                with contextlib.suppress(OSError):
+                    leftover.unlink()
+            raise
+
+
+def _beside(target: Path, mode: int) -> tuple[Path, int]:
+    """A new file in the folder of another, and its descriptor."""
     # The name is new each time: a write before this one may hang in a dead file system for good.
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+
+def _staged(target: Path, text: str) -> Path:
+    """The text in a new file beside its target, safely on the disk."""
+    temporary, descriptor = _beside(target, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode("utf-8", "backslashreplace"))

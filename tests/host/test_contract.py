@@ -1,4 +1,4 @@
-"""The four hosts answer alike: the machine, a recorder around it, what that recorded, and a machine made of the same files."""
+"""All hosts answer alike: the machine, a recorder around it, what that recorded, as text and as a bundle, and a machine made of the same files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from k8sdoctor.host import Host, HostError
+from k8sdoctor.host.bundle import open_bundle
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.testing import FakeHost, Recorder, Recording
 from tests.api_server import kubeconfig
+from tests.bundles import written
 from tests.certificates import base64_pem, cluster_ca, jwt
 
 if TYPE_CHECKING:
@@ -115,7 +117,13 @@ def fake(_root: Path) -> Host:
     return FakeHost(FILES)
 
 
-HOSTS = [live, recorder, recording, fake]
+def bundle(root: Path) -> Host:
+    kept = Recorder(live(root))
+    exercise(kept)
+    return open_bundle(written(kept.entries(), root.with_suffix(".tar.gz")))
+
+
+HOSTS = [live, recorder, recording, bundle, fake]
 
 
 @pytest.fixture(params=HOSTS, ids=lambda make: make.__name__)

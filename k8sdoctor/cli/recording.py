@@ -1,0 +1,138 @@
+"""`k8sdoctor record`: a run whose every question and answer goes into a file."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from k8sdoctor import __version__, render
+from k8sdoctor.finding import Status
+from k8sdoctor.host.bundle_writer import BundleWriter, Origin
+from k8sdoctor.host.recording import Recorder, Recording
+from k8sdoctor.render.files import growing
+from k8sdoctor.render.layout import harmless
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from k8sdoctor.engine import Request
+    from k8sdoctor.host import Host
+    from k8sdoctor.host.recording import Entry
+    from k8sdoctor.report import Report
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A bundle that was written."""
+
+    path: Path
+    report: Report
+    writer: BundleWriter
+    dropped: int
+
+    def summary(self) -> str:
+        """What was written, and what to do with it."""
+        counts = self.writer.counts
+        report, path = self.report, self.path
+        found = ", ".join(f"{number} {status}" for status in reversed(Status) if (number := report.count(status)))
+        size = path.stat().st_size
+        held = f"{_number(counts.files, 'file')} and {_number(counts.answers, 'other answer')} of node {harmless(report.node)}"
+        lines = [
+            f"{harmless(str(path))}: {_size(size)}: {held}",
+            f"It was judged: {report.status} ({found}); report.txt in it says why.",
+        ]
+        lines += [
+            f"Too long to keep whole: {each['member']} ({_size(int(str(each['bytes'])))}); both ends are in it."
+            for each in self.writer.cut
+        ]
+        if self.dropped:
+            lines.append(f"{self.dropped} questions were not kept, since there were too many.")
+        lines += [
+            "",
+            f"Look through it:    tar tzf {path}",
+            f"Judge it anywhere:  k8sdoctor check --bundle {path.name}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def record(
+    host: Host,
+    examine: Callable[[Host], Report],
+    arguments: argparse.Namespace,
+    request: Request,
+    transform: Callable[[list[Entry]], Iterable[Entry]] | None = None,
+) -> Kept:
+    """Examine a host, and write what it answered. With `transform`, what that makes of all answers is judged and written instead.
+
+    Raises KeyboardInterrupt for a run that was interrupted, and OSError; no file is left then.
+    """
+    recorder = Recorder(host)
+    with growing(arguments.target, replace=arguments.force) as file:
+
+        def begin(source: Host) -> BundleWriter:
+            return _writer(file, source, arguments, request, anonymized=transform is not None)
+
+        if transform is None:
+            writer = begin(recorder)
+            recorder.pass_on(writer.add)
+            report = _whole(examine(recorder))
+        else:
+            _whole(examine(recorder))
+            kept = Recording.of(transform(recorder.entries()))
+            writer = begin(kept)
+            for entry in kept.entries():
+                writer.add(entry)
+            report = _whole(examine(kept))
+        for name, format_ in (("report.json", "json"), ("report.txt", "text")):
+            writer.add_text(name, render.report(report, format_))
+        writer.finish(profile=report.profile, stage=report.stage, dropped=recorder.dropped)
+    return Kept(arguments.target, report, writer, recorder.dropped)
+
+
+def _whole(report: Report) -> Report:
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return report
+
+
+def _writer(
+    file: BinaryIO, host: Host, arguments: argparse.Namespace, request: Request, *, anonymized: bool
+) -> BundleWriter:
+    origin = Origin(
+        tool=__version__,
+        identity=host.identity(),
+        given=host.given(),
+        now=host.now(),
+        request={"profile": str(request.profile) if request.profile else None, "offline": arguments.offline},
+        deadline=request.deadline,
+        anonymized=anonymized,
+    )
+    return BundleWriter(file, origin)
+
+
+@contextlib.contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGTERM and a lost terminal end what runs as Ctrl-C does: with nothing left behind."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024 / 1024:.1f} MiB" if count >= 1024 * 1024 else f"{max(1, round(count / 1024))} KiB"
