@@ -80,7 +80,7 @@ def test_a_cause_is_named_first_with_its_symptoms_and_nothing_else(ward: Ward, s
 def test_two_unrelated_causes_are_two_diagnoses(ward: Ward, names: tuple[str, str]) -> None:
     [(one, other)] = [pair for pair in pairs() if {each.name for each in pair} == set(names)]
 
-    assert ward.look_at_both(one, other) == (set(), set())
+    assert ward.look_at_both(one, other) == frozenset()
 
 
 def test_the_table_is_whole() -> None:
