@@ -13,7 +13,7 @@ port has pods that reach only those on the same node: a part of all DNS queries 
 The first packet of a connection from elsewhere is led through the rules: protocol, port, interface, state and family are known of it, and whatever
 else a rule asks for may hold or not. A port counts as shut where every way ends in a drop or a refusal, so one that is open for certain senders alone is not told. That
 is a failure where other nodes are there or may come by, and a warning before this one has joined or while it is the only one. The same is done for packets of pods to an API server of this
-node, for they come in at the pods' bridge. Rules of Calico and others for whole networks are not judged here, nor packets to pods.
+node, which come in at the pods' bridge and from the pods' subnet. Rules of Calico and others for whole networks are not judged here, nor packets to pods.
 
 ## Reasons
 - `PortsOpen` (pass): no rule keeps the cluster's packets out
@@ -39,7 +39,7 @@ From another machine, `nc -zv NODE 10250` connects.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING, NamedTuple
 
 from k8sdoctor.check import NOT_DNS, check
@@ -54,6 +54,7 @@ from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from k8sdoctor.facts.cni_network import Subnet
     from k8sdoctor.facts.input_rules import RuleSet
     from k8sdoctor.facts.ports import Need
 
@@ -161,14 +162,18 @@ def _pods(
     told: set[_Wanted],
 ) -> Iterator[Finding]:
     """Packets of pods to the service `kubernetes` come in at the bridge, when the API server is this node's."""
-    for bridge in folder.bridges if isinstance(folder, CniFolder) else ():
+    if isinstance(folder, Unobserved):
+        return
+    for bridge in folder.bridges:
         for each in wanted:
             if each.program != "kube-apiserver" or each in told:
                 continue
-            found = filters.shut(Packet(family, each.protocol, each.port, bridge))
-            if found is None:
+            senders = _senders(folder, bridge, family)
+            found = [filters.shut(Packet(family, each.protocol, each.port, bridge, sender)) for sender in senders]
+            shuts = [_Shut(each, *one) for one in found if one is not None]
+            if not shuts:
                 continue
-            shut = _Shut(each, *found)
+            shut = shuts[0]
             yield fail(
                 "PodsShutOut",
                 f"The firewall of this node ({_keeper(filters, shut.rules)}) lets no pod in at {bridge} to {each}, the API server: "
@@ -176,7 +181,14 @@ def _pods(
                 subject=bridge,
                 evidence=[Evidence(f"{shut.rules.name}, for {each} from {bridge}", shut.rule)],
                 fix=_trust(bridge, filters, shut),
+                explains=[Link("coredns", "ApiNotReached", "a rule was seen to drop what pods send to the API server")],
             )
+
+
+def _senders(folder: CniFolder, bridge: str, family: int) -> Sequence[Subnet | None]:
+    """The subnets that pods at a bridge have their addresses of: the bridge's own, or else what the network gives out."""
+    of_bridge = [ip_interface(each).network for each in folder.bridge_addresses.get(bridge, ())]
+    return [each for each in of_bridge or folder.subnets if each.version == family] or [None]
 
 
 def _open(wanted: Sequence[_Wanted], filters: InputFilter, family: int, uplink: str) -> Finding:

@@ -94,10 +94,10 @@ def node_identity(stage: Stage, machine: Machine | Unobserved, nodes: ClusterNod
 
 
 def _missing(machine: Machine) -> Finding:
-    held = f'holds "{machine.machine_id}"' if machine.machine_id else "is empty or not there"
+    held = f'holds "{machine.machine_id}"' if machine.machine_id else "is empty" if machine.source else "is not there"
     return warn(
         "MachineIdMissing",
-        f"{FILES[0]} {held}, so this machine gets another ID at each boot.",
+        f"{FILES[0]} {held}, so this machine has no ID that lasts: another may be made at each boot.",
         subject=FILES[0],
         evidence=_file(machine),
         fix=Fix("Make one that stays", ("systemd-machine-id-setup",), f"cat {FILES[0]}", Safety.SAFE)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import field
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from k8sdoctor.facts.cni_network import Subnet
 
 Outcome: TypeAlias = Literal["accept", "drop", "on"]
 """What a chain may do with the packet; `on` is back to who called it."""
@@ -27,18 +30,22 @@ _DEEPEST = 20  # chains that call each other; the kernel refuses loops
 
 
 class Packet(NamedTuple):
-    """The first packet of a connection from elsewhere to `port` of this node, which comes in at `interface`."""
+    """The first packet of a connection from elsewhere to `port` of this node, which comes in at `interface`.
+
+    `source` is the subnet that its sender is of, None where the sender may be anybody.
+    """
 
     family: int
     protocol: str
     port: int
     interface: str
+    source: Subnet | None = None
 
 
 class Condition(NamedTuple):
-    """One thing that a rule asks for. `key` is `interface`, `protocol`, `port`, `state`, `family` or `other`, which nobody can tell.
+    """One thing that a rule asks for. `key` is `interface`, `protocol`, `port`, `state`, `family`, `source` or `other`, which nobody can tell.
 
-    `values` are names, or pairs of the lowest and highest number.
+    `values` are names, subnets, or pairs of the lowest and highest number.
     """
 
     key: str
@@ -58,6 +65,9 @@ class Condition(NamedTuple):
                 found = "new" in self.values
             case "port":
                 found = any(low <= packet.port <= high for low, high in self.values)
+            case "source":
+                some = _is_from(packet.source, self.values)
+                return None if some is None else some is not self.negated
             case _:
                 return None
         return found is not self.negated
@@ -137,6 +147,24 @@ class RuleSet:
                 return _EITHER
             case _:
                 return frozenset({"on"})
+
+
+def _is_from(source: Subnet | None, subnets: Sequence[Any]) -> bool | None:
+    """Whether senders of a subnet are of one of others: all of them, none, or (None) that depends on the sender."""
+    if source is None or None in subnets:
+        return None
+    alike = [each for each in subnets if each.version == source.version]
+    if any(source.subnet_of(each) for each in alike):
+        return True
+    return None if any(source.overlaps(each) for each in alike) else False
+
+
+def _subnet(text: Any) -> Subnet | None:
+    """A subnet or an address as rules write them; None for what is neither, such as a name."""
+    try:
+        return ip_network(text, strict=False)
+    except (ValueError, TypeError):
+        return None
 
 
 def _is_name(pattern: str, interface: str) -> bool:
@@ -230,6 +258,8 @@ def _iptables_condition(word: str, value: str, *, negated: bool) -> Condition:
     match word:
         case "-i":
             return Condition("interface", (value,), negated)
+        case "-s":
+            return Condition("source", (_subnet(value),), negated)
         case "-p":
             return Condition("protocol", (value,), negated)
         case "--dport" | "--dports":
@@ -348,8 +378,10 @@ def _nft_match(value: Any, sets: Mapping[Any, Any]) -> list[Condition]:
             return [Condition("family", tuple({"ipv4": 4, "ipv6": 6}.get(str(each), 0) for each in found), negated)]
         case {"ct": {"key": "state"}}:
             return [Condition("state", tuple(str(each) for each in found if each in _STATES), negated)]
-        case {"payload": {"protocol": "ip6" | "ip" as protocol}}:
-            return [Condition("family", (4 if protocol == "ip" else 6,)), Condition("other")]
+        case {"payload": {"protocol": "ip6" | "ip" as protocol, "field": name}}:
+            family = Condition("family", (4 if protocol == "ip" else 6,))
+            subnets = tuple(map(_subnet, found))
+            return [family, Condition("source", subnets, negated) if name == "saddr" else Condition("other")]
         case {"payload": {"protocol": "icmp" | "icmpv6" | "tcp" | "udp" | "sctp" as protocol}}:
             return [Condition("protocol", (protocol,)), Condition("other")]
         case _:
@@ -373,6 +405,8 @@ def _values(right: Any, sets: Mapping[Any, Any]) -> list[Any] | None:
             and all(isinstance(end, int) for end in one["range"])
         ):
             found.append(tuple(one["range"]))
+        elif isinstance(one, dict) and isinstance(prefix := one.get("prefix"), dict):
+            found.append(f"{prefix.get('addr')}/{prefix.get('len')}")
         elif isinstance(one, (str, int)):
             found.append(one)
         else:

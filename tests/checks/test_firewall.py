@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -48,6 +49,7 @@ def judge(
     stage: Stage = WORKER,
     nodes: ClusterNodes | Unobserved = TWO,
     bridges: Sequence[str] = (),
+    addresses: Sequence[str] = ("10.244.0.1/24",),
     **changed: Any,
 ) -> list[Finding]:
     class Folder(CniFolder):
@@ -55,7 +57,7 @@ def judge(
         def bridges(self) -> tuple[str, ...]:
             return tuple(bridges)
 
-    folder = Folder(None, None)  # type: ignore[arg-type]
+    folder = Folder(None, None, bridge_addresses=dict.fromkeys(bridges, tuple(addresses)))  # type: ignore[arg-type]
     filters = InputFilter(sets, **{"uplinks": UPLINKS, **changed})
     return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder))
 
@@ -170,6 +172,10 @@ def nft(
             ([match({"payload": {"protocol": "ip", "field": "saddr"}}, "192.0.2.1"), {"accept": None}],),
             {"accept", "drop"},
         ),
+        (
+            ([match({"payload": {"protocol": "ip6", "field": "saddr"}}, "2001:db8::1"), {"accept": None}],),
+            {"drop"},
+        ),
         (([{"limit": {"rate": 5}}, {"accept": None}],), {"accept", "drop"}),
         (([{"jump": {"target": "gone"}}], [{"accept": None}]), {"accept", "drop"}),
         (([{"vmap": {"key": DPORT, "data": {"set": [[22, {"drop": None}], [10250, {"accept": None}]]}}}],), {"accept"}),
@@ -189,6 +195,24 @@ def test_rules_of_nftables_are_walked_as_the_kernel_does(rules: tuple[list[Any],
 )
 def test_what_is_no_table_is_none(text: str) -> None:
     assert parse_nft(text, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("right", "op", "becomes"),
+    [
+        ({"prefix": {"addr": "10.244.0.0", "len": 16}}, "==", {"accept"}),
+        ({"set": ["192.0.2.1", {"prefix": {"addr": "10.244.0.0", "len": 24}}]}, "==", {"accept"}),
+        ({"prefix": {"addr": "10.244.0.0", "len": 16}}, "!=", {"drop"}),
+        ("10.244.0.7", "==", {"accept", "drop"}),
+        ({"prefix": "odd"}, "==", {"accept", "drop"}),
+        ({"prefix": {"addr": "odd", "len": None}}, "==", {"accept", "drop"}),
+    ],
+)
+def test_a_sender_is_told_by_its_subnet_in_nftables(right: Any, op: str, becomes: set[str]) -> None:
+    made = nft([match({"payload": {"protocol": "ip", "field": "saddr"}}, right, op), {"accept": None}])
+
+    assert made is not None
+    assert made.outcomes(Packet(4, "tcp", 6443, "cni0", ip_network("10.244.0.0/24")))[0] == becomes
 
 
 def test_a_table_of_the_other_family_shuts_nothing() -> None:
@@ -262,6 +286,39 @@ def test_pods_are_shut_out_of_the_api_server_of_their_own_node() -> None:
     assert finding.fix is not None
     assert finding.fix.commands == ("iptables -w -I INPUT -i cni0 -j ACCEPT",)
     assert [each.reason for each in judge(rules, bridges=["cni0"])] == ["PortsOpen"]  # a worker has none
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("-s 10.244.0.0/16", "PodsShutOut"),
+        ("! -s 192.0.2.0/24", "PodsShutOut"),
+        ("-s 10.244.7.0/24", "PortsOpen"),  # other nodes' pods
+        ("-s 10.244.0.128/25", "PortsOpen"),  # some of them
+        ("! -s 10.244.0.0/16", "PortsOpen"),
+        ("-s host.example.test", "PortsOpen"),  # which nobody resolves here
+    ],
+)
+def test_a_rule_for_the_pods_addresses_shuts_them_out(source: str, told: str) -> None:
+    rules = iptables(f"-A INPUT {source} -p tcp -m tcp --dport 6443 -j DROP")
+
+    [finding] = judge(rules, needs=[API], stage=MASTER, bridges=["cni0"])
+
+    assert finding.reason == told
+
+
+def test_without_an_address_of_the_bridge_or_a_subnet_any_sender_may_be_a_pod() -> None:
+    rules = iptables("-A INPUT -s 10.244.0.0/16 -p tcp -m tcp --dport 6443 -j DROP")
+
+    [finding] = judge(rules, needs=[API], stage=MASTER, bridges=["cni0"], addresses=())
+
+    assert finding.reason == "PortsOpen"
+
+
+def test_an_api_server_that_pods_do_not_reach_is_why_coredns_waits_for_it() -> None:
+    [finding] = judge(iptables("-A INPUT -i cni0 -j DROP"), needs=[API], stage=MASTER, bridges=["cni0"])
+
+    assert [(link.check, link.reason) for link in finding.explains] == [("coredns", "ApiNotReached")]
 
 
 def test_a_port_for_certain_senders_alone_passes_and_is_named() -> None:

@@ -70,6 +70,13 @@ def test_a_machine_without_an_id_is_a_warning(held: str) -> None:
     assert (finding.status, finding.reason) == (Status.WARN, "MachineIdMissing")
 
 
+def test_an_empty_file_and_none_are_told_apart() -> None:
+    for source, expected in (("/etc/machine-id", "/etc/machine-id is empty"), ("", "/etc/machine-id is not there")):
+        [finding] = node_identity(Stage("bare", "so"), Machine("", source), Unobserved("NotFound", "x"))
+
+        assert finding.message.startswith(expected)
+
+
 def test_a_machine_that_has_not_joined_is_asked_for_its_own_id_alone() -> None:
     [finding] = node_identity(Stage("prepared", "so"), MACHINE, Unobserved("NotFound", "no kubeconfig"))
 
@@ -100,7 +107,8 @@ def test_an_id_that_may_not_be_read_is_unknown() -> None:
     ("files", "expected"),
     [
         ({"/etc/machine-id": f"{ID}\n"}, MACHINE),
-        ({"/etc/machine-id": "", "/var/lib/dbus/machine-id": f"{ID}\n"}, Machine(ID, "/var/lib/dbus/machine-id")),
+        ({"/var/lib/dbus/machine-id": f"{ID}\n"}, Machine(ID, "/var/lib/dbus/machine-id")),
+        ({"/etc/machine-id": "\n", "/var/lib/dbus/machine-id": f"{ID}\n"}, Machine("", "/etc/machine-id")),
         ({}, Machine()),
     ],
 )

@@ -232,10 +232,10 @@ def remember(node: WholeNode) -> None:
 
 def heal(node: WholeNode, *scenarios: Scenario) -> None:
     """Bring back whatever scenarios break: files, switches, rules, networks, daemons."""
-    for scenario in scenarios:
+    node.restore()
+    for scenario in scenarios:  # after the files, which a runtime that is started anew reads
         if scenario.heals:
             node.lab.shell(scenario.heals)
-    node.restore()
     lines = [f"sysctl -qw {SWITCHES}", "iptables-restore -w < /run/healthy.rules"]
     lines.append("iptables -w -t raw -F 2>/dev/null || true; nft delete table inet fw 2>/dev/null || true")
     lines.append("for each in eth0 cni0; do sysctl -qw net.ipv4.conf.$each.forwarding=1 2>/dev/null || true; done")
@@ -257,6 +257,7 @@ def heal_networks(node: WholeNode) -> None:
     )
     if not node.containerd.running:
         node.containerd.start()
+    node.containerd.wait_until_ready()
     if not node.apis:
         return
     end = time.monotonic() + 3

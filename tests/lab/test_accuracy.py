@@ -27,7 +27,6 @@ KNOWN: dict[str, frozenset[str]] = {
     "DNS: a rule exempts DNS queries from connection tracking": frozenset(
         {"first dns-reply-source/TcpOnly (fail)", "false dns-reply-source/TcpOnly"}
     ),
-    "kubelet and runtime: the machine has no ID": frozenset({"first nothing"}),
     # Each file has a fix of its own, so they are three diagnoses.
     "certificates: nobody renewed a cluster's certificates for a year": frozenset(
         {
@@ -46,7 +45,6 @@ KNOWN: dict[str, frozenset[str]] = {
             "false apiserver-san/EndpointUnreachable",
         }
     ),
-    "control plane: a rule shuts pods out from the API server": frozenset({"first nothing"}),
 }
 """What is said wrongly, by scenario. A miss that is mended must be taken off here."""
 
