@@ -23,6 +23,17 @@ def ends_soon(leaf: Certificate, now: float) -> bool:
     return 0 <= leaf.not_after - now < min(SOON, (leaf.not_after - leaf.not_before) / 5)
 
 
+def ended(*leaves: Certificate) -> list[str]:
+    """Traits of what has ended, by day: kubeadm makes and renews its certificates within minutes."""
+    return [f"ended:{int(leaf.not_after // DAY)}" for leaf in leaves]
+
+
+def ended_with(leaf: Certificate) -> list[frozenset[str]]:
+    """By which trait a link finds what ended within a day or two of a certificate."""
+    day = int(leaf.not_after // DAY)
+    return [frozenset({f"ended:{each}"}) for each in (day - 1, day, day + 1)]
+
+
 def shown(where: str, leaf: Certificate) -> Evidence:
     """A certificate as evidence."""
     names = f": {', '.join(leaf.names)}" if leaf.names else ""

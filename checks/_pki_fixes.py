@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from k8sdoctor.facts.pki import Accounts, Item
+    from k8sdoctor.facts.x509 import Certificate
 
 API_SERVER = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 ETCD = "/etc/kubernetes/manifests/etcd.yaml"
@@ -56,6 +57,23 @@ def renew(site: Site, items: Sequence[Item], *, external: bool = False) -> Fix:
         commands=(f"{certs(site)} check-expiration",) if external else (*commands, *_restarts(items)),
         verify=f"{certs(site)} check-expiration",
         safety=Safety.MANUAL if external else Safety.DISRUPTIVE,
+    )
+
+
+def renew_all(site: Site, leaf: Certificate, *, etcd: bool) -> Fix:
+    """All that kubeadm signed has ended with the API server's certificate. The kubelet's own is not among what it renews."""
+    suffix = leaf.fingerprint[:8]
+    folder = site.manifest.rpartition("/")[0]
+    programs = (*(["etcd"] if etcd else []), "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    return Fix(
+        title=f"{site.on}Renew all certificates that kubeadm signed, restart who read them, and copy admin.conf again to where it was copied to",
+        commands=(
+            f"cp -an /etc/kubernetes /etc/kubernetes.{suffix}",
+            f"{certs(site)} renew all",
+            restart([f"{folder}/{program}.yaml" for program in programs]),
+        ),
+        verify=f"{certs(site)} check-expiration",
+        safety=Safety.DISRUPTIVE,
     )
 
 

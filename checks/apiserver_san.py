@@ -61,6 +61,8 @@ from typing import TYPE_CHECKING
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.checks import _apiserver_fixes as fixes
 from k8sdoctor.checks._api_links import unasked
+from k8sdoctor.checks._certificate_words import ended, ended_with
+from k8sdoctor.checks._pki_fixes import renew_all
 from k8sdoctor.checks._words import together
 from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, Use, gathered
 from k8sdoctor.facts.api_server import ApiServer
@@ -75,6 +77,8 @@ from k8sdoctor.finding import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from k8sdoctor.finding import Fix
 
 
 DAY = 86400.0
@@ -432,6 +436,7 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
             traits=[
                 *(trait for each, _ in group for trait in _traits(each)),
                 *(["endpoint:service"] if len(group) == 1 and endpoint.kinds == {"service"} else []),
+                *([f"address:{endpoint.host}"] if len(group) == 1 else []),
                 *(["manifest:unread"] if scene.server.malformed and not answers else []),
             ],
         )
@@ -614,6 +619,7 @@ def _told(case: Case, scene: Scene) -> Finding:
                 subject=", ".join(names),
                 evidence=evidence,
                 fix=restart or fixes.add_names(site, names, leaf),
+                traits=[f"address:{names[0]}"] if len(names) == 1 else [],
             )
         case "CommonNameOnly":
             message = f"The certificate at {where} has no subjectAltName, only CN={leaf.common_name}, which no client looks at."
@@ -625,11 +631,7 @@ def _told(case: Case, scene: Scene) -> Finding:
                 fix=restart or fixes.make_anew(site, leaf),
             )
         case "CertificateExpired":
-            own = leaf in scene.disk.ca
-            message = f"The certificate {leaf.subject} at {where} expired on {_date(leaf.not_after)}; it is {_date(scene.now)} here."
-            fix = restart or (fixes.renew_authority(leaf) if own else fixes.renew(site, leaf))
-            traits = [f"certificate:{each.fingerprint}" for each in case.certificates]
-            return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fix, traits=traits)
+            return _expired(case, scene, evidence, restart)
         case "NotYetValid":
             message = f"The certificate {leaf.subject} at {where} begins on {_date(leaf.not_before)}; it is {_date(scene.now)} here."
             return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fixes.set_clock())
@@ -638,6 +640,42 @@ def _told(case: Case, scene: Scene) -> Finding:
             return fail(fault.reason, message, subject=where, evidence=evidence, fix=fixes.pass_through(case.places[0]))
         case _:
             return _untrusted(case, scene, evidence)
+
+
+def _expired(case: Case, scene: Scene, evidence: list[Evidence], restart: Fix | None) -> Finding:
+    """One that nobody renewed, most often with all that kubeadm made on the same day."""
+    leaf, where = case.certificates[0], _list(case.places)
+    fix = restart or fixes.renew(scene.site, leaf)
+    together = [] if restart or leaf not in scene.disk.chain else _ended_together(scene, leaf)
+    if leaf in scene.disk.ca:
+        fix = restart or fixes.renew_authority(leaf)
+    elif together:
+        evidence = [*evidence, *(_shown(path, each) for path, each in together)]
+        fix = renew_all(scene.site, leaf, etcd=any(path.endswith("/etcd/server.crt") for path, _ in scene.disk.beside))
+    why = "kubeadm renews all that it signed in one go, and others were seen to end within a day of this one"
+    return fail(
+        "CertificateExpired",
+        f"The certificate {leaf.subject} at {where} expired on {_date(leaf.not_after)}; it is {_date(scene.now)} here.",
+        subject=case.places[0],
+        evidence=evidence,
+        fix=fix,
+        traits=[f"certificate:{each.fingerprint}" for each in case.certificates],
+        explains=[
+            Link(check_id, reason, why, when=when)
+            for check_id, reason in _ENDED
+            for when in ended_with(leaf)
+            if together
+        ],
+    )
+
+
+_ENDED = (("certificates", "CertificateExpired"), ("kubeconfig", "ClientCertificateExpired"))
+
+
+def _ended_together(scene: Scene, leaf: Certificate) -> list[tuple[str, Certificate]]:
+    """What kubeadm made beside the API server's certificate, and what ended with it."""
+    days = frozenset().union(*ended_with(leaf))
+    return [(path, each) for path, each in scene.disk.beside if days.intersection(ended(each))]
 
 
 def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:

@@ -420,6 +420,7 @@ def _ended(items: Sequence[Item], scene: Scene, *, authority: bool) -> Finding:
         evidence=[words.shown(item.path, item.pair.chain[0]) for item in items],
         fix=_renewed(items, scene, authority=authority),
         explains=dict.fromkeys([*_same("CertificateExpired", leaves), *links]),
+        traits=() if authority else words.ended(*leaves),
     )
 
 

@@ -558,7 +558,7 @@ def _ended(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Find
         evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
         fix=fix,
         explains=() if personal else [*_copies("ClientCertificateExpired", leaves), *unheard],
-        traits=_traits(leaves, personal=personal),
+        traits=[*_traits(leaves, personal=personal), *(() if personal else words.ended(*leaves))],
     )
 
 

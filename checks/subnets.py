@@ -222,8 +222,20 @@ def _services(cluster: ClusterSubnets) -> Iterator[Finding]:
                 f"{KUBEADM} | grep -i serviceSubnet",
                 Safety.MANUAL,
             ),
+            explains=list(_first_addresses(server, other)),
         )
         return
+
+
+def _first_addresses(server: Told, other: Told) -> Iterator[Link]:
+    """The API server's own service has the first address of its range (GetAPIServerVirtualIP of kubeadm), for which all else was made."""
+    for subnet in server.subnets:
+        if subnet in other.subnets or subnet.num_addresses < 2:  # noqa: PLR2004 -- the network's own, and the first
+            continue
+        why = f"{subnet[1]} is the first address of the API server's range, and {other.source} says {other.text}"
+        only = frozenset({f"address:{subnet[1]}"})
+        for reason in ("AddressNotCovered", "EndpointUnreachable"):
+            yield Link("apiserver-san", reason, why, when=only)
 
 
 def _proxy(cluster: ClusterSubnets, sandboxes: PodSandboxes | Unobserved) -> Iterator[Finding]:

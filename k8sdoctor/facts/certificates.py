@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Host
 
 CLUSTER_CA = "/etc/kubernetes/pki/ca.crt"
+_BESIDE = ("apiserver-kubelet-client.crt", "front-proxy-client.crt", "etcd/server.crt")
+"""What kubeadm makes together with the API server's certificate, in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Certificates:
     """The chain in `path` that the API server of this node serves (empty: no such file), and the cluster's authority.
 
     `ca` comes from `ca_source`: pki/ca.crt, else the kubelet's kubeconfig; empty where neither tells. `malformed` are files that hold no
-    certificate, and why, `unreadable` why files could not be read. `now` is the node's clock.
+    certificate, and why, `unreadable` why files could not be read. `now` is the node's clock. `beside` are, where the API server's own has ended, the certificates
+    that kubeadm makes together with it.
     """
 
     path: str
@@ -32,6 +35,7 @@ class Certificates:
     now: float
     malformed: tuple[tuple[str, str], ...] = ()
     unreadable: tuple[Unobserved, ...] = ()
+    beside: tuple[tuple[str, Certificate], ...] = ()
 
     @classmethod
     def observe(cls, host: Host, server: ApiServer, kubeconfigs: Kubeconfigs | Unobserved) -> Self:
@@ -45,7 +49,16 @@ class Certificates:
         if not ca and kubelet and kubelet.ca:
             source = kubelet.ca_source or KUBELET
             ca = parsed(kubelet.ca, source, malformed)
-        return cls(path, chain, ca, source if ca else None, host.now(), tuple(malformed), tuple(unreadable))
+        now = host.now()
+        beside = _beside(host, path) if chain and chain[0].not_after < now else ()
+        return cls(path, chain, ca, source if ca else None, now, tuple(malformed), tuple(unreadable), beside)
+
+
+def _beside(host: Host, path: str) -> tuple[tuple[str, Certificate], ...]:
+    """Those that can be read: the check of certificates tells of the others."""
+    paths = [f"{path.rpartition('/')[0]}/{name}" for name in _BESIDE]
+    chains = [(each, _read(host, each, [], [])) for each in paths]
+    return tuple((each, chain[0]) for each, chain in chains if chain)
 
 
 def _read(

@@ -210,6 +210,34 @@ def test_an_expired_certificate_behind_many_addresses_is_one_finding() -> None:
     assert "kubeadm certs renew apiserver" in found.fix.commands
 
 
+def test_all_that_ended_with_the_api_servers_certificate_is_renewed_with_it() -> None:
+    old = good(LB, start=NOW - 400 * DAY)
+    client, etcd, later = (
+        issue(name, cluster_ca(), start=NOW - start * DAY) for name, start in (("c", 400), ("etcd", 398), ("f", 390))
+    )
+    beside = {
+        "/etc/kubernetes/pki/apiserver-kubelet-client.crt": client.pem,
+        "/etc/kubernetes/pki/etcd/server.crt": etcd.pem,
+        "/etc/kubernetes/pki/front-proxy-client.crt": later.pem,
+    }
+
+    found = only(Node(leaf=old, files=beside).findings())
+    alone = only(Node(leaf=old, files={name: text for name, text in beside.items() if "pki/a" not in name}).findings())
+
+    assert found.fix is not None
+    assert found.fix.commands[1] == "kubeadm certs renew all"
+    assert "etcd.yaml" in found.fix.commands[2]
+    together = {("certificates", "CertificateExpired"), ("kubeconfig", "ClientCertificateExpired")}
+    assert together <= {(link.check, link.reason) for link in found.explains}
+    assert "/etc/kubernetes/pki/apiserver-kubelet-client.crt" in [each.source for each in found.evidence]
+    assert "/etc/kubernetes/pki/etcd/server.crt" not in [
+        each.source for each in found.evidence
+    ]  # it ended two days later
+    assert alone.fix is not None
+    assert alone.fix.commands[1] == "kubeadm certs renew apiserver"
+    assert not together & {(link.check, link.reason) for link in alone.explains}
+
+
 def test_kubeadm_before_1_20_renews_by_its_alpha_command() -> None:
     def run(argv: list[str]) -> Any:
         return {"code": 0, "out": "v1.19.4" if argv[0] == "kubeadm" else "", "err": ""}

@@ -119,6 +119,16 @@ def test_families_are_compared_apart() -> None:
     assert verdict(cluster=dual, nodes=nodes("10.244.1.0/24", "fd00:2:0:1::/64"))[0] == "NodeCidrOutside"
 
 
+def test_the_first_address_of_another_range_of_services_is_in_no_certificate_and_serves_nobody() -> None:
+    [finding] = judge(cluster=cluster(apiserver_services=place("10.97.0.0/16,fd00::/108,10.98.0.1/32")))
+
+    assert {(link.check, link.reason, *link.when) for link in finding.explains} == {
+        ("apiserver-san", reason, f"address:{first}")
+        for reason in ("AddressNotCovered", "EndpointUnreachable")
+        for first in ("10.97.0.1", "fd00::1")
+    }
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

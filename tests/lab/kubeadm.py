@@ -63,6 +63,9 @@ def main(words: list[str]) -> None:
             sys.stdout.write("v1.36.2\n")
         case ["certs", "check-expiration"]:
             pass
+        case ["certs", "renew", "all"]:
+            for name in (*CERTS, *(f"{user}.conf" for user in USERS)):
+                main(["certs", "renew", name])
         case ["certs", "renew", name] if name.endswith(".conf"):
             _renew_kubeconfig(ETC / name)
         case ["certs", "renew", name]:

@@ -27,24 +27,6 @@ KNOWN: dict[str, frozenset[str]] = {
     "DNS: a rule exempts DNS queries from connection tracking": frozenset(
         {"first dns-reply-source/TcpOnly (fail)", "false dns-reply-source/TcpOnly"}
     ),
-    # Each file has a fix of its own, so they are three diagnoses.
-    "certificates: nobody renewed a cluster's certificates for a year": frozenset(
-        {
-            "first kubeconfig/ClientCertificateExpired (fail)",
-            "false certificates/CertificateExpired",
-            "false kubeconfig/ClientCertificateExpired",
-            "missed certificates/CertificateExpired",
-            "missed kubeconfig/ClientCertificateExpired",
-        }
-    ),
-    # The first address of the other range is in no certificate.
-    "control plane: the API server has another range of services": frozenset(
-        {
-            "first apiserver-san/AddressNotCovered (fail)",
-            "false apiserver-san/AddressNotCovered",
-            "false apiserver-san/EndpointUnreachable",
-        }
-    ),
 }
 """What is said wrongly, by scenario. A miss that is mended must be taken off here."""
 

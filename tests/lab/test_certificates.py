@@ -136,6 +136,26 @@ def test_what_ended_is_renewed_with_its_names_and_the_static_pods_come_back(cont
     assert len(manifests) == 4
 
 
+def test_what_ended_with_the_api_servers_certificate_is_renewed_by_one_paste(control_plane: LabNode) -> None:
+    old = {
+        f"{ETC}/admin.conf": conf("kubernetes-admin", group="kubeadm:cluster-admins", start=YEAR_AGO),
+        f"{ETC}/controller-manager.conf": conf("system:kube-controller-manager", start=YEAR_AGO),
+        f"{ETC}/scheduler.conf": conf("system:kube-scheduler", start=YEAR_AGO),
+    }
+    old |= pair("apiserver", issue("kube-apiserver", CA, ips=[OWN, "10.96.0.1"], start=YEAR_AGO))
+    old |= pair("etcd/server", etcd_leaf(ETCD_CA, "lab1", OWN, start=YEAR_AGO))
+    old |= pair("front-proxy-client", issue("front-proxy-client", FRONT_CA, usages=CLIENT, start=YEAR_AGO))
+    put(control_plane, old)
+    assert {each["reason"] for each in found(control_plane)} == {"CertificateExpired", "ClientCertificateExpired"}
+    said = json.loads(control_plane.run([sys.executable, "-c", ASK, "apiserver-san"]).stdout)
+    [expired] = [each for each in said if each["reason"] == "CertificateExpired"]
+
+    paste(control_plane, [expired])
+
+    assert found(control_plane) == []
+    assert len(control_plane.run(["ls", f"{ETC}/manifests"]).stdout.split()) == 4
+
+
 def test_faults_of_every_kind_in_pki_are_mended_by_what_is_pasted(control_plane: LabNode) -> None:
     files = pair("front-proxy-client", issue("front-proxy-client", CA, usages=CLIENT, start=START))
     files |= {f"{FOLDER}/apiserver-kubelet-client.key": issue("x").key_pem, f"{FOLDER}/sa.pub": public_pem(issue("y"))}
