@@ -10,8 +10,9 @@ each is a connection of its own. When two queries of one socket race (A and AAAA
 entry that leads to a pod that is gone holds a client there for as long as it asks again from the same port.
 
 ## How it is decided
-From 90 % on the table is called nearly full; full is at its maximum, or when entries were dropped for room between the two readings. Losses
-count only when they rose between the readings, for the counters since boot tell of the past. An entry is stale when the API server lists all
+From 90 % on the table is called nearly full; full is at its maximum, or when packets were dropped for room between the two readings. Losses
+count only when they rose between the readings, for the counters since boot tell of the past. Kernels from 4.7 on settle most races without a
+loss, and count `drop` beside `insert_failed` where one lost a packet; older ones count `insert_failed` alone. An entry is stale when the API server lists all
 backends, there are some, and the entry's is none of them.
 
 ## Reasons
@@ -24,7 +25,7 @@ backends, there are some, and the entry's is none of them.
 - `EntriesUnread` (unknown): the tracked DNS connections could not be read
 
 ## What it sends
-Nothing of its own; it reads again after `dns-reply-source` has asked.
+Nothing of its own; it reads again after `dns-reply-source` and `dns-path` have asked.
 
 ## How to fix
 Let the table hold more, now by sysctl and for good in kube-proxy's configuration, which sets it at each start; find who opens so many
@@ -34,7 +35,7 @@ connections. Delete stale entries. Against races: NodeLocal DNSCache, or `single
 `sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max` and `k8sdoctor check conntrack`.
 
 ## References
-- Linux `Documentation/networking/nf_conntrack-sysctl.rst`, `net/netfilter/nf_conntrack_core.c`
+- Linux `Documentation/networking/nf_conntrack-sysctl.rst`, `net/netfilter/nf_conntrack_core.c`, commit 71d8c47fc653
 - kubernetes/kubernetes#56903 (lost queries, 5 s), #71261 (table full), #125467 (stale entries)
 - kubernetes `pkg/proxy/apis/config`: `conntrack.maxPerCore`, `conntrack.min`
 """
@@ -45,8 +46,22 @@ from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 
 from k8sdoctor.check import check
 from k8sdoctor.facts.cluster_dns import ClusterDns
-from k8sdoctor.facts.conntrack import COUNT, MAX, STATISTICS, TABLE, Conntrack, DnsEntry
-from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.facts.conntrack import COUNT, MAX, TABLE, Conntrack, DnsEntry
+from k8sdoctor.facts.conntrack_losses import STATISTICS
+from k8sdoctor.finding import (
+    Certainty,
+    Evidence,
+    Finding,
+    Fix,
+    Link,
+    Safety,
+    Unobserved,
+    fail,
+    passed,
+    skip,
+    unknown,
+    warn,
+)
 
 NEARLY = 0.9
 """Of the maximum; node-problem-detector warns from there on, too."""
@@ -84,7 +99,7 @@ def _lost(table: Conntrack) -> Evidence:
 
 
 def _room(table: Conntrack) -> Iterator[Finding]:
-    full = table.count >= table.maximum or "drop" in table.lost
+    full = table.count >= table.maximum or table.refused > 0
     if not full and table.count < NEARLY * table.maximum:
         return
     more = max(262_144, 2 * table.maximum)
@@ -119,8 +134,8 @@ def _room(table: Conntrack) -> Iterator[Finding]:
 
 
 def _losses(table: Conntrack) -> Iterator[Finding]:
-    rose = {name: by for name, by in table.lost.items() if name != "drop"}
-    if not rose or table.count >= table.maximum or "drop" in table.lost:
+    rose = {name: table.lost[name] for name in ("insert_failed", "early_drop") if name in table.lost}
+    if (not table.raced and "early_drop" not in rose) or table.count >= table.maximum or table.refused:
         return
     told = " and ".join(f"{name} rose by {by}" for name, by in rose.items())
     yield warn(
@@ -137,8 +152,13 @@ def _losses(table: Conntrack) -> Iterator[Finding]:
             f"grep . {STATISTICS}",
             Safety.MANUAL,
         ),
-        explains=_explains(told),
+        explains=(*_explains(told), *_tears(table, told)),
     )
+
+
+def _tears(table: Conntrack, why: str) -> tuple[Link, ...]:
+    """What a race does to A and AAAA that are asked at once."""
+    return (Link("dns-path", "PairLost", why, Certainty.PROVEN, frozenset({"pairs:raced"})),) if table.raced else ()
 
 
 def _explains(why: str) -> tuple[Link, ...]:

@@ -3,7 +3,8 @@
 ## What it looks at
 Where pods' queries were lost: the rules of iptables (both variants) and nftables that drop, refuse or do not track packets, and the kernel's
 count of packets dropped for their reverse path, before and after the lost queries are asked again. Always: the MTU of the pod network's
-tunnels against that of the interface below, and whether long messages reach DNS servers on other nodes.
+tunnels against that of the interface below, whether long messages reach DNS servers on other nodes, and what comes of A and AAAA that
+are asked at once from one port, as resolvers ask.
 
 ## Why it matters
 A pod's query crosses the node's FORWARD chain, and between nodes a tunnel. A firewall that was made for a machine without pods drops it,
@@ -17,6 +18,11 @@ loss that nothing here explains is no fault of this node's path. An overlay's MT
 below: VXLAN takes 50 bytes (70 over IPv6), IP in IP 20, WireGuard 60 (80). That is a warning while long messages get through, for the
 kernel may cut the packets in two, which many networks drop.
 
+Two packets of one port race in the kernel's connection tracking while none of them has an entry, and one can be lost (kernels from 5.0 on settle
+nearly all of these). So ten pairs of A and AAAA, each from a port of its own, are asked of each address that answered all before, and among
+them as many queries of each type alone. Pairs are called torn when one of the two is lost more often than chance allows and no
+query alone is, or as often as the kernel counts a loss meanwhile: then `conntrack` proves it.
+
 ## Reasons
 - `PathClear` (pass): nothing that pods asked was lost, or nothing on this node lost it
 - `NotAsked` (skip): no pod could be asked from
@@ -28,10 +34,13 @@ kernel may cut the packets in two, which many networks drop.
 - `ReversePathFilter` (fail): the kernel drops packets whose sender it would reach by another interface
 - `MtuTooBig` (fail, warn while long messages get through): a tunnel's MTU is too big for the interface below
 - `LongMessagesLost` (fail): short messages reach a DNS server on another node and long ones do not
+- `PairLost` (fail): of A and AAAA that are asked at once one is lost, and alone each is answered
+- `TypeUnanswered` (fail): queries for A are answered and those for AAAA never, or the reverse
 - `RulesUnread` (unknown): queries were lost, and the rules could not be read
 
 ## What it sends
-To DNS servers on other nodes that answer over TCP: two TCP queries of 4 kB each. Where queries were lost: the same ones again, up to four times.
+From one pod to up to two DNS addresses: ten pairs of queries for A and AAAA, and ten of each alone; twice as many where a pair lost one. To DNS
+servers on other nodes that answer over TCP: two TCP queries of 4 kB each. Where queries were lost: the same ones again, up to four times.
 
 ## How to fix
 Take away the rule, or allow the pods' network before it: the fix names the rule. Where firewalld or ufw wrote it, tell them, for they write it again.
@@ -43,6 +52,7 @@ Give a tunnel the MTU that fits below, in the CNI's configuration, too. Ask firs
 ## References
 - https://docs.docker.com/engine/network/packet-filtering-firewalls/ (policy DROP)
 - Linux `Documentation/networking/ip-sysctl.rst` (`rp_filter`), `net/ipv4/proc.c` (`IPReversePathFilter`)
+- kubernetes/kubernetes#56903 (5 s), Linux commits ed07d9a021df and 4e35c1cb9460 (races); resolv.conf(5), `single-request-reopen`
 - RFC 7348 (VXLAN), RFC 7830 (padding); projectcalico/calico#3404, #7651 (MTU)
 """
 
@@ -52,9 +62,11 @@ from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
+from k8sdoctor.checks import _dns_pairs
 from k8sdoctor.checks import _dns_path_fixes as fixes
 from k8sdoctor.checks._dns_path_rules import blamed, exempting, kind_of, names_dns
 from k8sdoctor.facts.cluster_dns import ClusterDns
+from k8sdoctor.facts.dns_pairs import DnsPairs
 from k8sdoctor.facts.dns_path import NETSTAT, PADDING, DnsPath, Overlay, answered
 from k8sdoctor.facts.packet_filters import FilterRule
 from k8sdoctor.finding import Certainty, Evidence, Finding, Link, Unobserved, fail, passed, skip, unknown, warn
@@ -66,30 +78,43 @@ SYMPTOMS = ("NoReply", "RepliesLost", "TcpOnly", "UdpOnly", "BackendSilent")
 
 
 @check("dns-path", title="DNS messages pass between pods and DNS servers", area="DNS")
-def dns_path(path: DnsPath | Unobserved, dns: ClusterDns) -> Iterator[Finding]:
-    """Judge what lost pods' queries, and the tunnels."""
+def dns_path(path: DnsPath | Unobserved, dns: ClusterDns, pairs: DnsPairs | Unobserved) -> Iterator[Finding]:
+    """Judge what lost pods' queries, the tunnels, and what becomes of pairs."""
     if isinstance(path, Unobserved):
         make = skip if path.reason == "Offline" else unknown
         yield make(path.reason, f"The way of DNS queries was not looked at: {path.message}.")
         return
-    findings = [*_lengths(path), *_losses(path, dns)]
-    yield from findings or [_clear(path)]
+    findings = [*_lengths(path), *_losses(path, dns), *_at_once(pairs)]
+    yield from findings or [_clear(path, pairs)]
 
 
-def _clear(path: DnsPath) -> Finding:
+def _clear(path: DnsPath, pairs: DnsPairs | Unobserved) -> Finding:
+    at_once = _dns_pairs.seen(pairs) if isinstance(pairs, DnsPairs) else []
     if not path.asked:
         return skip(
             "NotAsked", "No pod here could be asked from, and no tunnel's MTU is too big.", evidence=_mtus(path)
         )
     if not path.lost:
-        return passed("PathClear", "Nothing that pods asked of DNS was lost on its way.", evidence=_mtus(path))
+        return passed(
+            "PathClear", "Nothing that pods asked of DNS was lost on its way.", evidence=[*at_once, *_mtus(path)]
+        )
     back = sum(map(answered, path.again))
     return passed(
         "PathClear",
         f"{len(path.lost)} DNS queries of {_pod(path)} were lost, and no rule of this node and no reverse path filter dropped them; asked "
         f"again, {back} of {len(path.again)} were answered.",
-        evidence=[*_asked_again(path), *_mtus(path)],
+        evidence=[*_asked_again(path), *at_once, *_mtus(path)],
     )
+
+
+def _at_once(pairs: DnsPairs | Unobserved) -> Iterator[Finding]:
+    problem = pairs if isinstance(pairs, Unobserved) else pairs.problem
+    if problem:
+        yield unknown(
+            problem.reason, f"What becomes of A and AAAA that are asked at once was not seen: {problem.message}."
+        )
+    if isinstance(pairs, DnsPairs):
+        yield from _dns_pairs.judge(pairs)
 
 
 def _pod(path: DnsPath) -> str:

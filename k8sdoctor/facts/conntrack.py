@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
-from k8sdoctor.facts.dns_replies import DnsReplies
+from k8sdoctor.facts.conntrack_losses import LOST, counters, raced, rises
+from k8sdoctor.facts.dns_pairs import DnsPairs
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
 _SWITCHES = "/proc/sys/net/netfilter"
 COUNT, MAX = f"{_SWITCHES}/nf_conntrack_count", f"{_SWITCHES}/nf_conntrack_max"
 
-# Of the node's network namespace, whichever the reader is in.
-STATISTICS = "/proc/1/net/stat/nf_conntrack"
-TABLE = "/proc/1/net/nf_conntrack"
-
-LOST = ("insert_failed", "drop", "early_drop")
-"""Counters of packets that were lost: to a race between two equal connections, to a full table, for want of room (Linux `nf_conntrack_core.c`)."""
+TABLE = "/proc/1/net/nf_conntrack"  # of the node's network namespace, whichever the reader is in
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class ConntrackBefore:
     @classmethod
     def observe(cls, host: Host) -> Self:
         """Read them. Raises NotFound where the kernel has no connection tracking, NotPermitted."""
-        return cls(_counters(host, attempt=0))
+        return cls(counters(host, attempt=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Conntrack:
     """The table after DNS was asked.
 
     `lost` are the counters that rose since before, by how much; `since_boot` what they hold. `entries` are None where they could not
-    be read, and empty where this kernel shows none; `blind` says why.
+    be read, and empty where this kernel shows none; `blind` says why. `kernel` is its release.
     """
 
     count: int
@@ -63,20 +59,32 @@ class Conntrack:
     since_boot: Mapping[str, int]
     entries: tuple[DnsEntry, ...] | None = ()
     blind: str | None = None
+    kernel: str = ""
+
+    @property
+    def raced(self) -> int:
+        """How many packets of new connections were lost to races."""
+        return raced(self.lost, self.kernel)
+
+    @property
+    def refused(self) -> int:
+        """How many were lost because the table was full: who loses a race counts as dropped, too."""
+        return max(0, self.lost.get("drop", 0) - self.raced)
 
     @classmethod
-    def observe(cls, host: Host, before: ConntrackBefore, dns: ClusterDns, replies: DnsReplies | Unobserved) -> Self:
+    def observe(cls, host: Host, before: ConntrackBefore, dns: ClusterDns, pairs: DnsPairs | Unobserved) -> Self:
         """Read size and counters again, now that queries were sent, and the entries of DNS. Raises NotFound, NotPermitted, Unreadable."""
-        del replies  # only so that it is later
-        after = _counters(host, attempt=1)
+        del pairs  # only so that it is later
+        after = counters(host, attempt=1)
         entries, blind = _entries(host, dns)
         return cls(
             _number(host, COUNT),
             _number(host, MAX),
-            {name: after[name] - before.counters[name] for name in LOST if after[name] > before.counters.get(name, 0)},
+            rises(before.counters, after),
             {name: after[name] for name in LOST},
             entries,
             blind,
+            host.identity()["kernel"],
         )
 
 
@@ -85,18 +93,6 @@ def _number(host: Host, path: str) -> int:
     if not text.isdecimal():
         raise HostError("Unreadable", f"{path} holds {text[:40]!r}, not a number")
     return int(text)
-
-
-def _counters(host: Host, *, attempt: int) -> dict[str, int]:
-    """The sums over all processors: a line of names, then one of hexadecimal numbers for each (`ct_cpu_seq_show`)."""
-    names, *rows = [line.split() for line in host.lines(STATISTICS, [" "], attempt=attempt)] or [[]]
-    missing = [name for name in LOST if name not in names]
-    if missing or not rows:
-        raise HostError("Unreadable", f"{STATISTICS} does not tell {', '.join(missing) or 'a number'}")
-    try:
-        return {name: sum(int(row[names.index(name)], 16) for row in rows) for name in LOST}
-    except (ValueError, IndexError):
-        raise HostError("Unreadable", f"{STATISTICS} holds a line that is no row of numbers") from None
 
 
 def _entries(host: Host, dns: ClusterDns) -> tuple[tuple[DnsEntry, ...] | None, str | None]:

@@ -176,6 +176,7 @@ class Netlink(TypedDict, total=False):
 class DnsQuery(TypedDict):
     """One question to one server. `attempt` tells equal questions apart; each is sent from a fresh port.
 
+    Those by UDP to one server with the same `group` share a port instead, and are sent one right after the other, as glibc asks for A and AAAA.
     `padding` makes the message so many bytes longer (EDNS, RFC 7830), to see whether long ones get through.
     """
 
@@ -185,6 +186,7 @@ class DnsQuery(TypedDict):
     name: str
     type: str
     attempt: int
+    group: NotRequired[int]
     padding: NotRequired[int]
 
 
@@ -621,8 +623,8 @@ class Host(ABC):
     def dns(self, queries: list[DnsQuery], *, netns: str | None = None) -> list[DnsOutcome]:
         """Ask all queries side by side from one namespace, and keep every reply of the next 3 s. Raises Offline, NotPermitted.
 
-        UDP uses an unconnected socket per query, so that a reply from elsewhere is seen; listening ends 0.2 s after the asked
-        address answered. Outcomes come in the order of the queries.
+        UDP uses an unconnected socket per query (or per `group`), so that a reply from elsewhere is seen; listening ends 0.2 s after the asked
+        address answered (each of a group). Outcomes come in the order of the queries.
         """
         for query in queries:
             self._note(f"{query['transport']}://{authority(query['server'], query['port'])}")

@@ -2,7 +2,7 @@
 
 A resolver's socket is connected, so the kernel drops a reply from another address and all that is seen is a timeout.
 Here every UDP query has an unconnected socket of its own, on a fresh port: such a reply arrives, and its source is the
-observation.
+observation. Only queries of one `group` share a socket, as glibc asks for A and AAAA: from one port, one right after the other.
 
 All sockets of a call are made by one thread inside the namespace, and served by one loop: a socket stays in the
 namespace in which it was made, and hundreds of queries cost one thread.
@@ -66,7 +66,7 @@ _ERRORS: dict[int, DnsError] = {
 def answer(host: LiveHost, _verb: str, arguments: dict[str, Json]) -> Json:
     """Answer `dns`."""
     queries = cast("list[DnsQuery]", arguments["queries"])
-    asked = [question(query) for query in queries]
+    asked = questions(queries)
     outcomes = host.bounded(
         lambda: _ask_all(asked),
         "asking DNS",
@@ -76,9 +76,20 @@ def answer(host: LiveHost, _verb: str, arguments: dict[str, Json]) -> Json:
     return cast("Json", outcomes)
 
 
-def question(query: DnsQuery) -> Question:
-    """A query that is still to be sent."""
-    return _Tcp(query) if query["transport"] == "tcp" else _Udp(query)
+def questions(queries: Sequence[DnsQuery]) -> list[Question]:
+    """Queries that are still to be sent, in their order."""
+    groups: dict[tuple[str, int, int], list[_Udp]] = {}
+    made: list[Question] = []
+    for query in queries:
+        if query["transport"] == "tcp":
+            made.append(_Tcp(query))
+            continue
+        one = _Udp(query)
+        made.append(one)
+        if "group" in query:
+            one.company = groups.setdefault((query["server"], query["port"], query["group"]), [])
+            one.company.append(one)
+    return made
 
 
 def _ask_all(asked: Sequence[Question]) -> list[DnsOutcome]:
@@ -140,14 +151,18 @@ class Question(ABC):
             return
         try:
             family = socket.AF_INET6 if ":" in self._server else socket.AF_INET
-            self._socket = made = socket.socket(family, self.kind)
-            made.setblocking(False)  # noqa: FBT003 -- the standard library's signature
+            self._socket = made = self._make(family)
             numeric = socket.getaddrinfo(
                 self.query["server"], self.query["port"], family=family, type=self.kind, flags=socket.AI_NUMERICHOST
             )
             self._send(made, numeric[0][4], selector)
         except OSError as error:
             self._fail(error, selector)
+
+    def _make(self, family: socket.AddressFamily) -> socket.socket:
+        made = socket.socket(family, self.kind)
+        made.setblocking(False)  # noqa: FBT003 -- the standard library's signature
+        return made
 
     @abstractmethod
     def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
@@ -205,19 +220,35 @@ class Question(ABC):
 
 
 class _Udp(Question):
-    """A query in one datagram."""
+    """A query in one datagram. Those of its `company` share the socket of whoever was sent first, and listen equally long."""
 
-    def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
+    def __init__(self, query: DnsQuery) -> None:
+        """Make the message; nothing is sent yet."""
+        super().__init__(query)
+        self.company = [self]
+        self._leader = self
+        self._answered = False
+
+    def _make(self, family: socket.AddressFamily) -> socket.socket:
+        for one in self.company:
+            if one._socket is not None and not one.done:  # noqa: SLF001 -- of the same class
+                self._leader, self.ends = one, one.ends
+                return one._socket  # noqa: SLF001
+        made = super()._make(family)
         # An unconnected socket is told of ICMP errors only when it asks to be (ip(7), IP_RECVERR).
-        if made.family == socket.AF_INET6:
+        if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
         else:
             made.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        return made
+
+    def _send(self, made: socket.socket, target: Any, selector: selectors.BaseSelector) -> None:
         made.sendto(self._wire, target)
-        selector.register(made, selectors.EVENT_READ, self)
+        if self._leader is self:
+            selector.register(made, selectors.EVENT_READ, self)
 
     def serve(self, selector: selectors.BaseSelector) -> None:  # noqa: ARG002 -- TCP needs it
-        """Take what came: datagrams, or an ICMP error."""
+        """Take what came for any of the company: datagrams, or an ICMP error."""
         made = cast("socket.socket", self._socket)
         for _ in range(MOST_REPLIES):  # a flood must not keep the others from being served
             try:
@@ -225,12 +256,38 @@ class _Udp(Question):
             except BlockingIOError:
                 break
             except OSError as error:  # the pending error of an ICMP message; what else comes is still listened for
-                self.error = _ERRORS.get(error.errno or 0, "failed")
-                self._linger()
+                self._refuse(error.errno or 0)
                 break
-            if self._keep(data, source, port):
-                self._linger()
+            meant = next((one for one in self.company if one.is_answer(data)), self)  # noise is the first one's
+            if meant._keep(data, source, port):  # noqa: SLF001 -- of the same class
+                meant._answered = True  # noqa: SLF001
+                self._settle()
         self._drain_errors(made)
+
+    def is_answer(self, data: bytes) -> bool:
+        """Whether a message of several that share a socket is for this query."""
+        return len(self.company) > 1 and not self.done and _read_reply(data, self._message)["matches"]
+
+    def _settle(self) -> None:
+        """Listen for a moment longer, once each of the company has its answer."""
+        if all(one._answered or one.done for one in self.company):  # noqa: SLF001 -- of the same class
+            for one in self.company:
+                one._linger()  # noqa: SLF001
+
+    def _refuse(self, number: int, offender: str | None = None) -> None:
+        """Note what an ICMP message says. Of several queries it does not tell which was refused: the others' answers may still come."""
+        for one in self.company:
+            if not one._answered:  # noqa: SLF001 -- of the same class
+                one.error = _ERRORS.get(number, "failed")
+                one.offender = offender or one.offender
+        if len(self.company) == 1:
+            self._linger()
+
+    def finish(self, selector: selectors.BaseSelector) -> None:
+        """Stop listening; the socket is closed by whose it is."""
+        if self._leader is not self:
+            self._socket = None
+        super().finish(selector)
 
     def _drain_errors(self, made: socket.socket) -> None:
         """Empty the socket's error queue, for its entries say who refused."""
@@ -242,9 +299,7 @@ class _Udp(Question):
             for _level, _kind, data in ancillary:
                 number, origin, offender = _extended_error(data)
                 if origin in _ICMP_ORIGINS:
-                    self.error = _ERRORS.get(number, "failed")
-                    self.offender = offender or self.offender
-                    self._linger()
+                    self._refuse(number, offender)
 
 
 class _Tcp(Question):

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from k8sdoctor.host.base import DnsTally, DnsWatchAnswer, Json
-from k8sdoctor.host.dns import LISTEN, question
+from k8sdoctor.host.dns import LISTEN, questions
 
 if TYPE_CHECKING:
     from k8sdoctor.host.base import DnsOutcome, DnsQuery
@@ -58,8 +58,8 @@ def _watch(host: LiveHost, queries: list[DnsQuery], seconds: float, every: float
                 if now >= end and not waiting:
                     break
                 if due <= now < end:
-                    for tally in tallies:
-                        one = question({**tally.query, "attempt": tally.asked + 1})
+                    asked = questions([{**tally.query, "attempt": tally.asked + 1} for tally in tallies])
+                    for tally, one in zip(tallies, asked, strict=True):
                         one.start(selector)
                         waiting.append((tally, one, now - begun))
                     due = max(due + every, now)

@@ -8,8 +8,9 @@ import pytest
 
 from k8sdoctor.checks.conntrack import conntrack
 from k8sdoctor.facts.cluster_dns import Backend, ClusterDns, DnsAddress
-from k8sdoctor.facts.conntrack import COUNT, MAX, STATISTICS, TABLE, Conntrack, ConntrackBefore, DnsEntry
-from k8sdoctor.finding import Finding, Status, Unobserved
+from k8sdoctor.facts.conntrack import COUNT, MAX, TABLE, Conntrack, ConntrackBefore, DnsEntry
+from k8sdoctor.facts.conntrack_losses import STATISTICS
+from k8sdoctor.finding import Certainty, Finding, Status, Unobserved
 from k8sdoctor.testing import FakeHost, HostError
 
 SERVICE = "10.96.0.10"
@@ -65,6 +66,25 @@ def test_losses_while_dns_was_asked_are_a_warning() -> None:
 
     assert (finding.status, finding.reason) == (Status.WARN, "InsertFailing")
     assert "insert_failed rose by 2" in finding.message
+
+
+def test_a_lost_race_counts_as_dropped_too_and_makes_no_table_full() -> None:
+    [finding] = judge(replace(ROOM, lost={"insert_failed": 2, "drop": 2}, kernel="6.1.0-28-amd64"))
+
+    assert (finding.status, finding.reason) == (Status.WARN, "InsertFailing")
+    [link] = [link for link in finding.explains if link.check == "dns-path"]
+    assert (link.reason, link.certainty, link.when) == ("PairLost", Certainty.PROVEN, frozenset({"pairs:raced"}))
+
+    assert reasons(replace(ROOM, lost={"insert_failed": 2, "drop": 3}, kernel="6.1.0-28-amd64")) == [
+        (Status.FAIL, "TableFull")
+    ]
+
+
+def test_a_race_that_the_kernel_settled_lost_nothing() -> None:
+    assert reasons(replace(ROOM, lost={"insert_failed": 2}, kernel="5.4.0-150-generic")) == [(Status.PASS, "RoomLeft")]
+    assert reasons(replace(ROOM, lost={"insert_failed": 2}, kernel="3.10.0-1160.el7.x86_64")) == [
+        (Status.WARN, "InsertFailing")
+    ]
 
 
 def test_an_entry_that_leads_to_no_backend_is_stale_and_one_that_leads_to_one_is_not() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from k8sdoctor.checks.dns_path import dns_path
 from k8sdoctor.facts.cluster_dns import ClusterDns, DnsAddress
+from k8sdoctor.facts.dns_pairs import DnsPairs
 from k8sdoctor.facts.dns_path import DnsPath, Overlay
 from k8sdoctor.facts.dns_replies import View
 from k8sdoctor.facts.packet_filters import FilterRule, parse_iptables, parse_nft
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 SERVICE, BACKEND = "10.96.0.10", "10.244.0.22"
 DNS = ClusterDns((DnsAddress(SERVICE, "clusterDNS"),), service="kube-system/kube-dns")
 VIEW = View(PodNamespace("/run/netns/a", 1, "default/a", ("10.244.0.5",), "cni0", "CRI", {}))
+
+
+UNPAIRED = DnsPairs()
 
 
 def outcome(
@@ -63,8 +67,8 @@ DROP = iptables("-A FORWARD -p udp -m udp --dport 53 -j DROP")
 POLICY = FilterRule("iptables-save", 4, "filter", "FORWARD", "drop", packets=9)
 
 
-def judge(path: DnsPath | Unobserved, dns: ClusterDns = DNS) -> list[Finding]:
-    return list(dns_path(path, dns))
+def judge(path: DnsPath | Unobserved, dns: ClusterDns = DNS, pairs: DnsPairs | Unobserved = UNPAIRED) -> list[Finding]:
+    return list(dns_path(path, dns, pairs))
 
 
 def blame(rule: FilterRule, packets: int = 4, seen: DnsPath = SEEN) -> list[Finding]:
@@ -288,3 +292,83 @@ def test_a_server_that_hangs_up_on_long_messages_has_received_them() -> None:
     closed: tuple[DnsOutcome, ...] = tuple({**one, "error": "closed"} for one in long(False, False))  # noqa: FBT003
 
     assert [one.reason for one in judge(DnsPath(asked=True, long=closed))] == ["PathClear"]
+
+
+# -- A and AAAA asked at once ------------------------------------------------------------------------------------------
+
+
+def asked(
+    *lost: str | None, raced: int | None = 0, alone: Sequence[str] = (), problem: Unobserved | None = None
+) -> DnsPairs:
+    """Pairs of which each lost this type, or none, or `both`; `alone` are the types that are lost when asked alone."""
+    outcomes = []
+    for number, gone in enumerate(lost):
+        for kind in ("A", "AAAA"):
+            one = outcome(good=gone not in (kind, "both"))
+            one["query"].update({"type": kind, "group": number})
+            single = outcome(good=kind not in alone)
+            single["query"].update({"type": kind, "attempt": number})
+            outcomes += [one, single]
+    outcomes.sort(key=lambda one: "group" not in one["query"])
+    return DnsPairs(VIEW, tuple(outcomes), raced, problem)
+
+
+HEALTHY = DnsPath(asked=True)
+
+
+def test_pairs_that_are_answered_pass_and_are_told_in_the_evidence() -> None:
+    [finding] = judge(HEALTHY, pairs=asked(*[None] * 10))
+
+    assert finding.reason == "PathClear"
+    assert "10.96.0.10: 10 of 10 pairs of A and AAAA from one port were answered" in finding.evidence[0].content
+    assert "10.96.0.10: 10 of 10 queries for AAAA from ports of their own" in finding.evidence[0].content
+
+
+def test_pairs_that_lose_one_while_each_alone_is_answered_are_torn() -> None:
+    [finding] = judge(HEALTHY, pairs=asked(*["AAAA"] * 6, "A", *[None] * 3))
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "PairLost", SERVICE)
+    assert "7 of 10 pairs from pod default/a half unanswered (AAAA 6 times and A 1 times)" in finding.message
+    assert "Most likely" in finding.message
+    assert "pairs:raced" not in finding.traits
+
+
+def test_a_single_torn_pair_tells_only_when_the_kernel_counted_it() -> None:
+    [finding] = judge(HEALTHY, pairs=asked("AAAA", *[None] * 19, raced=1))
+    assert finding.reason == "PairLost"
+    assert "The kernel counted 1 packets lost to races" in finding.message
+    assert "pairs:raced" in finding.traits
+
+    [finding] = judge(HEALTHY, pairs=asked("AAAA", *[None] * 19))
+    assert finding.reason == "PathClear"
+    assert "AAAA alone lost 1 times" in finding.evidence[0].content
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pytest.param(asked(*["AAAA"] * 4, *[None] * 6, raced=3), id="too few, and fewer counted"),
+        pytest.param(asked(*["both"] * 10, raced=10), id="both of each"),
+        pytest.param(asked(*["AAAA"] * 8, "both", None, raced=10), id="both of one, as by a way that loses some"),
+        pytest.param(asked(*["AAAA"] * 10, alone=("A", "AAAA")), id="nothing alone is answered either"),
+        pytest.param(DnsPairs(), id="nobody was asked"),
+    ],
+)
+def test_what_is_lost_otherwise_is_no_torn_pair(pairs: DnsPairs) -> None:
+    assert [finding.reason for finding in judge(HEALTHY, pairs=pairs)] == ["PathClear"]
+
+
+@pytest.mark.parametrize(("mute", "other"), [("AAAA", "A"), ("A", "AAAA")])
+def test_a_type_that_is_never_answered_is_told_as_such_and_not_as_torn_pairs(mute: str, other: str) -> None:
+    [finding] = judge(HEALTHY, pairs=asked(*[mute] * 10, alone=(mute,)))
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "TypeUnanswered")
+    assert f"none of 10 queries for {mute} from pod default/a, and 10 for {other}" in finding.message
+
+
+def test_pairs_that_could_not_be_asked_are_unknown() -> None:
+    gone = Unobserved("NotRecorded", "the recording does not hold it")
+
+    for pairs in (gone, DnsPairs(VIEW, problem=gone)):
+        [finding] = judge(HEALTHY, pairs=pairs)
+        assert (finding.status, finding.reason) == (Status.UNKNOWN, "NotRecorded")

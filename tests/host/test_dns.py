@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import pytest
 
@@ -326,3 +327,147 @@ def test_offline_asks_nobody() -> None:
         LiveHost(offline=True).dns([query(53)])
 
     assert caught.value.reason == "Offline"
+
+
+# -- several queries from one port -------------------------------------------------------------------------------------
+
+
+def pair(port: int, *, group: int = 1) -> list[DnsQuery]:
+    """A and AAAA as glibc asks for them."""
+    return [{**query(port), "type": kind, "group": group} for kind in ("A", "AAAA")]
+
+
+def kind_of(wire: bytes) -> str:
+    return dns.rdatatype.to_text(dns.message.from_wire(wire).question[0].rdtype)
+
+
+@contextmanager
+def server_of_ports(reply: Callable[[bytes, int], list[bytes]]) -> Iterator[int]:
+    """A server that knows from which port a query came."""
+    server = socket.socket(type=socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            data, client = server.recvfrom(65535)
+            if not data:
+                return
+            for message in reply(data, client[1]):
+                server.sendto(message, client)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        with socket.socket(type=socket.SOCK_DGRAM) as stop:
+            stop.sendto(b"", server.getsockname())
+        thread.join(5)
+        server.close()
+
+
+def test_queries_of_a_group_come_from_one_port_in_their_order_and_each_other_from_its_own() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def reply(wire: bytes, port: int) -> list[bytes]:
+        seen.append((kind_of(wire), port))
+        return [answer_of(wire)]
+
+    with server_of_ports(reply) as port:
+        outcomes = LiveHost().dns([*pair(port), query(port), *pair(port, group=2)])
+
+    assert [kind for kind, _ in seen] == ["A", "AAAA", "A", "A", "AAAA"]
+    ports = [port for _, port in seen]
+    assert ports[0] == ports[1]
+    assert ports[3] == ports[4]
+    assert len(set(ports)) == 3
+    assert [one["replies"][0]["matches"] for one in outcomes] == [True] * 5
+
+
+def test_replies_to_a_group_go_to_the_query_that_they_answer_in_whatever_order_they_come() -> None:
+    waiting: list[bytes] = []
+
+    def reply(wire: bytes) -> list[bytes]:
+        waiting.append(wire)
+        return [answer_of(one) for one in reversed(waiting)] if len(waiting) == 2 else []
+
+    with udp_server(reply) as port:
+        both = LiveHost().dns(pair(port))
+
+    for outcome in both:
+        assert [one["matches"] for one in outcome["replies"]] == [True]
+    assert both[0]["replies"][0]["seconds"] >= both[1]["replies"][0]["seconds"]
+
+
+@pytest.mark.parametrize("lost", ["A", "AAAA"])
+def test_the_one_of_a_group_that_is_lost_is_told_and_the_other_is_answered(lost: str) -> None:
+    with udp_server(lambda wire: [] if kind_of(wire) == lost else [answer_of(wire)]) as port:
+        both = LiveHost().dns(pair(port))
+
+    assert {one["query"]["type"]: len(one["replies"]) for one in both} == {"A": 1, "AAAA": 1, lost: 0}
+    assert [one["error"] for one in both] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda _: b"<html>", id="text"),
+        pytest.param(lambda good: good[:20], id="cut off"),
+        pytest.param(lambda good: bytes([good[0] ^ 0xFF]) + good[1:], id="another id"),
+        pytest.param(lambda good: good.replace(b"kubernetes", b"kubernotes"), id="another question"),
+        pytest.param(lambda good: good[:2] + b"\x00\x00" + good[4:], id="a query and not a response"),
+    ],
+)
+def test_what_answers_none_of_a_group_is_counted_and_answers_nobody(spoil: Callable[[bytes], bytes]) -> None:
+    with udp_server(
+        lambda wire: [spoil(answer_of(wire)), *([answer_of(wire)] if kind_of(wire) == "A" else [])]
+    ) as port:
+        first, second = LiveHost().dns(pair(port))
+
+    assert sorted(one["matches"] for one in first["replies"]) == [
+        False,
+        False,
+        True,
+    ]  # noise is kept once, with the first
+    assert second["replies"] == []
+
+
+def test_a_forged_answer_with_the_id_of_one_and_the_question_of_the_other_answers_nobody() -> None:
+    waiting: list[bytes] = []
+
+    def reply(wire: bytes) -> list[bytes]:
+        waiting.append(wire)
+        if len(waiting) < 2:
+            return []
+        one, other = (answer_of(each) for each in waiting)
+        return [one[:2] + other[2:], other[:2] + one[2:]]
+
+    with udp_server(reply) as port:
+        first, second = LiveHost().dns(pair(port))
+
+    assert [one["matches"] for one in (*first["replies"], *second["replies"])] == [False, False]
+
+
+def test_a_group_s_answers_from_elsewhere_are_kept_with_their_source() -> None:
+    with udp_server(lambda wire: [answer_of(wire)], source="127.0.0.2") as port:
+        both = LiveHost().dns(pair(port))
+
+    assert [[one["source"] for one in each["replies"]] for each in both] == [["127.0.0.2"], ["127.0.0.2"]]
+
+
+def test_a_port_that_refuses_a_group_is_told_of_each() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    both = LiveHost().dns(pair(port))
+
+    assert [one["error"] for one in both] == ["refused", "refused"]
+
+
+def test_a_name_that_is_none_harms_nobody_else_of_its_group() -> None:
+    with udp_server(lambda wire: [answer_of(wire)]) as port:
+        broken: DnsQuery = {**query(port), "name": "a..b", "group": 1}
+        bad, *both = LiveHost().dns([broken, *pair(port)])
+
+    assert bad["error"] == "not-a-name"
+    assert [len(one["replies"]) for one in both] == [1, 1]

@@ -130,6 +130,22 @@ def _unready(endpoints: dict[str, Any]) -> None:
             each["conditions"] = {"ready": False, "serving": False, "terminating": False}
 
 
+def _torn(*rules: str) -> Callable[[WholeNode], None]:
+    """Rules where the node's own do not show them: in the network of the DNS server's pod."""
+
+    def breaks(node: WholeNode) -> None:
+        table = (
+            "table inet torn { set seen { type ipv4_addr . inet_service; flags dynamic,timeout; timeout 10s; } ; "
+            f"chain input {{ type filter hook input priority 0; {'; '.join(rules)} ; }} ; }}"
+        )
+        node.lab.run(["nsenter", f"--net={node.server.netns}", "nft", table])
+
+    return breaks
+
+
+_UNTEAR = "for each in /run/netns/*; do nsenter --net=$each nft delete table inet torn 2>/dev/null || true; done"
+
+
 def _upstream_refuses(node: WholeNode) -> None:
     node.upstream.stop()
     node.serve_upstream("--log-facility=-")
@@ -448,6 +464,19 @@ SCENARIOS = (
         "iptables -t raw -A PREROUTING -p udp --dport 53 -j NOTRACK",
         "dns-path/RepliesUntracked",
         heals="iptables -t raw -F",
+    ),
+    _DNS(
+        "one of two queries from one port is lost beside the DNS server",
+        _torn("udp dport 53 ip saddr . udp sport @seen drop", "udp dport 53 add @seen { ip saddr . udp sport }"),
+        "dns-path/PairLost",
+        heals=_UNTEAR,
+    ),
+    _DNS(
+        "queries for AAAA are lost beside the DNS server",
+        # The type stands behind 8 bytes of UDP, 12 of DNS's header and 38 of this name.
+        _torn("udp dport 53 @th,464,16 28 drop"),
+        "dns-path/TypeUnanswered",
+        heals=_UNTEAR,
     ),
     _DNS("the upstream DNS server is silent", _stop("upstream"), NO_UPSTREAM),
     _DNS("the upstream DNS server refuses", _upstream_refuses, "coredns/UpstreamRefuses", status="warn"),
