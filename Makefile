@@ -26,7 +26,7 @@ endif
 
 # What the lab tests are made of: iptables to the DNS fault's DNAT, a runtime with its plugins, registries, resolvers, balancers.
 LAB_PACKAGES := iptables nftables ipset conntrack containerd runc containernetworking-plugins etcd-server docker-registry \
-	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 mandoc procps systemd util-linux
+	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 mandoc procps strace systemd util-linux
 
 .PHONY: help
 help: ## show this list
