@@ -8,7 +8,7 @@ import pytest
 
 from k8sdoctor import registry
 from k8sdoctor.documentation import Documentation
-from k8sdoctor.known_errors import AREAS, LINE_LIMIT, first_known, known_errors, message_of, recognise
+from k8sdoctor.known_errors import LINE_LIMIT, first_known, known_errors, links, message_of, recognise
 
 CHECKS = {check.id: {each.reason for each in Documentation.of(check).reasons} for check in registry.load().checks}
 
@@ -21,16 +21,25 @@ def look_at(line: str) -> tuple[str, ...]:
 # -- the table -----------------------------------------------------------------------------------------------------------
 
 
+NOBODY_JUDGES = ("failed to create fsnotify watcher: too many open files",)
+
+
 def test_each_entry_is_whole() -> None:
-    assert [
-        error.text
-        for error in known_errors()
-        if not (error.means and error.causes and error.source and (error.look_at or error.wraps or error.weak))
-    ] == []
+    assert [error.text for error in known_errors() if not (error.means and error.causes and error.source)] == []
+    assert [error.text[0] for error in known_errors() if not (error.look_at or error.wraps or error.weak)] == [
+        *NOBODY_JUDGES
+    ]
+
+
+def test_each_source_has_an_address() -> None:
+    named = {name: address for error in known_errors() for name, address in links(error.source)}
+
+    assert [name for name, address in named.items() if address is None or " " in address] == []
+    assert {address.partition("://")[0] for address in named.values() if address} == {"https"}
 
 
 def test_each_entry_points_to_what_there_is() -> None:
-    targets = {target for error in known_errors() for target in error.look_at} - AREAS.keys()
+    targets = {target for error in known_errors() for target in (*error.look_at, *error.at_registry)}
     checks = {target.partition("/")[0] for target in targets}
 
     assert checks - CHECKS.keys() == set()
@@ -91,7 +100,7 @@ def test_a_time_that_is_over_and_one_that_has_not_begun_are_two_things() -> None
     line = "x509: certificate has expired or is not yet valid: current time 2026-11-20T10:00:00Z is {} 2026-01-01T00:00:00Z"
 
     assert look_at(line.format("after"))[0] == "apiserver-san/CertificateExpired"
-    assert look_at(line.format("before"))[0] == "time"
+    assert look_at(line.format("before"))[0] == "time-sync"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.host.recording import Recording
 
-_COMMANDS = ("check", "record", "list", "explain", "schema", "demo", "completion")
+_COMMANDS = ("check", "record", "list", "explain", "why", "schema", "demo", "completion")
 
 _EPILOG = """\
 exit codes:
@@ -45,6 +45,19 @@ exit codes:
   2    wrong usage
   3    the file could not be written
   130  interrupted; nothing was written
+"""
+
+_WHY_EPILOG = """\
+  journalctl -u kubelet -b | k8sdoctor why
+  k8sdoctor why /var/log/syslog
+  k8sdoctor why "cni plugin not initialized"
+
+exit codes:
+  0    something is known
+  1    nothing is known
+  2    wrong usage
+  3    a file could not be read to its end
+  130  interrupted; what was seen until then is told
 """
 
 
@@ -161,6 +174,15 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _folders(explain)
     _colour(explain)
+    why = command("why", "recognise known error lines in a log, and name cause, check and fix", epilog=_WHY_EPILOG)
+    why.add_argument(
+        "what",
+        nargs="*",
+        metavar="FILE|TEXT",
+        help="a log, also one compressed by gzip; or an error's text in quotes; - or nothing is stdin",
+    )
+    why.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
+    _colour(why)
     command("schema", "print the JSON Schema of a report")
     demo = command("demo", "judge a recorded sick node; ends with 1, as a sick node does")
     _output(demo)

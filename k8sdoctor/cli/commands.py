@@ -271,6 +271,13 @@ def _explain_kubeadms(arguments: argparse.Namespace, name: kubeadm_names.Name, s
     return _print(json.dumps({**found, "checks": checks}, indent=2) + "\n")
 
 
+def why(arguments: argparse.Namespace) -> int:
+    """Tell what is known of error lines."""
+    from k8sdoctor.cli.why import why
+
+    return why(arguments)
+
+
 def schema(_arguments: argparse.Namespace) -> int:
     """Print the JSON Schema of a report."""
     from k8sdoctor import report
@@ -292,6 +299,7 @@ _COMMANDS: dict[str, _Command] = {
     "record": record,
     "list": list_,
     "explain": explain,
+    "why": why,
     "schema": schema,
     "demo": demo,
     "completion": completion,

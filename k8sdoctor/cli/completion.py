@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-_FILES = ("report", "config", "kubeconfig", "images", "files")
+_FILES = ("report", "config", "kubeconfig", "images", "files", "what")
 _FOLDERS = ("root", "checks_dir")
 
 
