@@ -61,9 +61,21 @@ Keep: TypeAlias = "Callable[[Entry], object]"
 """What takes an entry as soon as it is known. Called in the thread that asked, one at a time."""
 
 
+_UNORDERED = frozenset({"queries", "keep"})
+"""Arguments that ask the same in any order. Facts sort them by names and addresses, which are others where stand-ins were put."""
+
+
 def question(verb: str, arguments: dict[str, Json]) -> str:
     """A question as a text that is the same for equal ones."""
-    return f"{verb} {json.dumps(arguments, sort_keys=True)}"
+    asked = {
+        name: sorted(each, key=_text) if name in _UNORDERED and isinstance(each, list) else each
+        for name, each in arguments.items()
+    }
+    return f"{verb} {_text(asked)}"
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 class Recorder(Host):
@@ -94,14 +106,14 @@ class Recorder(Host):
             if known is None and not self._over:
                 self._open[key] = Entry(verb=verb, arguments=arguments)
         if known is not None and ("answer" in known or "error" in known):
-            return _said(known)
+            return _said(known, arguments)
         self._host.listener = self.listener  # who tells how far it has come is the host inside
         entry = Entry(verb=verb, arguments=arguments)
         try:
             entry["answer"] = self._host.ask(verb, arguments)
         except HostError as error:
             entry["error"] = ErrorEntry(reason=error.reason, message=error.message)
-        return _said(self._kept(key, entry))
+        return _said(self._kept(key, entry), arguments)
 
     def _kept(self, key: str, entry: Entry) -> Entry:
         """Keep an entry, unless the question has one already. What is to be told to the one who asked."""
@@ -159,11 +171,25 @@ class Recorder(Host):
         return json.dumps({"format": FORMAT, "answers": self.entries()}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _said(entry: Entry) -> Json:
-    """The answer of an entry, or its error raised."""
+def _said(entry: Entry, arguments: dict[str, Json]) -> Json:
+    """The answer of an entry to whoever asks with these arguments, or its error raised."""
     if "error" in entry:
         raise HostError(entry["error"]["reason"], entry["error"]["message"])
-    return entry["answer"]
+    return _in_order(arguments, entry["answer"])
+
+
+def _in_order(arguments: dict[str, Json], answer: Json) -> Json:
+    """What DNS made of queries, in their order; each outcome tells which query it is of."""
+    queries = arguments.get("queries")
+    outcomes = answer.get("tallies") if isinstance(answer, dict) else answer
+    if not isinstance(queries, list) or not isinstance(outcomes, list):
+        return answer
+    of: dict[str, Json] = {_text(each.get("query")): each for each in outcomes if isinstance(each, dict)}
+    wanted = [_text(query) for query in queries]
+    if not all(query in of for query in wanted):
+        return answer
+    ordered = [of[query] for query in wanted]
+    return {**answer, "tallies": ordered} if isinstance(answer, dict) else ordered
 
 
 def _measured(entry: Entry) -> tuple[int, str]:
@@ -255,7 +281,7 @@ class Recording(Host):
             raise HostError("NotRecorded", told)
         if "unanswered" in entry:
             raise UnansweredError(_words(verb, arguments))
-        return _said(entry)
+        return _said(entry, arguments)
 
 
 def _parsed(text: str) -> Iterable[Entry]:

@@ -35,8 +35,8 @@ _PATTERNS = (
     re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"),  # a JSON Web Token
 )
 # "-----BEGIN" in base64, as in kubeconfigs, with what follows: a value may be folded over lines, which YAML writes in many ways.
-_FOLD = r"(?:\\[rn]|[\s\\])"
-_BASE64_PEM = re.compile(rf"LS0tLS1CRUdJTi[A-Za-z0-9+/]*+={{0,2}}(?:{_FOLD}+[A-Za-z0-9+/]++={{0,2}}(?=[\s\"'\\]|\Z))*")
+FOLD = r"(?:\\[rn]|[\s\\])"
+BASE64_PEM = re.compile(rf"LS0tLS1CRUdJTi[A-Za-z0-9+/]*+={{0,2}}(?:{FOLD}+[A-Za-z0-9+/]++={{0,2}}(?=[\s\"'\\]|\Z))*")
 DEFAULT_TOKEN = "REDACTED-DEFAULT-TOKEN"  # noqa: S105 -- a placeholder
 """What stands for the one bootstrap token that is no secret in itself, so that a check may tell it from others."""
 
@@ -56,7 +56,7 @@ class Vault:
 
     def hide(self, text: str) -> str:
         """The text with every secret replaced by its placeholder; the same secret always gets the same one."""
-        text = _BASE64_PEM.sub(self._replace_key, text)
+        text = BASE64_PEM.sub(self._replace_key, text)
         for pattern in _PATTERNS:
             text = pattern.sub(self._replace, text)
         return text
@@ -88,7 +88,7 @@ class Vault:
 
     def _replace_key(self, match: re.Match[str]) -> str:
         """A private key in base64 is hidden; a certificate is no secret."""
-        head = re.sub(_FOLD, "", match[0])[:80]
+        head = re.sub(FOLD, "", match[0])[:80]
         try:
             begin = base64.b64decode(head[: len(head) // 4 * 4])
         except binascii.Error:
