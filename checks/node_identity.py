@@ -4,6 +4,9 @@
 The machine ID (/etc/machine-id), and what the kubelets of this and of the other nodes report: `nodeInfo.machineID` and `nodeInfo.systemUUID`
 (the machine's product_uuid).
 
+As evidence, for `k8sdoctor diff` of two nodes: product_uuid and the MAC addresses of the network cards that lead off the machine, its Node's name and
+pod CIDRs, and the fingerprints of its kubelet's client certificate and of the cluster's authority.
+
 ## Why it matters
 A machine that was cloned has the IDs of its model. kubeadm wants product_uuid and MAC addresses unique, for pod networks take names of
 peers from them (Weave), and systemd makes the MAC addresses of bridges and tunnels and the identity for DHCP out of the machine ID: two
@@ -37,11 +40,22 @@ Make a new machine ID and reboot; give the clone a UUID of its own where its vir
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks import _identity_fixes
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.machine import FILES, Machine
+from k8sdoctor.facts.machine_marks import (
+    AUTHORITY,
+    CLIENT_CERTIFICATE,
+    LINKS,
+    NODE,
+    POD_CIDRS,
+    PRODUCT_UUID,
+    MachineMarks,
+)
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Evidence, Finding, Fix, Safety, Unobserved, passed, skip, unknown, warn
 
@@ -53,15 +67,37 @@ if TYPE_CHECKING:
 # What an image holds whose ID is to be made at the first boot (machine-id(5)).
 _NONE = ("", "uninitialized")
 
-_SETUP = (
-    *(f"[ ! -e {path} ] || mv {path} {path}.shared" for path in FILES),
-    "systemd-machine-id-setup",
-)
-
-
 @check("node-identity", title="No other node has this machine's IDs", area="node", profiles=NOT_DNS)
-def node_identity(stage: Stage, machine: Machine | Unobserved, nodes: ClusterNodes | Unobserved) -> Iterator[Finding]:
-    """Judge the machine's own ID, then those of the others."""
+def node_identity(
+    stage: Stage, machine: Machine | Unobserved, nodes: ClusterNodes | Unobserved, marks: MachineMarks
+) -> Iterator[Finding]:
+    """Judge the machine's own ID, then those of the others. The marks of the machine go with the first finding."""
+    first, *others = _judged(stage, machine, nodes)
+    known = {evidence.source for evidence in first.evidence}
+    more = [each for each in _marks(machine, nodes, marks) if each.source not in known]
+    yield replace(first, evidence=(*first.evidence, *more))
+    yield from others
+
+
+def _marks(machine: Machine | Unobserved, nodes: ClusterNodes | Unobserved, marks: MachineMarks) -> Iterator[Evidence]:
+    """What a comparison of reports holds against the other node's."""
+    if isinstance(machine, Machine):
+        yield from _file(machine)
+    own = nodes.own if isinstance(nodes, ClusterNodes) else None
+    cards = "\n".join(" ".join((card.name, card.mac, *card.addresses)) for card in marks.cards)
+    for source, content in (
+        (PRODUCT_UUID, marks.product_uuid),
+        (LINKS, cards),
+        (NODE, marks.node_name),
+        (POD_CIDRS, " ".join(own.pod_cidrs) if own else ""),
+        (CLIENT_CERTIFICATE, marks.client_certificate),
+        (AUTHORITY, marks.authority),
+    ):
+        if content:
+            yield Evidence(source, content)
+
+
+def _judged(stage: Stage, machine: Machine | Unobserved, nodes: ClusterNodes | Unobserved) -> Iterator[Finding]:
     if isinstance(machine, Unobserved):
         yield unknown(machine.reason, f"The machine ID could not be told: {machine.message}.")
     elif machine.machine_id in _NONE:
@@ -102,7 +138,7 @@ def _missing(machine: Machine) -> Finding:
         evidence=_file(machine),
         fix=Fix("Make one that stays", ("systemd-machine-id-setup",), f"cat {FILES[0]}", Safety.SAFE)
         if not machine.machine_id
-        else Fix("Make one that stays", _SETUP, f"cat {FILES[0]}", Safety.MANUAL),
+        else Fix("Make one that stays", _identity_fixes.SETUP, f"cat {FILES[0]}", Safety.MANUAL),
     )
 
 
@@ -117,12 +153,7 @@ def _shared(own: Node, others: list[Node], source: str) -> Iterator[Finding]:
             f"{_called(by_uuid)} the product_uuid of this machine, {own.system_uuid}.",
             subject=own.name,
             evidence=[Evidence(f"Nodes, by {source}", _ids([own, *by_uuid]))],
-            fix=Fix(
-                "Give the clone a UUID where its virtual machine is defined (uuid of libvirt, uuid.bios of VMware), and reboot",
-                ("cat /sys/class/dmi/id/product_uuid",),
-                "cat /sys/class/dmi/id/product_uuid",
-                Safety.MANUAL,
-            ),
+            fix=_identity_fixes.UUID,
         )
     if by_machine:
         yield warn(
@@ -130,12 +161,7 @@ def _shared(own: Node, others: list[Node], source: str) -> Iterator[Finding]:
             f"{_called(by_machine)} the machine ID of this one, {own.machine_id}: one was cloned from the other.",
             subject=own.name,
             evidence=[Evidence(f"Nodes, by {source}", _ids([own, *by_machine]))],
-            fix=Fix(
-                "Make a new ID on the clone, and reboot it (a virtual machine's is made of its UUID, so that one first)",
-                _SETUP,
-                f"cat {FILES[0]}",
-                Safety.MANUAL,
-            ),
+            fix=_identity_fixes.MACHINE_ID,
         )
 
 

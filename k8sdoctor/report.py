@@ -107,7 +107,7 @@ class Report:
                     "status": str(result.status),
                     "seconds": round(result.seconds, 3),
                     "findings": [
-                        _finding(finding, explains)
+                        finding_document(finding, explains)
                         for finding, explains in zip(result.findings, explained, strict=True)
                     ],
                 }
@@ -218,7 +218,8 @@ def _reference(reference: Reference) -> dict[str, str | None]:
     return {"check": reference.check, "reason": reference.reason, "subject": reference.subject}
 
 
-def _fix(fix: Fix | None) -> dict[str, Any] | None:
+def fix_document(fix: Fix | None) -> dict[str, Any] | None:
+    """A fix as JSON holds it."""
     if fix is None:
         return None
     return {
@@ -238,17 +239,18 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "why": diagnosis.why,
         "cause": _reference(diagnosis.cause),
         "explains": [_reference(reference) for reference in diagnosis.explains],
-        "fix": _fix(diagnosis.fix),
+        "fix": fix_document(diagnosis.fix),
     }
 
 
-def _finding(finding: Finding, explains: Iterable[Reference]) -> dict[str, Any]:
+def finding_document(finding: Finding, explains: Iterable[Reference] = ()) -> dict[str, Any]:
+    """A finding as JSON holds it, with the findings that it explains in its report."""
     return {
         "status": str(finding.status),
         "reason": finding.reason,
         "message": finding.message,
         "subject": finding.subject,
         "evidence": [{"source": evidence.source, "content": evidence.content} for evidence in finding.evidence],
-        "fix": _fix(finding.fix),
+        "fix": fix_document(finding.fix),
         "explains": [_reference(reference) for reference in explains],
     }

@@ -30,13 +30,16 @@ class NodeName:
 
     The name in the kubelet's client certificate decides, for the API server lets a kubelet write no other Node; then `--hostname-override`,
     then the host name as the kubelet takes it. `certificate` is the name that the certificate holds (None: it could not be read), and
-    `configured` the name by which this kubelet registers: a machine that was renamed or cloned has two different ones.
+    `configured` the name by which this kubelet registers: a machine that was renamed or cloned has two different ones. `fingerprint` is that
+    certificate's SHA-256 (empty: it could not be read), `kubeconfig` the file that shows it.
     """
 
     name: str
     source: str
     configured: str
     certificate: str | None = None
+    fingerprint: str = ""
+    kubeconfig: str = KUBELET
 
     @classmethod
     def observe(cls, host: Host, kubelet: Kubelet | Unobserved) -> Self:
@@ -46,21 +49,24 @@ class NodeName:
         # kubernetes staging/src/k8s.io/component-helpers/node/util/hostname.go: trimmed and lower case, either way.
         configured = (override or host.identity()["hostname"]).strip().lower()
         path = flags.get("--kubeconfig", KUBELET)
-        certificate = _of_certificate(host, path)
+        certificate, fingerprint = _of_certificate(host, path)
         if certificate:
-            return cls(certificate, f"the client certificate of {path}", configured, certificate)
-        return cls(configured, OVERRIDE if override else "the host name", configured)
+            source = f"the client certificate of {path}"
+            return cls(certificate, source, configured, certificate, fingerprint, path)
+        return cls(configured, OVERRIDE if override else "the host name", configured, None, fingerprint, path)
 
 
-def _of_certificate(host: Host, path: str) -> str | None:
+def _of_certificate(host: Host, path: str) -> tuple[str | None, str]:
+    """The Node's name in the certificate, None where it is nobody's of a Node; and the certificate's fingerprint."""
     from k8sdoctor.facts.x509 import BadCertificateError, certificates
 
     try:
         text = _client_certificate(host, yaml.mapping(host.read(path), path), path)
-        common_name = certificates(text)[0].common_name or ""
+        certificate = certificates(text)[0]
     except (HostError, yaml.YamlError, BadCertificateError, binascii.Error, ValueError):
-        return None  # the checks of kubeconfigs and certificates say so
-    return common_name.removeprefix(USER) if common_name.startswith(USER) else None
+        return None, ""  # the checks of kubeconfigs and certificates say so
+    common_name = certificate.common_name or ""
+    return common_name.removeprefix(USER) if common_name.startswith(USER) else None, certificate.fingerprint
 
 
 def _client_certificate(host: Host, document: dict[str, Json], path: str) -> str:

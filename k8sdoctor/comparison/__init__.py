@@ -1,0 +1,208 @@
+"""Two reports side by side: of one node at two times, or of two nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from k8sdoctor.comparison.findings import (
+    NOT_ASKED,
+    NOT_COMPARABLE,
+    WORSENED,
+    Change,
+    EvidenceChange,
+    FindingChange,
+    changes,
+)
+from k8sdoctor.comparison.identity import Duplicate, Marks, duplicates, same_node
+from k8sdoctor.comparison.noise import Own
+from k8sdoctor.report import API_VERSION, finding_document, fix_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from k8sdoctor.report import Report
+
+__all__ = ["Change", "Comparison", "Duplicate", "EvidenceChange", "FindingChange", "Side", "Verdict", "compare"]
+
+
+class Verdict(StrEnum):
+    """What B is against A. `unclear`: nothing got worse that both looked at, and not all of it was looked at by both."""
+
+    WORSE = "worse"
+    UNCLEAR = "unclear"
+    BETTER = "better"
+    SAME = "same"
+
+
+_EXIT_CODES = {Verdict.WORSE: 1, Verdict.UNCLEAR: 3, Verdict.BETTER: 0, Verdict.SAME: 0}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: where it was read from, as it was named, and its report."""
+
+    path: str
+    report: Report
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What tells its node from others."""
+        return Marks.of(self.report)
+
+    @cached_property
+    def own(self) -> Own:
+        """What its node calls its own."""
+        return Own(self.marks.words())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of A in B.
+
+    `remarks` are sentences about what cannot be compared, or is compared under other conditions. `duplicates` are marks that two nodes share and must not.
+    """
+
+    a: Side
+    b: Side
+    same_node: bool
+    remarks: tuple[str, ...]
+    duplicates: tuple[Duplicate, ...]
+    changes: tuple[FindingChange, ...]
+
+    def of(self, *kinds: Change) -> tuple[FindingChange, ...]:
+        """The changes of these kinds, in their order."""
+        return tuple(change for change in self.changes if change.change in kinds)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Worse as soon as anything is, whatever got better."""
+        if self.duplicates or self.of(*WORSENED):
+            return Verdict.WORSE
+        if self.of(*NOT_COMPARABLE):
+            return Verdict.UNCLEAR
+        return Verdict.BETTER if self.of(Change.BETTER, Change.GONE, Change.FIXED) else Verdict.SAME
+
+    @property
+    def exit_code(self) -> int:
+        """0 B is no worse · 1 B is worse, or the two share what must be unique · 3 no worse, but not all could be compared."""
+        return _EXIT_CODES[self.verdict]
+
+    def document(self) -> dict[str, Any]:
+        """The comparison as JSON holds it; `k8sdoctor schema diff` describes it."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "Comparison",
+            "a": _side(self.a),
+            "b": _side(self.b),
+            "sameNode": self.same_node,
+            "verdict": str(self.verdict),
+            "summary": {str(kind): len(self.of(kind)) for kind in Change},
+            "remarks": list(self.remarks),
+            "duplicates": [
+                {
+                    "what": each.what,
+                    "value": each.value,
+                    "status": str(each.status),
+                    "message": each.message,
+                    "fix": fix_document(each.fix),
+                }
+                for each in self.duplicates
+            ],
+            "findings": [
+                {
+                    "change": str(each.change),
+                    "check": each.check,
+                    "a": each.before and finding_document(each.before),
+                    "b": each.after and finding_document(each.after),
+                    "evidence": [
+                        {"source": changed.source, "a": list(changed.before), "b": list(changed.after)}
+                        for changed in each.evidence
+                    ],
+                    "why": each.why,
+                }
+                for each in self.changes
+            ],
+        }
+
+
+def compare(a: Side, b: Side) -> Comparison:
+    """Hold two reports against each other."""
+    same = same_node(a.marks, b.marks)
+    return Comparison(
+        a=a,
+        b=b,
+        same_node=same,
+        remarks=tuple(_remarks(a, b, same_node=same)),
+        duplicates=() if same else duplicates(a.marks, b.marks),
+        changes=changes(a.report, b.report, a.own, b.own),
+    )
+
+
+def told_time(report: Report) -> str:
+    """When a run began, as all of the output writes it."""
+    return datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _side(side: Side) -> dict[str, Any]:
+    report = side.report
+    return {
+        "path": side.path,
+        "node": report.node,
+        "startedAt": told_time(report),
+        "tool": {"name": "k8sdoctor", "version": report.version},
+        "source": report.source,
+        "euid": report.euid,
+        "profile": report.profile,
+        "stage": report.stage,
+        "status": str(report.status),
+    }
+
+
+def _remarks(a: Side, b: Side, *, same_node: bool) -> Iterator[str]:
+    """What keeps the two from being held against each other in full, and what may look like a change of the node and is none."""
+    first, second = a.report, b.report
+    if first == second:
+        yield "Both are the same report."
+        return
+    if same_node and second.started_at < first.started_at:
+        yield "B was made before A: what got worse from A to B got better in time."
+    if first.version != second.version:
+        yield (
+            f"k8sdoctor {first.version} made A and {second.version} made B: a finding may be there in one alone because its check "
+            "looks at more there."
+        )
+    if (first.euid == 0) != (second.euid == 0):
+        root, other = ("A", "B") if first.euid == 0 else ("B", "A")
+        yield f"{root} was made as root and {other} was not, so {other} saw less."
+    if first.profile != second.profile:
+        yield f"A judges by the profile {first.profile}, B by {second.profile}."
+    if first.stage != second.stage:
+        yield f"A's node is at the stage {first.stage}, B's at {second.stage}."
+    checks = [{result.check for result in report.results} for report in (first, second)]
+    for name, alone in (("A", checks[0] - checks[1]), ("B", checks[1] - checks[0])):
+        if alone:
+            yield f"{name} alone ran {_listed(sorted(alone))}."
+    for name, report in (("A", first), ("B", second)):
+        unasked = [
+            result.check
+            for result in report.results
+            if any(finding.status == "skip" and finding.reason in NOT_ASKED for finding in result.findings)
+        ]
+        if unasked:
+            yield f"{name} was told not to ask all (--offline, --skip): {_listed(unasked)}."
+        if report.broken:
+            yield f"In {name}, something did not work: {_listed([entry.what for entry in report.broken])}."
+    if same_node and a.marks.machine_id and b.marks.machine_id and a.marks.machine_id != b.marks.machine_id:
+        yield "The machine IDs differ: the machine was set up anew, or these are two machines of one name."
+
+
+_NAMED = 8
+
+
+def _listed(words: list[str]) -> str:
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return f"{', '.join(words[:_NAMED])}{more}"
