@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 # What an image holds whose ID is to be made at the first boot (machine-id(5)).
 _NONE = ("", "uninitialized")
 
+
 @check("node-identity", title="No other node has this machine's IDs", area="node", profiles=NOT_DNS)
 def node_identity(
     stage: Stage, machine: Machine | Unobserved, nodes: ClusterNodes | Unobserved, marks: MachineMarks

@@ -16,7 +16,7 @@ from k8sdoctor import __version__
 from k8sdoctor.check import Profile
 from k8sdoctor.host.base import READ_LIMIT, GivenText, HostError
 from k8sdoctor.host.files import Files
-from k8sdoctor.render import FORMATS
+from k8sdoctor.render import COMPARISON_FORMATS, FORMATS
 from k8sdoctor.render.files import SUFFIXES, UnfitPathError, writable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.host.recording import Recording
 
-_COMMANDS = ("check", "record", "list", "explain", "why", "schema", "demo", "completion")
+_COMMANDS = ("check", "record", "diff", "list", "explain", "why", "schema", "demo", "completion")
 
 _EPILOG = """\
 exit codes:
@@ -33,6 +33,17 @@ exit codes:
   2    wrong usage
   3    nothing failed, but something is unknown or did not load
   130  interrupted
+"""
+
+_DIFF_EPILOG = """\
+A and B are reports (`k8sdoctor check -o json`, or yaml): of one node before and after, or of a healthy node and a
+sick one. Their order matters: the question is whether B is worse. - is stdin.
+
+exit codes:
+  0    B is no worse
+  1    B is worse: something new fails or warns, or does worse, or two nodes share what must be unique
+  2    wrong usage, or A or B is no report
+  3    B is no worse where both looked, but one of them did not look at all that the other judged
 """
 
 
@@ -162,6 +173,7 @@ def parser() -> argparse.ArgumentParser:
             epilog=_RECORD_EPILOG,
         )
     )
+    _diff_options(command("diff", "compare two reports: what is new, fixed, or still there", epilog=_DIFF_EPILOG))
     listing = command("list", "list every check")
     listing.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _folders(listing)
@@ -190,6 +202,21 @@ def parser() -> argparse.ArgumentParser:
     completion = command("completion", "print a completion script for a shell")
     completion.add_argument("shell", metavar="SHELL", help="bash, zsh, fish, …")
     return top
+
+
+def _diff_options(diff: argparse.ArgumentParser) -> None:
+    diff.add_argument("a", metavar="A", help="the report from before, or of the healthy node")
+    diff.add_argument("b", metavar="B", help="the report from after, or of the sick node")
+    names = ", ".join(COMPARISON_FORMATS)
+    diff.add_argument(
+        "-o",
+        "--output",
+        choices=tuple(COMPARISON_FORMATS),
+        default="text",
+        metavar="FORMAT",
+        help=f"{names} (default: text)",
+    )
+    _colour(diff)
 
 
 def _check_options(check: argparse.ArgumentParser) -> None:

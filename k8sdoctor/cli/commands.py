@@ -200,6 +200,16 @@ def demo(arguments: argparse.Namespace) -> int:
     return _deliver(_examine(Recording(text), known, engine.Request()), arguments)
 
 
+def diff(arguments: argparse.Namespace) -> int:
+    """Compare two reports."""
+    from k8sdoctor.cli.comparing import sides
+    from k8sdoctor.comparison import compare
+
+    comparison = compare(*sides(arguments.a, arguments.b))
+    style = terminal.style_of(terminal.stdout(), colour=not arguments.no_color)
+    return _print(render.comparison(comparison, arguments.output, style)) or comparison.exit_code
+
+
 def list_(arguments: argparse.Namespace) -> int:
     """Show every check."""
     with terminal.quiet_stdout():
@@ -297,6 +307,7 @@ _Command: TypeAlias = "Callable[[argparse.Namespace], int]"
 _COMMANDS: dict[str, _Command] = {
     "check": check,
     "record": record,
+    "diff": diff,
     "list": list_,
     "explain": explain,
     "why": why,

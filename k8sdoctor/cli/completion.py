@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-_FILES = ("report", "config", "kubeconfig", "images", "files", "what")
+_FILES = ("report", "config", "kubeconfig", "images", "files", "what", "a", "b")
 _FOLDERS = ("root", "checks_dir")
 
 

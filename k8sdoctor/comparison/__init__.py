@@ -19,14 +19,26 @@ from k8sdoctor.comparison.findings import (
 )
 from k8sdoctor.comparison.identity import Duplicate, Marks, duplicates, same_node
 from k8sdoctor.comparison.noise import Own
+from k8sdoctor.finding import Status
 from k8sdoctor.report import API_VERSION, finding_document, fix_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from k8sdoctor.report import Report
+    from k8sdoctor.report import Report, Result
 
-__all__ = ["Change", "Comparison", "Duplicate", "EvidenceChange", "FindingChange", "Side", "Verdict", "compare"]
+__all__ = [
+    "WORSENED",
+    "Change",
+    "Comparison",
+    "Duplicate",
+    "EvidenceChange",
+    "FindingChange",
+    "Side",
+    "Verdict",
+    "compare",
+    "told_time",
+]
 
 
 class Verdict(StrEnum):
@@ -170,34 +182,38 @@ def _remarks(a: Side, b: Side, *, same_node: bool) -> Iterator[str]:
         return
     if same_node and second.started_at < first.started_at:
         yield "B was made before A: what got worse from A to B got better in time."
-    if first.version != second.version:
-        yield (
-            f"k8sdoctor {first.version} made A and {second.version} made B: a finding may be there in one alone because its check "
-            "looks at more there."
-        )
-    if (first.euid == 0) != (second.euid == 0):
-        root, other = ("A", "B") if first.euid == 0 else ("B", "A")
-        yield f"{root} was made as root and {other} was not, so {other} saw less."
-    if first.profile != second.profile:
-        yield f"A judges by the profile {first.profile}, B by {second.profile}."
-    if first.stage != second.stage:
-        yield f"A's node is at the stage {first.stage}, B's at {second.stage}."
-    checks = [{result.check for result in report.results} for report in (first, second)]
-    for name, alone in (("A", checks[0] - checks[1]), ("B", checks[1] - checks[0])):
+    if same_node and a.marks.machine_id and b.marks.machine_id and a.marks.machine_id != b.marks.machine_id:
+        yield "The machine IDs differ: the machine was set up anew, or these are two machines of one name."
+    yield from _conditions(first, second)
+    for name, report, other in (("A", first, second), ("B", second, first)):
+        alone = {result.check for result in report.results} - {result.check for result in other.results}
         if alone:
             yield f"{name} alone ran {_listed(sorted(alone))}."
-    for name, report in (("A", first), ("B", second)):
-        unasked = [
-            result.check
-            for result in report.results
-            if any(finding.status == "skip" and finding.reason in NOT_ASKED for finding in result.findings)
-        ]
+        unasked = [result.check for result in report.results if _holds_unasked(result)]
         if unasked:
             yield f"{name} was told not to ask all (--offline, --skip): {_listed(unasked)}."
         if report.broken:
             yield f"In {name}, something did not work: {_listed([entry.what for entry in report.broken])}."
-    if same_node and a.marks.machine_id and b.marks.machine_id and a.marks.machine_id != b.marks.machine_id:
-        yield "The machine IDs differ: the machine was set up anew, or these are two machines of one name."
+
+
+def _conditions(a: Report, b: Report) -> Iterator[str]:
+    """Under which other conditions B was made."""
+    if a.version != b.version:
+        yield (
+            f"k8sdoctor {a.version} made A and {b.version} made B: a finding may be there in one alone because its check "
+            "looks at more there."
+        )
+    if (a.euid == 0) != (b.euid == 0):
+        root, other = ("A", "B") if a.euid == 0 else ("B", "A")
+        yield f"{root} was made as root and {other} was not, so {other} saw less."
+    if a.profile != b.profile:
+        yield f"A judges by the profile {a.profile}, B by {b.profile}."
+    if a.stage != b.stage:
+        yield f"A's node is at the stage {a.stage}, B's at {b.stage}."
+
+
+def _holds_unasked(result: Result) -> bool:
+    return any(finding.status is Status.SKIP and finding.reason in NOT_ASKED for finding in result.findings)
 
 
 _NAMED = 8

@@ -26,7 +26,7 @@ class Change(StrEnum):
     NEW = "new"  # A looked and found nothing
     WORSE = "worse"
     UNSEEN_IN_A = "unseen-in-a"  # B has it; A did not look
-    UNSEEN_IN_B = "unseen-in-b"  # A judged it; B did not look
+    UNSEEN_IN_B = "unseen-in-b"  # A has it and B did not look, or A could look and B could not
     CHANGED = "changed"  # as bad as before, for another reason
     STILL = "still"
     BETTER = "better"
@@ -65,8 +65,9 @@ class FindingChange:
 
     @property
     def told(self) -> Finding:
-        """The finding that tells most: B's, if B has it."""
-        told = self.after or self.before
+        """The finding that tells what this is about: B's, but A's of what is good or better in B."""
+        better = self.change in (Change.BETTER, Change.GONE, Change.FIXED)
+        told = (self.before or self.after) if better else (self.after or self.before)
         if told is None:
             raise ValueError("a change of nothing")
         return told
@@ -84,7 +85,7 @@ def changes(a: Report, b: Report, own_a: Own, own_b: Own) -> tuple[FindingChange
     ranks = _ranks(a), _ranks(b)
 
     def key(change: FindingChange) -> tuple[object, ...]:
-        report = ranks[change.after is not None]
+        report = ranks[change.told is change.after]
         name = (change.check, change.told.reason, change.told.subject)
         return order.index(change.change), -change.told.status.rank, report.get(name, (len(report), 0)), change.check
 
@@ -101,53 +102,53 @@ def _ranks(report: Report) -> dict[tuple[str, str, str | None], tuple[int, int]]
 
 
 def _of_check(check: str, a: Result | None, b: Result | None, own_a: Own, own_b: Own) -> Iterator[FindingChange]:
-    blind_a, blind_b = _blind(a), _blind(b)
-    if blind_a is not None and blind_b is not None:
-        return
     pairs = _pairs(a.findings if a else (), b.findings if b else (), own_a, own_b)
-    unsure_a = any(left is not None and right is None and left.status is Status.UNKNOWN for left, right in pairs)
-    unsure_b = any(left is None and right is not None and right.status is Status.UNKNOWN for left, right in pairs)
+    # What a side newly could not look at may hide any finding of the other side.
+    hidden_a = _blind(a) or _unseen(left for left, right in pairs if right is None)
+    hidden_b = _blind(b) or _unseen(right for left, right in pairs if left is None)
+    bad_a = any(left is not None and right is None and _badness(left) for left, right in pairs)
+    bad_b = any(left is None and right is not None and _badness(right) for left, right in pairs)
     for left, right in pairs:
-        evidence = evidence_changes(left, right, own_a, own_b)
-
-        def told(
-            change: Change,
-            why: str | None = None,
-            left: Finding | None = left,
-            right: Finding | None = right,
-            evidence: tuple[EvidenceChange, ...] = evidence,
-        ) -> FindingChange:
-            return FindingChange(change, check, left, right, evidence, why)
-
+        why = None
         if left is not None and right is not None:
             change = _between(left, right)
-            if change is not None:
-                yield told(change)
+            if change is Change.UNSEEN_IN_A:
+                why = left.message
         elif left is not None:
-            if blind_b is not None:
-                yield told(Change.UNSEEN_IN_B, blind_b)
-            elif left.status is Status.UNKNOWN:
-                if not unsure_b:
-                    yield told(Change.BETTER)
-            elif _BADNESS[left.status]:
-                if unsure_b:
-                    yield told(Change.UNSEEN_IN_B, _first_unknown(b))
-                else:
-                    yield told(Change.GONE if b is not None and b.status is Status.SKIP else Change.FIXED)
+            change = _of_a_alone(left, b, hidden=hidden_b is not None, hides=bad_b)
+            why = hidden_b if change is Change.UNSEEN_IN_B else None
         elif right is not None:
-            if right.status is Status.UNKNOWN:
-                if blind_a is None:
-                    yield told(Change.UNSEEN_IN_B, right.message)
-            elif _BADNESS[right.status]:
-                if blind_a is not None or unsure_a:
-                    yield told(Change.UNSEEN_IN_A, blind_a or _first_unknown(a))
-                else:
-                    yield told(Change.NEW)
+            change = _of_b_alone(right, hidden=hidden_a is not None, hides=bad_a)
+            why = hidden_a if change is Change.UNSEEN_IN_A else None
+        else:
+            continue
+        if change is not None:
+            yield FindingChange(change, check, left, right, evidence_changes(left, right, own_a, own_b), why)
 
 
-def _first_unknown(result: Result | None) -> str:
-    findings = result.findings if result else ()
-    return next((finding.message for finding in findings if finding.status is Status.UNKNOWN), "it was not looked at")
+def _of_a_alone(finding: Finding, b: Result | None, *, hidden: bool, hides: bool) -> Change | None:
+    """What became of a finding that B does not hold. One that is unknown and `hides` others is told with those."""
+    if finding.status is Status.UNKNOWN:
+        return None if hidden or hides else Change.BETTER
+    if not _BADNESS[finding.status]:
+        return None
+    if hidden:
+        return Change.UNSEEN_IN_B
+    return Change.GONE if b is not None and b.status is Status.SKIP else Change.FIXED
+
+
+def _of_b_alone(finding: Finding, *, hidden: bool, hides: bool) -> Change | None:
+    """As the above, of a finding that A does not hold."""
+    if finding.status is Status.UNKNOWN:
+        return None if hidden or hides else Change.UNSEEN_IN_B
+    if not _BADNESS[finding.status]:
+        return None
+    return Change.UNSEEN_IN_A if hidden else Change.NEW
+
+
+def _unseen(findings: Iterable[Finding | None]) -> str | None:
+    """What the first unknown finding says."""
+    return next((each.message for each in findings if each is not None and each.status is Status.UNKNOWN), None)
 
 
 def _blind(result: Result | None) -> str | None:
@@ -160,30 +161,27 @@ def _blind(result: Result | None) -> str | None:
 
 
 def _between(left: Finding, right: Finding) -> Change | None:
-    """What became of a finding that both reports hold; None where both are good."""
-    if Status.UNKNOWN in (left.status, right.status):
-        if left.status is right.status:
-            return Change.STILL
-        if right.status is Status.UNKNOWN:
-            return Change.UNSEEN_IN_B
-        return Change.UNSEEN_IN_A if _BADNESS[right.status] else Change.BETTER
-    asked = [finding.status is not Status.SKIP or finding.reason not in NOT_ASKED for finding in (left, right)]
-    if not all(asked):
-        if not any(asked):
-            return None
-        if asked[0]:
-            return Change.UNSEEN_IN_B
-        return Change.UNSEEN_IN_A if _BADNESS[right.status] else None
-    was, is_ = _BADNESS[left.status], _BADNESS[right.status]
+    """What became of a finding that both reports hold; None where both are good, or neither side looked."""
+    was, is_ = _badness(left), _badness(right)
+    if was is None or is_ is None:
+        if was == is_:
+            return Change.STILL if left.status is Status.UNKNOWN is right.status else None
+        if was is None:
+            return Change.UNSEEN_IN_A if is_ else Change.BETTER if left.status is Status.UNKNOWN else None
+        return Change.UNSEEN_IN_B if was or right.status is Status.UNKNOWN else None
     if was < is_:
         return Change.WORSE if was else Change.NEW
-    if was > is_:
-        if is_:
-            return Change.BETTER
-        return Change.GONE if right.status is Status.SKIP else Change.FIXED
-    if not was:
-        return None
-    return Change.STILL if left.reason == right.reason else Change.CHANGED
+    if was == is_:
+        return (Change.STILL if left.reason == right.reason else Change.CHANGED) if was else None
+    if is_:
+        return Change.BETTER
+    return Change.GONE if right.status is Status.SKIP else Change.FIXED
+
+
+def _badness(finding: Finding) -> int | None:
+    """How bad it is; None where nobody looked."""
+    unasked = finding.status is Status.SKIP and finding.reason in NOT_ASKED
+    return None if unasked else _BADNESS.get(finding.status)
 
 
 # -- which is which ------------------------------------------------------------------------------------------------------
@@ -227,9 +225,7 @@ def _remove(findings: list[Finding], finding: Finding) -> None:
 # -- evidence ------------------------------------------------------------------------------------------------------------
 
 
-def evidence_changes(
-    left: Finding | None, right: Finding | None, own_a: Own, own_b: Own
-) -> tuple[EvidenceChange, ...]:
+def evidence_changes(left: Finding | None, right: Finding | None, own_a: Own, own_b: Own) -> tuple[EvidenceChange, ...]:
     """What the evidence of a finding that both reports hold says differently. A source that one side alone names is all new, or gone."""
     if left is None or right is None:
         return ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _identity_fixes
+from k8sdoctor.facts.machine import FILES
 from k8sdoctor.facts.machine_marks import (
     AUTHORITY,
     CLIENT_CERTIFICATE,
@@ -14,7 +15,6 @@ from k8sdoctor.facts.machine_marks import (
     POD_CIDRS,
     PRODUCT_UUID,
 )
-from k8sdoctor.facts.machine import FILES
 from k8sdoctor.finding import Fix, Safety, Status
 
 if TYPE_CHECKING:

@@ -35,7 +35,12 @@ class Own:
         words = sorted((word for word in self.words if len(word) >= _SHORTEST), key=len, reverse=True)
         if not words:
             return None
-        return re.compile(rf"(?<![\w.:-])(?:{'|'.join(map(re.escape, words))})(?![\w:-]|\.\w)", re.IGNORECASE)
+        plain, colons = ([re.escape(word) for word in words if (":" in word) is has] for has in (False, True))
+        kinds = (
+            rf"(?<![\w.-])(?:{'|'.join(plain)})(?![\w-]|\.\w)" if plain else "",  # may stand before a port
+            rf"(?<![\w:])(?:{'|'.join(colons)})(?![\w:])" if colons else "",
+        )
+        return re.compile("|".join(filter(None, kinds)), re.IGNORECASE)
 
     @cached_property
     def _folded(self) -> dict[str, str]:

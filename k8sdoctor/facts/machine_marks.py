@@ -78,7 +78,9 @@ def _cards(network: NodeNetwork) -> Iterator[NetworkCard]:
         chain, waiting = {link["index"]}, [link]
         while waiting:
             below = waiting.pop()
-            above = [each for each in network.links if each.get("link") == below["index"] and "link_netnsid" not in each]
+            above = [
+                each for each in network.links if each.get("link") == below["index"] and "link_netnsid" not in each
+            ]
             master = links.get(below.get("master", 0))
             for each in [*above, *([master] if master else [])]:
                 if each.get("kind") in ("bond", "bridge", "team", "vlan") and each["index"] not in chain:

@@ -1,4 +1,4 @@
-"""A report as JSON: the whole of it, for programs."""
+"""A report, or a comparison, as JSON: the whole of it, for programs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from k8sdoctor.render.document import Documented
     from k8sdoctor.render.style import Style
-    from k8sdoctor.report import Report
 
 
-def render(report: Report, _style: Style) -> str:
-    """The report's document. Plain ASCII, so that no locale and no odd file name can break it."""
+def render(report: Documented, _style: Style) -> str:
+    """Its document. Plain ASCII, so that no locale and no odd file name can break it."""
     return json.dumps(report.document(), indent=2) + "\n"

@@ -25,7 +25,7 @@ def render(report: Report, _style: Style) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"# k8sdoctor: {_plain(report.node)} is {report.status}"
+    yield f"# k8sdoctor: {plain(report.node)} is {report.status}"
     yield ""
     yield f"Version {report.version}, stage {report.stage}, profile {report.profile}, source {report.source}."
     for diagnosis in report.diagnoses:
@@ -33,33 +33,34 @@ def _lines(report: Report) -> Iterator[str]:
     yield from ("", "## Checks", "", "| Status | Check | Finding |", "| --- | --- | --- |")
     for result in report.results:
         worst = next(finding for finding in result.findings if finding.status is result.status)
-        yield f"| {result.status} | {result.check} | {_plain(worst.message)} |"
+        yield f"| {result.status} | {result.check} | {plain(worst.message)} |"
     for result in report.results:
         for finding in result.findings:
             if finding.status in _BAD:
                 yield from _finding(result, finding)
     if report.broken:
         yield from ("", "## Broken", "")
-        yield from (f"- {_plain(entry.what)}: {_plain(entry.error)}" for entry in report.broken)
+        yield from (f"- {plain(entry.what)}: {plain(entry.error)}" for entry in report.broken)
     if report.contacted:
         yield from ("", "## Contacted", "")
         yield from (f"- {_code(peer)}" for peer in report.contacted)
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Iterator[str]:
-    yield from ("", f"## Diagnosis ({diagnosis.status}): {_plain(diagnosis.title)}", "")
-    yield f"{diagnosis.certainty.capitalize()}: {_plain(diagnosis.why)}"
+    yield from ("", f"## Diagnosis ({diagnosis.status}): {plain(diagnosis.title)}", "")
+    yield f"{diagnosis.certainty.capitalize()}: {plain(diagnosis.why)}"
     if diagnosis.explains:
         yield from ("", "Explains:", "")
         for reference in diagnosis.explains:
-            subject = f" ({_plain(reference.subject)})" if reference.subject else ""
+            subject = f" ({plain(reference.subject)})" if reference.subject else ""
             yield f"- {reference.check}/{reference.reason}{subject}"
     if diagnosis.fix is not None:
-        yield from _fix(diagnosis.fix)
+        yield from fix(diagnosis.fix)
 
 
-def _fix(fix: Fix) -> Iterator[str]:
-    yield from ("", f"Fix ({fix.safety}): {_plain(fix.title)}")
+def fix(fix: Fix) -> Iterator[str]:
+    """What to run, in code blocks."""
+    yield from ("", f"Fix ({fix.safety}): {plain(fix.title)}")
     for label, commands in (
         ("Run", fix.commands),
         ("Make it last", fix.persist),
@@ -67,18 +68,19 @@ def _fix(fix: Fix) -> Iterator[str]:
     ):
         if commands:
             yield from ("", f"{label}:", "")
-            yield from _block("sh", [harmless(command) for command in commands])
+            yield from code_block("sh", [harmless(command) for command in commands])
 
 
 def _finding(result: Result, finding: Finding) -> Iterator[str]:
-    yield from ("", f"## {result.check}/{finding.reason} ({finding.status})", "", _plain(finding.message))
+    yield from ("", f"## {result.check}/{finding.reason} ({finding.status})", "", plain(finding.message))
     for evidence in finding.evidence:
         # Not at the start of the line, where backticks may begin a block.
         yield from ("", f"From {_code(harmless(evidence.source))}:", "")
-        yield from _block("", lines(evidence.content))
+        yield from code_block("", lines(evidence.content))
 
 
-def _block(language: str, content: list[str]) -> Iterator[str]:
+def code_block(language: str, content: list[str]) -> Iterator[str]:
+    """Lines that nothing of Markdown reads."""
     longest = max((len(ticks) for line in content for ticks in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)  # CommonMark: a fence is longer than any run of backticks in the block
     yield f"{fence}{language}"
@@ -93,6 +95,6 @@ def _code(text: str) -> str:
     return f"{ticks}{padding}{text}{padding}{ticks}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A sentence on one line with nothing in it that Markdown, or HTML in it, would obey."""
     return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", harmless(" ".join(text.split())))

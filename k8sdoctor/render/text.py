@@ -33,7 +33,8 @@ _ROOM = 20  # columns below which a message beside the id says nothing; it goes 
 _MANY = 6
 """Checks that skip, from which on they are named together: a bare machine skips most of them."""
 
-_STATUS_WIDTH = len(Status.UNKNOWN)
+STATUS_WIDTH = len(Status.UNKNOWN)
+"""Columns of a status word."""
 
 
 def render(report: Report, style: Style) -> str:
@@ -67,7 +68,7 @@ def _diagnosis(number: int, diagnosis: Diagnosis, report: Report, style: Style) 
     for position, reference in enumerate(diagnosis.explains):
         yield from block("           " if position else "Explains:  ", _name(reference), style.width, "  ")
     if diagnosis.fix is not None:
-        yield from _fix(diagnosis.fix, style)
+        yield from fix(diagnosis.fix, style)
 
 
 def _name(reference: Reference) -> str:
@@ -75,7 +76,8 @@ def _name(reference: Reference) -> str:
     return f"{reference.check}/{reference.reason}{subject}"
 
 
-def _fix(fix: Fix, style: Style) -> Iterator[str]:
+def fix(fix: Fix, style: Style) -> Iterator[str]:
+    """What to run, each command on a line of its own that can be pasted."""
     yield from block("Fix:       ", f"{fix.title.rstrip('.')} ({SAFETY[fix.safety]}).", style.width, "  ")
     for label, commands in (
         ("Run:", fix.commands),
@@ -98,7 +100,7 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
     for result in report.results:
         if together and result.status is Status.SKIP:
             continue
-        start = f"{style.symbol(result.status)}{result.status:{_STATUS_WIDTH}}"
+        start = f"{style.symbol(result.status)}{result.status:{STATUS_WIDTH}}"
         message = harmless(_worst(result).message)
         room = style.width - len(start) - longest - 4
         if room >= _ROOM:
@@ -108,7 +110,7 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
             line = f"  {name}\n    {cut(message, style.width - 4)}"
         yield f"{style.coloured(start, result.status)}{line}"
     if together:
-        start = f"{style.symbol(Status.SKIP)}{Status.SKIP:{_STATUS_WIDTH}}  "
+        start = f"{style.symbol(Status.SKIP)}{Status.SKIP:{STATUS_WIDTH}}  "
         names = ", ".join(harmless(result.check) for result in skipped)
         told = f"{len(skipped)} that do not apply here or were not asked for (k8sdoctor check NAME says why): {names}"
         first, *others = block(start, told, style.width, "")
@@ -131,7 +133,7 @@ def _details(report: Report, style: Style) -> Iterator[str]:
             if first:
                 yield style.bold("WHAT WAS SEEN")
                 first = False
-            yield from _heading(result.check, finding, style)
+            yield from heading(result.check, finding, style)
             for line in wrap(harmless(finding.message), style.width - 2):
                 yield f"  {line}"
             name = (result.check, finding.reason, finding.subject)
@@ -150,9 +152,10 @@ def _causes(report: Report) -> dict[tuple[str, str, str | None], str]:
     }
 
 
-def _heading(check: str, finding: Finding, style: Style) -> Iterator[str]:
+def heading(check: str, finding: Finding, style: Style) -> Iterator[str]:
+    """The status and the name of a finding, on one line."""
     subject = f" ({harmless(finding.subject)})" if finding.subject else ""
-    start = f"{style.symbol(finding.status)}{finding.status:{_STATUS_WIDTH}}"
+    start = f"{style.symbol(finding.status)}{finding.status:{STATUS_WIDTH}}"
     named = cut(f"{check}/{finding.reason}{subject}", style.width - columns(start) - 2)
     yield f"{style.coloured(start, finding.status)}  {named}"
 
@@ -179,7 +182,7 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
         yield style.bold("COULD NOT BE LOOKED AT")
     shown: list[Fix] = []
     for result, finding in missing:
-        yield from _heading(result.check, finding, style)
+        yield from heading(result.check, finding, style)
         for line in wrap(harmless(finding.message), style.width - 2):
             yield f"  {line}"
         name = (result.check, finding.reason, finding.subject)
@@ -191,7 +194,7 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
             if finding.fix in shown:  # a silent runtime leaves more than one check without an answer
                 yield "  Fix:       as above."
             else:
-                yield from _fix(finding.fix, style)
+                yield from fix(finding.fix, style)
                 shown.append(finding.fix)
 
 

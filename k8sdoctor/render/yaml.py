@@ -1,4 +1,4 @@
-"""A report as YAML: the same document as in JSON, with long texts easier to read."""
+"""A report, or a comparison, as YAML: the same document as in JSON, with long texts easier to read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 if TYPE_CHECKING:
+    from k8sdoctor.render.document import Documented
     from k8sdoctor.render.style import Style
-    from k8sdoctor.report import Report
 
 
 class _Dumper(yaml.SafeDumper):
@@ -26,6 +26,6 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def render(report: Report, _style: Style) -> str:
-    """The report's document."""
+def render(report: Documented, _style: Style) -> str:
+    """Its document."""
     return yaml.dump(report.document(), Dumper=_Dumper, sort_keys=False, width=100)

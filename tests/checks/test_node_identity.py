@@ -7,6 +7,7 @@ import pytest
 from k8sdoctor.checks.node_identity import node_identity
 from k8sdoctor.facts.cluster_nodes import ClusterNodes, Node
 from k8sdoctor.facts.machine import Machine
+from k8sdoctor.facts.machine_marks import MachineMarks
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
 from k8sdoctor.testing import FakeHost
@@ -14,6 +15,7 @@ from k8sdoctor.testing import FakeHost
 ID = "3d1219c7c4c5404aaa1f6d2a48adfda4"
 UUID = "0A1B2C3D-0000-4000-8000-123456789ABC"
 MACHINE = Machine(ID, "/etc/machine-id")
+NOTHING = MachineMarks()
 WORKER = Stage("worker", "so")
 
 
@@ -23,7 +25,7 @@ def node(name: str, machine_id: str = "", system_uuid: str = "") -> Node:
 
 def judge(*others: Node, own: Node | None = None, machine: Machine | Unobserved = MACHINE) -> list[Finding]:
     mine = own or node("n1", ID, UUID)
-    return list(node_identity(WORKER, machine, ClusterNodes((mine, *others), "n1", "admin.conf")))
+    return list(node_identity(WORKER, machine, ClusterNodes((mine, *others), "n1", "admin.conf"), NOTHING))
 
 
 def test_ids_that_nobody_else_has_pass() -> None:
@@ -64,7 +66,7 @@ def test_nodes_that_report_nothing_share_nothing() -> None:
 @pytest.mark.parametrize("held", ["", "uninitialized"])
 def test_a_machine_without_an_id_is_a_warning(held: str) -> None:
     [finding] = node_identity(
-        Stage("bare", "so"), Machine(held, "/etc/machine-id" if held else ""), Unobserved("NotFound", "x")
+        Stage("bare", "so"), Machine(held, "/etc/machine-id" if held else ""), Unobserved("NotFound", "x"), NOTHING
     )
 
     assert (finding.status, finding.reason) == (Status.WARN, "MachineIdMissing")
@@ -78,7 +80,7 @@ def test_an_empty_file_and_none_are_told_apart() -> None:
 
 
 def test_a_machine_that_has_not_joined_is_asked_for_its_own_id_alone() -> None:
-    [finding] = node_identity(Stage("prepared", "so"), MACHINE, Unobserved("NotFound", "no kubeconfig"))
+    [finding] = node_identity(Stage("prepared", "so"), MACHINE, Unobserved("NotFound", "no kubeconfig"), NOTHING)
 
     assert (finding.status, finding.reason) == (Status.PASS, "MachineIdPresent")
 
@@ -93,7 +95,7 @@ def test_others_that_may_not_be_read_are_skipped() -> None:
     )
 
     for nodes in (told, Unobserved("Offline", "--offline forbids it"), ClusterNodes((), "n1", "kubelet.conf")):
-        [finding] = node_identity(WORKER, MACHINE, nodes)
+        [finding] = node_identity(WORKER, MACHINE, nodes, NOTHING)
         assert (finding.status, finding.reason) == (Status.SKIP, "OthersUnread")
 
 

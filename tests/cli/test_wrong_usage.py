@@ -35,7 +35,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["frob"], "'check', 'record', 'list', 'explain', 'why', 'schema', 'demo', 'completion'"),
+        (["frob"], "'check', 'record', 'diff', 'list', 'explain', 'why', 'schema', 'demo', 'completion'"),
         (["chek"], "do you mean `k8sdoctor check`?"),
         (["ip-forward"], "do you mean `k8sdoctor check ip-forward`?"),
         (["--frob"], "unrecognized arguments: --frob"),

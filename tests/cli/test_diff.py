@@ -1,0 +1,112 @@
+"""`k8sdoctor diff A B`: what it prints, how it ends, and what it says of a file that is none of its."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from k8sdoctor import cli, passed, render
+from tests.render.reports import SICK, report
+
+GOOD = report(*((result.check, passed("Fine", "All is fine.")) for result in SICK.results))
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> str:
+    path = tmp_path / "before.json"
+    path.write_text(render.report(GOOD, "json"), "utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def sick(tmp_path: Path) -> str:
+    path = tmp_path / "after.yaml"
+    path.write_text(render.report(SICK, "yaml"), "utf-8")
+    return str(path)
+
+
+def diff(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = cli.run(["diff", *words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_sick_node_after_a_healthy_one_is_worse(capsys: pytest.CaptureFixture[str], healthy: str, sick: str) -> None:
+    code, out, err = diff(capsys, healthy, sick)
+
+    assert (code, err) == (1, "")
+    assert "one node, before (A) and after (B)" in out
+    assert out.index("NEW IN B") < out.index("br-netfilter/BridgeNfCallOff") < out.index("modprobe br_netfilter")
+
+
+def test_a_healthy_node_after_a_sick_one_is_better(capsys: pytest.CaptureFixture[str], healthy: str, sick: str) -> None:
+    code, out, _ = diff(capsys, sick, healthy)
+
+    assert code == 0
+    assert "FIXED IN B" in out
+    assert "NEW IN B" not in out
+
+
+def test_a_report_against_itself_is_no_worse(capsys: pytest.CaptureFixture[str], sick: str) -> None:
+    code, out, _ = diff(capsys, sick, sick)
+
+    assert code == 0
+    assert "Both are the same report." in out
+
+
+@pytest.mark.parametrize("format_", list(render.COMPARISON_FORMATS))
+def test_every_format_names_the_cause(
+    capsys: pytest.CaptureFixture[str], healthy: str, sick: str, format_: str
+) -> None:
+    code, out, _ = diff(capsys, healthy, sick, "-o", format_)
+
+    assert code == 1
+    for word in ("BridgeNfCallOff", "cni0", "before.json", "after.yaml"):
+        assert word in out
+
+
+def test_one_of_the_two_may_come_from_stdin(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, healthy: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(render.report(SICK, "json").encode())))
+
+    code, out, _ = diff(capsys, healthy, "-", "-o", "json")
+
+    assert (code, json.loads(out)["b"]["path"]) == (1, "stdin")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    code, out, err = diff(capsys, *words)
+    assert (code, out) == (2, "")
+    [line] = err.splitlines()
+    return line
+
+
+def test_what_is_no_report_is_named_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, healthy: str
+) -> None:
+    for name, content, told in (
+        ("empty.json", b"", "it is empty"),
+        ("node.json", b'{"kind": "Node", "apiVersion": "v1"}', "it has no `kind: Report`"),
+        ("later.json", b'{"kind": "Report", "apiVersion": "k8sdoctor/v9"}', "a newer k8sdoctor wrote it"),
+        ("half.json", render.report(SICK, "json")[:-200].encode(), "it is no JSON"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n\xff\xfe", "it is not text"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        for words in ((healthy, str(path)), (str(path), healthy)):
+            line = refused(capsys, *words)
+            assert told in line, line
+            assert str(path) in line
+            assert line.startswith(f"k8sdoctor: {'B' if words[1] == str(path) else 'A'}")
+    assert "Is a directory" in refused(capsys, healthy, str(tmp_path))
+    assert "No such file" in refused(capsys, str(tmp_path / "absent"), healthy)
+    assert "cannot both be read from stdin" in refused(capsys, "-", "-")
+    assert "the following arguments are required: B" in refused(capsys, healthy)
