@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from k8sdoctor.checks.node_identity import node_identity
+from k8sdoctor.comparison.identity import Marks
 from k8sdoctor.facts.cluster_nodes import ClusterNodes, Node
 from k8sdoctor.facts.machine import Machine
-from k8sdoctor.facts.machine_marks import MachineMarks
+from k8sdoctor.facts.machine_marks import MachineMarks, NetworkCard
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
 from k8sdoctor.testing import FakeHost
+from tests.render.reports import report
 
 ID = "3d1219c7c4c5404aaa1f6d2a48adfda4"
 UUID = "0A1B2C3D-0000-4000-8000-123456789ABC"
@@ -74,7 +76,7 @@ def test_a_machine_without_an_id_is_a_warning(held: str) -> None:
 
 def test_an_empty_file_and_none_are_told_apart() -> None:
     for source, expected in (("/etc/machine-id", "/etc/machine-id is empty"), ("", "/etc/machine-id is not there")):
-        [finding] = node_identity(Stage("bare", "so"), Machine("", source), Unobserved("NotFound", "x"))
+        [finding] = node_identity(Stage("bare", "so"), Machine("", source), Unobserved("NotFound", "x"), NOTHING)
 
         assert finding.message.startswith(expected)
 
@@ -124,3 +126,28 @@ def test_a_node_reports_its_ids() -> None:
     found = Node.parse(item)  # type: ignore[arg-type]
 
     assert (found.machine_id, found.system_uuid) == (ID, UUID)
+
+
+def test_the_marks_that_a_comparison_needs_go_with_the_first_finding() -> None:
+    held = MachineMarks("n1", UUID, (NetworkCard("eth0", "52:54:00:00:00:01", ("192.0.2.1/24",)),), "aa", "cc")
+    own = Node("n1", machine_id=ID, system_uuid=UUID, pod_cidrs=("10.244.1.0/24", "fd00::/64"))
+
+    [finding] = node_identity(WORKER, MACHINE, ClusterNodes((own, node("n2")), "n1", "admin.conf"), held)
+
+    assert Marks.of(report(("node-identity", finding))) == Marks(
+        host_name="node1",
+        node_name="n1",
+        machine_id=ID,
+        product_uuid=UUID.lower(),
+        macs={"eth0": "52:54:00:00:00:01"},
+        addresses=("192.0.2.1",),
+        client_certificate="aa",
+        authority="cc",
+        pod_cidrs=("10.244.1.0/24", "fd00::/64"),
+    )
+
+
+def test_marks_that_nobody_saw_are_no_evidence() -> None:
+    [finding] = node_identity(Stage("bare", "so"), MACHINE, Unobserved("NotFound", "x"), NOTHING)
+
+    assert [evidence.source for evidence in finding.evidence] == ["/etc/machine-id"]

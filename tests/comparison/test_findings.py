@@ -142,6 +142,10 @@ def test_evidence_that_changed_is_told_by_the_lines_that_one_side_alone_has() ->
     assert (evidence.source, evidence.before, evidence.after) == ("/etc/x.conf", ("b = 2",), ("b = 7",))
 
 
+def off_by(text: str) -> Finding:
+    return fail("Off", "It is off.", evidence=[Evidence("/f", text)])
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -155,7 +159,7 @@ def test_evidence_that_changed_is_told_by_the_lines_that_one_side_alone_has() ->
     ],
 )
 def test_what_never_stays_the_same_is_no_change_of_evidence(before: str, after: str) -> None:
-    found = compared(*(fail("Off", "It is off.", evidence=[Evidence("/f", text)]) for text in (before, after)))
+    found = compared(off_by(before), off_by(after))
 
     assert found.changes[0].evidence == ()
 
@@ -173,7 +177,7 @@ def test_what_never_stays_the_same_is_no_change_of_evidence(before: str, after: 
     ],
 )
 def test_what_somebody_may_have_set_is_a_change_of_evidence(before: str, after: str) -> None:
-    found = compared(*(fail("Off", "It is off.", evidence=[Evidence("/f", text)]) for text in (before, after)))
+    found = compared(off_by(before), off_by(after))
 
     assert [(each.before, each.after) for each in found.changes[0].evidence] == [((before,), (after,))]
 
