@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _HOST = r"[\w-]+(?:\.[\w-]+)*"
 _DOTTED = r"[\w-]+(?:\.[\w-]+)+"
-_QUOTES = r"""[\\"'\s]*"""
+_IS = r"""(?:\\*["'])?[ \t]*[:= ][ \t]*(?:\\*["'])?"""  # what stands between a key and its value in YAML, JSON, TOML and on command lines
 
 # The name of a node, in the words of the programs that are told it.
 _NODES = (
-    re.compile(rf"(?i)\bhostname-?override{_QUOTES}[:=]?{_QUOTES}(?P<name>{_HOST})"),
+    re.compile(rf"(?i)\bhostname-?override{_IS}(?P<name>{_HOST})"),
     re.compile(rf"\bsystem:node:(?P<name>{_HOST})"),
     re.compile(rf"nodeRegistration:[ \t]*\n(?:[ \t]+[^\n]*\n){{0,20}}?[ \t]+name:[ \t]*[\"']?(?P<name>{_HOST})"),
-    re.compile(rf"\bnode(?:Name)?{_QUOTES}[:=]\s*{_QUOTES}(?P<name>{_HOST})"),
+    re.compile(rf"\bnodeName{_IS}(?P<name>{_HOST})"),
     re.compile(rf"--initial-cluster=(?P<name>{_HOST})=https?://"),
     re.compile(rf"\bnodes? \\*\"(?P<name>{_HOST})\\*\""),
 )
@@ -33,7 +33,7 @@ _HOSTS = (
     re.compile(rf"\b[a-z][a-z0-9+.-]{{0,15}}://(?:[^\s/@\"']{{0,256}}@)?(?P<name>{_HOST})"),
     re.compile(rf"(?<![\w.-])(?P<name>{_DOTTED})(?::\d+)?/[\w./-]{{1,255}}(?::[\w.-]+|@sha256:)"),
     re.compile(rf"\bcerts\.d/(?P<name>{_HOST})"),
-    re.compile(rf"\b(?:mirrors|configs|registry)\.?{_QUOTES}\.?\[?\"(?P<name>{_HOST})"),
+    re.compile(rf"\b(?:mirrors|configs|registry)\.\"(?P<name>{_HOST})"),
     re.compile(rf"(?m)^\s*(?:location|prefix)\s*=\s*[\"'](?:\*\.)?(?P<name>{_DOTTED})"),
     re.compile(
         rf"(?i)\b(?:controlPlaneEndpoint|tls-server-name|imageRepository|advertise-client-urls|image-repository|node-ip|server)[\"']*\s*[:=]\s*[\"']?(?P<name>{_DOTTED})"

@@ -101,7 +101,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse_one_stdin_for_two(arguments)
     # On a terminal the app opens then, unless a report was asked for by its format or file.
     arguments.app = (
-        (alone or arguments.command == "demo") and not arguments.output and not getattr(arguments, "report", ())
+        (alone or arguments.command == "demo")
+        and not arguments.output
+        and not getattr(arguments, "report", ())
+        and not getattr(arguments, "anonymize", False)
     )
     return arguments
 
@@ -242,6 +245,7 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="judge what k8sdoctor record has kept of a node, and look at nothing here",
     )
+    _anonymize(check)
     _looking(check)
     _folders(check)
     _colour(check)
@@ -258,11 +262,20 @@ def _record_options(record: argparse.ArgumentParser) -> None:
         help="where to, such as node.tar.gz",
     )
     record.add_argument("--force", action="store_true", help="replace the file if it is there")
+    _anonymize(record)
     _profile_option(record)
     _report_option(record)
     _looking(record)
     _folders(record)
     _colour(record)
+
+
+def _anonymize(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--anonymize",
+        action="store_true",
+        help="put stand-ins for names of hosts, domains and people, and for addresses; secrets are always replaced",
+    )
 
 
 def _profile_option(command: argparse.ArgumentParser) -> None:

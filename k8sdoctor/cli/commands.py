@@ -54,8 +54,22 @@ def check(arguments: argparse.Namespace) -> int:
             if ids:
                 load()  # a wrong id is told before the app opens; without ids, it loads while the first screen is painted
             return _open(subject.host, load, request, arguments)
-        report = _examine(subject.host(), load(), request, colour=not arguments.no_color)
+        known = load()
+
+        def examine(host: Host) -> Report:
+            return _examine(host, known, request, colour=not arguments.no_color)
+
+        report = _anonymous(subject.host(), examine) if arguments.anonymize else examine(subject.host())
     return _deliver(report, arguments, arguments.report, strict=arguments.strict)
+
+
+def _anonymous(host: Host, examine: Callable[[Host], Report]) -> Report:
+    from k8sdoctor.cli.anonymity import anonymous
+
+    found = anonymous(host, examine)
+    for remark in found.remarks:
+        terminal.remark(f"k8sdoctor: {remark[0].lower()}{remark[1:]}")
+    return found.report
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from k8sdoctor import __version__, render
+from k8sdoctor.cli.anonymity import anonymous
 from k8sdoctor.finding import Status
 from k8sdoctor.host.bundle_writer import BundleWriter, Origin
-from k8sdoctor.host.recording import Recorder, Recording
+from k8sdoctor.host.recording import Recorder
 from k8sdoctor.render.files import growing
 from k8sdoctor.render.layout import harmless
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
     from k8sdoctor.engine import Request
     from k8sdoctor.host import Host
-    from k8sdoctor.host.recording import Entry
     from k8sdoctor.report import Report
 
 
@@ -34,6 +34,7 @@ class Kept:
     report: Report
     writer: BundleWriter
     dropped: int
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """What was written, and what to do with it."""
@@ -50,6 +51,7 @@ class Kept:
             f"Too long to keep whole: {each['member']} ({_size(int(str(each['bytes'])))}); both ends are in it."
             for each in self.writer.cut
         ]
+        lines += self.remarks
         if self.dropped:
             lines.append(f"{self.dropped} questions were not kept, since there were too many.")
         lines += [
@@ -60,38 +62,28 @@ class Kept:
         return "\n".join(lines) + "\n"
 
 
-def record(
-    host: Host,
-    examine: Callable[[Host], Report],
-    arguments: argparse.Namespace,
-    request: Request,
-    transform: Callable[[list[Entry]], Iterable[Entry]] | None = None,
-) -> Kept:
-    """Examine a host, and write what it answered. With `transform`, what that makes of all answers is judged and written instead.
+def record(host: Host, examine: Callable[[Host], Report], arguments: argparse.Namespace, request: Request) -> Kept:
+    """Examine a host, and write what it answered; with stand-ins, where they were asked for.
 
     Raises KeyboardInterrupt for a run that was interrupted, and OSError; no file is left then.
     """
-    recorder = Recorder(host)
+    remarks: tuple[str, ...] = ()
     with growing(arguments.target, replace=arguments.force) as file:
-
-        def begin(source: Host) -> BundleWriter:
-            return _writer(file, source, arguments, request, anonymized=transform is not None)
-
-        if transform is None:
-            writer = begin(recorder)
-            recorder.pass_on(writer.add)
-            report = _whole(examine(recorder))
-        else:
-            _whole(examine(recorder))
-            kept = Recording.of(transform(recorder.entries()))
-            writer = begin(kept)
-            for entry in kept.entries():
+        if arguments.anonymize:
+            found = anonymous(host, examine)
+            report, remarks, dropped = _whole(found.report), found.remarks, found.dropped
+            writer = _writer(file, found.recording, arguments, request)
+            for entry in found.recording.entries():
                 writer.add(entry)
-            report = _whole(examine(kept))
+        else:
+            recorder = Recorder(host)
+            writer = _writer(file, recorder, arguments, request)
+            recorder.pass_on(writer.add)
+            report, dropped = _whole(examine(recorder)), recorder.dropped
         for name, format_ in (("report.json", "json"), ("report.txt", "text")):
             writer.add_text(name, render.report(report, format_))
-        writer.finish(profile=report.profile, stage=report.stage, dropped=recorder.dropped)
-    return Kept(arguments.target, report, writer, recorder.dropped)
+        writer.finish(profile=report.profile, stage=report.stage, dropped=dropped)
+    return Kept(arguments.target, report, writer, dropped, remarks)
 
 
 def _whole(report: Report) -> Report:
@@ -100,9 +92,7 @@ def _whole(report: Report) -> Report:
     return report
 
 
-def _writer(
-    file: BinaryIO, host: Host, arguments: argparse.Namespace, request: Request, *, anonymized: bool
-) -> BundleWriter:
+def _writer(file: BinaryIO, host: Host, arguments: argparse.Namespace, request: Request) -> BundleWriter:
     origin = Origin(
         tool=__version__,
         identity=host.identity(),
@@ -110,7 +100,7 @@ def _writer(
         now=host.now(),
         request={"profile": str(request.profile) if request.profile else None, "offline": arguments.offline},
         deadline=request.deadline,
-        anonymized=anonymized,
+        anonymized=arguments.anonymize,
     )
     return BundleWriter(file, origin)
 

@@ -33,7 +33,7 @@ def told(entries: list[Entry]) -> str:
 
 
 @pytest.mark.parametrize("node", NODES)
-@pytest.mark.parametrize("key", [b"k" * 32, b"l" * 32, b"m" * 32])
+@pytest.mark.parametrize("key", [b"k" * 32, b"l" * 32], ids=["k", "l"])
 def test_the_checks_come_to_the_same_conclusions(node: str, key: bytes) -> None:
     entries = NODES[node]()
 
