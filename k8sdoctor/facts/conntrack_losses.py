@@ -19,8 +19,8 @@ LOST = ("insert_failed", "drop", "early_drop")
 """Counters of packets that were lost: to a race between two equal connections, to a full table, for want of room (Linux `nf_conntrack_core.c`)."""
 
 CLASHES_RESOLVED = (4, 7, 0)
-"""From this kernel on most races are settled without a loss: `insert_failed` counts some of them still (up to 5.8), and who loses a packet to one
-counts `drop`, too (Linux commits 71d8c47fc653 and 4afc41dfa5a7)."""
+"""From this kernel on most races are settled without a loss: `insert_failed` counts some of them still (up to 5.9), and who loses a packet to one
+counts `drop`, too (Linux commits 71d8c47fc653 and bc92470413f3)."""
 
 
 def counters(host: Host, *, attempt: int) -> dict[str, int]:
