@@ -148,7 +148,7 @@ class Ward:
 
     def _make(self, role: Role) -> WholeNode:
         lab = self._stack.enter_context(LabNode("cp1" if role == "control-plane" else "worker-1"))
-        node = WholeNode(lab, "control-plane" if role == "control-plane" else "worker")
+        node = WholeNode(lab, "control-plane" if role == "control-plane" else "worker", paired=role == "paired")
         if role == "prepared":
             node.prepare()
             node.keep()
@@ -280,6 +280,8 @@ def _revive(node: WholeNode, scenarios: Sequence[Scenario]) -> None:
     if any("DNS server" in each.name for each in scenarios):
         node.dns.stop()
         node.serve_dns()
+    if node.paired:
+        node.heal_far()
     if not node.upstream.running or any("upstream" in each.name for each in scenarios):
         node.upstream.stop()
         node.serve_upstream()

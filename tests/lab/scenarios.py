@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from tests.lab.whole_node import WholeNode
 
-Role = Literal["worker", "control-plane", "prepared", "mirrored"]
-"""Which lab node: a node of a cluster, one before `kubeadm init`, or a worker that has no image and pulls from a mirror."""
+Role = Literal["worker", "control-plane", "prepared", "mirrored", "paired"]
+"""Which lab node: a node of a cluster, one before `kubeadm init`, a worker that has no image and pulls from a mirror, or one of two nodes of which
+each has a DNS server."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ ASTRAY = "dns-reply-source/UnexpectedSource"
 NO_REPLY = "dns-reply-source/NoReply"
 NO_UPSTREAM = "coredns/UpstreamSilent"
 TCP_ONLY = "dns-reply-source/TcpOnly"
+SILENT_BACKEND = "dns-reply-source/BackendSilent"
+
+# Pods remember for ten minutes what they were told of a path's MTU.
+_WIDEN = "ip link set eth0 mtu 1500; ip link set flannel.1 mtu 1450; for each in $(ls /run/netns); do ip -n $each route flush cache; done"
 
 CNI = f"{NETWORKS}/10-bridge.conflist"
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -139,6 +144,17 @@ def _torn(*rules: str) -> Callable[[WholeNode], None]:
             f"chain input {{ type filter hook input priority 0; {'; '.join(rules)} ; }} ; }}"
         )
         node.lab.run(["nsenter", f"--net={node.server.netns}", "nft", table])
+
+    return breaks
+
+
+def _far(*commands: str) -> Callable[[WholeNode], None]:
+    """Shell on the other node, then (after a line `--`) on this one."""
+
+    def breaks(node: WholeNode) -> None:
+        far, _, here = "\n".join(commands).partition("\n--\n")
+        node.lab.far_run(["bash", "-ec", far])
+        node.lab.shell(here or ":")
 
     return breaks
 
@@ -316,6 +332,7 @@ def _etcd_of_others(node: WholeNode) -> None:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 _DNS = partial(Scenario, "DNS")
+_PAIR = partial(Scenario, "between nodes", role="paired")
 _NETWORK = partial(Scenario, "pod network")
 _IMAGES = partial(Scenario, "images")
 _KUBELET = partial(Scenario, "kubelet and runtime")
@@ -477,6 +494,56 @@ SCENARIOS = (
         _torn("udp dport 53 @th,464,16 28 drop"),
         "dns-path/TypeUnanswered",
         heals=_UNTEAR,
+    ),
+    _DNS(
+        "a network policy lets pods ask no DNS server",
+        "iptables -w -N cali-fw-web; iptables -w -A cali-fw-web -m comment --comment 'Drop if no policies passed packet' -j DROP\n"
+        "for each in udp tcp; do iptables -w -I FORWARD -p $each -s 10.244.0.0/16 -d 10.244.0.0/16 --dport 53 -j cali-fw-web; done",
+        "dns-path/PolicyBlocks",
+        (NO_REPLY,),
+    ),
+    _PAIR("the DNS server of the other node died", _stop("far_dns"), SILENT_BACKEND),
+    _PAIR(
+        "a rule drops what the tunnel sends",
+        "iptables -w -A OUTPUT -p udp --dport 8472 -j DROP",
+        "dns-path/OverlayBlocked",
+        (SILENT_BACKEND,),
+        mends=True,
+    ),
+    _PAIR(
+        "the tunnel's packets are too long for the network below",
+        _far("ip link set node0 mtu 1400", "--", "ip link set eth0 mtu 1400"),
+        "dns-path/MtuTooBig",
+        status="warn",
+        heals=_WIDEN,
+        mends=True,
+    ),
+    _PAIR(
+        "the tunnel's packets are too long for the network below, which drops the pieces",
+        _far(
+            "ip link set node0 mtu 1400",
+            "nft 'table inet fw { chain first { type filter hook prerouting priority -450; ip frag-off & 0x3fff != 0 drop ; } ; }'",
+            "--",
+            "ip link set eth0 mtu 1400",
+        ),
+        "dns-path/MtuTooBig",
+        heals=_WIDEN,
+        mends=True,
+    ),
+    _PAIR(
+        "something between the nodes drops long packets",
+        _far(
+            "nft 'table inet fw { chain first { type filter hook prerouting priority -450; udp dport 8472 meta length > 1300 drop ; } ; }'"
+        ),
+        "dns-path/LongMessagesLost",
+    ),
+    _PAIR(
+        "replies from the other node come by another interface than the reverse path filter wants",
+        _far("ip rule del from 10.244.1.0/24 lookup 100", "--", "sysctl -qw net.ipv4.conf.eth0.rp_filter=1"),
+        "dns-path/ReversePathFilter",
+        (SILENT_BACKEND,),
+        heals="sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0",
+        mends=True,
     ),
     _DNS("the upstream DNS server is silent", _stop("upstream"), NO_UPSTREAM),
     _DNS("the upstream DNS server refuses", _upstream_refuses, "coredns/UpstreamRefuses", status="warn"),

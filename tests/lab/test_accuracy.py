@@ -30,7 +30,7 @@ KNOWN: dict[str, frozenset[str]] = {
 }
 """What is said wrongly, by scenario. A miss that is mended must be taken off here."""
 
-HERE = [each for each in SCENARIOS if not each.mends and each.role != "mirrored"]
+HERE = [each for each in SCENARIOS if not each.mends and each.role not in ("mirrored", "paired")]
 
 TOGETHER = (
     ("the bridge's switch is off", "a plugin is missing"),

@@ -11,17 +11,18 @@ kubelet's name and command line.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
-from tests.lab.containerd import Containerd
+from tests.lab.containerd import BRIDGE_NETWORK, PLUGINS, Containerd
 from tests.lab.kube_proxy import ServicePort, restore
 from tests.lab.node import wait_for
 from tests.pki import CLIENT, kubeadm_pki
@@ -63,6 +64,7 @@ IMAGES = (
 DNS_SERVICE = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
 PODS = "10.244.0.0/16"
+FAR_PODS, FAR_DNS = "10.244.1.0/24", "10.244.1.2"
 DOMAIN = "cluster.local"
 POD_DNS = {
     "servers": [DNS_SERVICE],
@@ -73,6 +75,29 @@ POD_DNS = {
 
 NODE_DNS = {"servers": [FAR], "searches": [], "options": []}
 """What it hands over for a pod with the policy Default, such as CoreDNS's: the node's own."""
+
+_BRIDGE = cast("list[dict[str, Any]]", BRIDGE_NETWORK["plugins"])[0]
+FLANNEL: dict[str, Any] = {
+    "cniVersion": "0.4.0",
+    "name": "cbr0",
+    "plugins": [
+        {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}},
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
+FLANNEL_SUBNET = """\
+FLANNEL_NETWORK=10.244.0.0/16
+FLANNEL_SUBNET=10.244.0.1/24
+FLANNEL_MTU=1450
+FLANNEL_IPMASQ=true
+"""
+FLANNEL_PLUGIN = f"""\
+#!/bin/sh
+# What flannel's plugin does: it hands the plugin `bridge` what the subnet file says.
+exec {PLUGINS}/bridge <<'EOF'
+{json.dumps({**_BRIDGE, "cniVersion": "0.4.0", "name": "cbr0", "mtu": 1450, "ipMasq": False})}
+EOF
+"""
 
 _KEPT = (
     "/etc/sysctl.d",
@@ -185,7 +210,8 @@ server.serve_forever()
 class WholeNode:
     """See the module. `network` is the pods' CNI configuration, `forbidden` are paths that the API server refuses to everybody.
 
-    `endpoint` is the URL by which the kubelet reaches it (by default its own), `members` are the addresses of several API servers.
+    `endpoint` is the URL by which the kubelet reaches it (by default its own), `members` are the addresses of several API servers. With `paired` the
+    far side is a second node, and the cluster's second DNS server runs there, behind a VXLAN tunnel as flannel makes it.
     """
 
     lab: LabNode
@@ -194,8 +220,10 @@ class WholeNode:
     forbidden: Sequence[str] = ()
     endpoint: str | None = None
     members: Sequence[str] = ()
+    paired: bool = False
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
+    far_dns: Daemon = field(init=False, repr=False)  # of a paired node
     upstream: Daemon = field(init=False)
     kube_proxy: Daemon = field(init=False)
     kubelet: Daemon = field(init=False)
@@ -229,6 +257,8 @@ class WholeNode:
         """Make all of it."""
         self.prepare()
         self._start_pods()
+        if self.paired:
+            self._pair()
         self._join()
         balancer = [urlsplit(self.endpoint).hostname or ""] if self.endpoint else []
         self.serve_api(*(self.leaf(*balancer) for _ in self.members or "1"))
@@ -267,7 +297,11 @@ class WholeNode:
 
     def _start_pods(self) -> None:
         containerd = self.containerd
-        if self.network is None:
+        if self.paired:
+            self.lab.write(f"{PLUGINS}/flannel", FLANNEL_PLUGIN, mode=0o755)
+            self.lab.write("/run/flannel/subnet.env", FLANNEL_SUBNET)
+            containerd.write_network("10-flannel.conflist", FLANNEL)
+        elif self.network is None:
             containerd.write_bridge_network()
         else:
             containerd.write_network("10-pods.conflist", self.network)
@@ -291,6 +325,39 @@ class WholeNode:
             ]
         )
         wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
+
+    def _pair(self) -> None:
+        """Make the tunnel to the other node, and its DNS server."""
+        # Only what that node's pods send goes through the tunnel: its own answers to pods do not.
+        back = f"ip rule add from {FAR_PODS} lookup 100; ip route add 10.244.0.0/24 via 10.244.0.0 dev flannel.1 onlink table 100"
+        for run, other, address, pods in (
+            (self.lab.run, FAR, "10.244.0.0/32", f"ip route add {FAR_PODS} via 10.244.1.0 dev flannel.1 onlink"),
+            (self.lab.far_run, NODE, "10.244.1.0/32", f"{back}; ip link add cni0 type bridge; ip link set cni0 up"),
+        ):
+            device = "eth0" if other == FAR else "node0"
+            tunnel = f"ip link add flannel.1 type vxlan id 1 remote {other} dev {device} dstport 8472"
+            run(["sh", "-ec", f"{tunnel}; ip addr add {address} dev flannel.1; ip link set flannel.1 up; {pods}"])
+        self.lab.far_run(["ip", "addr", "add", f"{FAR_DNS}/24", "dev", "cni0"])
+        self.serve_far_dns()
+
+    def heal_far(self) -> None:
+        """Bring the other node back as it was."""
+        lines = [
+            "ip link set node0 mtu 1500; nft delete table inet fw 2>/dev/null || true",
+            f"ip rule list | grep -q {FAR_PODS} || ip rule add from {FAR_PODS} lookup 100",
+        ]
+        self.lab.far_run(["bash", "-ec", "\n".join(lines)])
+        if not self.far_dns.running:
+            self.serve_far_dns()
+
+    def serve_far_dns(self) -> None:
+        """Run the DNS server of the other node."""
+        words = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]
+        names = [f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}", f"--local=/{DOMAIN}/"]
+        self.far_dns = self.lab.popen(
+            [*words, "--pid-file=", f"--listen-address={FAR_DNS}", "--bind-interfaces", *names], far=True
+        )
+        wait_for(lambda: f"{FAR_DNS}:53 " in self.lab.far_run(["ss", "-lnut"]).stdout, "the other node's DNS server")
 
     def serve_upstream(self, *options: str) -> None:
         """Run the DNS server that the node's resolv.conf would name, by default one that knows each name to exist; it knows the way to pods."""
@@ -388,7 +455,7 @@ class WholeNode:
         for old, new in (
             ("10.27.53.32", self.api_address),
             ("10.244.0.2", self.server.ip),
-            ("10.244.0.3", self.server.ip),
+            ("10.244.0.3", FAR_DNS if self.paired else self.server.ip),
             ("cp1", self.lab.name),
             *_OLDER,
         ):
@@ -429,7 +496,7 @@ class WholeNode:
     @property
     def rules(self) -> str:
         """What kube-proxy writes for the two services."""
-        return self.rules_for(self.server.ip)
+        return self.rules_for(self.server.ip, *([FAR_DNS] if self.paired else []))
 
     def rules_for(self, *servers: str) -> str:
         """What it writes when these are the DNS servers that are ready."""
