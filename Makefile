@@ -24,9 +24,11 @@ $(shell rm -rf $(VENV))
 endif
 endif
 
-# What the lab tests are made of: iptables to the DNS fault's DNAT, a runtime with its plugins, registries, resolvers, balancers.
+# What the lab tests are made of: iptables to the DNS fault's DNAT, a runtime with its plugins, registries, resolvers, balancers;
+# of chromium, in which the HTML report is looked at.
 LAB_PACKAGES := iptables nftables ipset conntrack containerd runc containernetworking-plugins etcd-server docker-registry \
-	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 mandoc procps strace systemd util-linux
+	dnsmasq-base unbound haproxy nginx-light openssh-server openssl skopeo busybox-static iproute2 mandoc procps strace systemd util-linux \
+	chromium
 
 .PHONY: help
 help: ## show this list

@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from k8sdoctor.finding import Safety, Status
+from k8sdoctor.render import outline
 from k8sdoctor.render.layout import block, columns, cut, harmless, lines, wrap
+from k8sdoctor.render.outline import Entry, name_of, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from k8sdoctor.diagnosis import Diagnosis, Reference
+    from k8sdoctor.diagnosis import Diagnosis
     from k8sdoctor.finding import Evidence, Finding, Fix
     from k8sdoctor.render.style import Style
-    from k8sdoctor.report import Report, Result
+    from k8sdoctor.report import Report
 
 EVIDENCE_LINES = 10
 """Lines of one piece of evidence that are shown; `-o json` holds all of it."""
@@ -64,16 +66,11 @@ def _diagnosis(number: int, diagnosis: Diagnosis, report: Report, style: Style) 
     for line in wrap(harmless(diagnosis.title), style.width):
         yield style.bold(line)
     yield from block("Certainty: ", f"{diagnosis.certainty}. {diagnosis.why}", style.width, "  ")
-    yield from block("Found by:  ", _name(diagnosis.cause), style.width, "  ")
+    yield from block("Found by:  ", str(name_of(diagnosis.cause)), style.width, "  ")
     for position, reference in enumerate(diagnosis.explains):
-        yield from block("           " if position else "Explains:  ", _name(reference), style.width, "  ")
+        yield from block("           " if position else "Explains:  ", str(name_of(reference)), style.width, "  ")
     if diagnosis.fix is not None:
         yield from fix(diagnosis.fix, style)
-
-
-def _name(reference: Reference) -> str:
-    subject = f" ({reference.subject})" if reference.subject else ""
-    return f"{reference.check}/{reference.reason}{subject}"
 
 
 def fix(fix: Fix, style: Style) -> Iterator[str]:
@@ -101,7 +98,7 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
         if together and result.status is Status.SKIP:
             continue
         start = f"{style.symbol(result.status)}{result.status:{STATUS_WIDTH}}"
-        message = harmless(_worst(result).message)
+        message = harmless(worst(result).message)
         room = style.width - len(start) - longest - 4
         if room >= _ROOM:
             line = f"  {result.check:{longest}}  {cut(message, room)}"
@@ -118,13 +115,9 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
         yield from others
 
 
-def _worst(result: Result) -> Finding:
-    return next(finding for finding in result.findings if finding.status is result.status)
-
-
 def _details(report: Report, style: Style) -> Iterator[str]:
     """What was seen of all that fails or warns. A fix is shown once: with the diagnosis."""
-    causes = _causes(report)
+    causes = outline.causes(report)
     first = True
     for result in report.results:
         for finding in result.findings:
@@ -136,20 +129,13 @@ def _details(report: Report, style: Style) -> Iterator[str]:
             yield from heading(result.check, finding, style)
             for line in wrap(harmless(finding.message), style.width - 2):
                 yield f"  {line}"
-            name = (result.check, finding.reason, finding.subject)
+            name = Entry(result, finding).name
             if name in causes:
-                yield from block("Caused by: ", f"{causes[name]}; mend that first.", style.width, "  ")
+                yield from block(
+                    "Caused by: ", f"{causes[name].check}/{causes[name].reason}; mend that first.", style.width, "  "
+                )
             for evidence in finding.evidence:
                 yield from _evidence(evidence, style)
-
-
-def _causes(report: Report) -> dict[tuple[str, str, str | None], str]:
-    """The cause of each symptom, by the symptom's name."""
-    return {
-        (symptom.check, symptom.reason, symptom.subject): f"{diagnosis.cause.check}/{diagnosis.cause.reason}"
-        for diagnosis in reversed(report.diagnoses)
-        for symptom in diagnosis.explains
-    }
 
 
 def heading(check: str, finding: Finding, style: Style) -> Iterator[str]:
@@ -176,7 +162,7 @@ def _evidence(evidence: Evidence, style: Style) -> Iterator[str]:
 
 def _not_seen(report: Report, style: Style) -> Iterator[str]:
     """What could not be looked at, and what would let us look."""
-    causes = _causes(report)
+    causes = outline.causes(report)
     missing = [(result, each) for result in report.results for each in result.findings if each.status is Status.UNKNOWN]
     if missing:
         yield style.bold("COULD NOT BE LOOKED AT")
@@ -185,9 +171,11 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
         yield from heading(result.check, finding, style)
         for line in wrap(harmless(finding.message), style.width - 2):
             yield f"  {line}"
-        name = (result.check, finding.reason, finding.subject)
+        name = Entry(result, finding).name
         if name in causes:
-            yield from block("Caused by: ", f"{causes[name]}; mend that first.", style.width, "  ")
+            yield from block(
+                "Caused by: ", f"{causes[name].check}/{causes[name].reason}; mend that first.", style.width, "  "
+            )
         for evidence in finding.evidence:
             yield from _evidence(evidence, style)
         if finding.fix is not None and name not in causes:
@@ -220,9 +208,9 @@ def _summary(report: Report, style: Style) -> Iterator[str]:
     sentence = f"{len(report.results)} checks in {report.seconds:.1f} s: {told}{notes}."
     if len(report.results) == 1:
         sentence = sentence.replace("checks", "check", 1)
-    worst = Status.UNKNOWN if report.broken and report.status.rank < Status.UNKNOWN.rank else report.status
+    graver = Status.UNKNOWN if report.broken and report.status.rank < Status.UNKNOWN.rank else report.status
     for line in wrap(sentence, style.width):
-        yield style.coloured(line, worst)
+        yield style.coloured(line, graver)
     if report.diagnoses and report.source == "live":
         cause = report.diagnoses[0].cause
         yield from wrap(f"More about the first: k8sdoctor explain {cause.check}/{cause.reason}", style.width)

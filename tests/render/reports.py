@@ -63,3 +63,45 @@ SICK = report(
     broken=(BROKEN,),
 )
 HEALTHY = report(("ip-forward", passed("ForwardingOn", "IPv4 forwarding is on.")))
+
+MARKUP = "<script>alert(1)</script> & `ticks` ``` | *bold* [link](http://x) ]]> <!-- # ~~~"
+SPIKED = report(
+    (
+        "odd",
+        fail(
+            "Odd",
+            MARKUP,
+            subject=MARKUP,
+            evidence=[Evidence(MARKUP, f"{MARKUP}\n```\n</pre>{MARKUP}")],
+            fix=Fix(MARKUP, (f"echo '{MARKUP}'",), "true", Safety.MANUAL),
+        ),
+    )
+)
+
+
+def long_report(checks: int, lines: int = 60) -> Report:
+    """A report of many checks that all found something, with a lot of evidence, long words and other scripts in it."""
+    kinds = (fail, warn, unknown)
+    return report(
+        *(
+            (
+                f"check-{number:02}",
+                kinds[number % 3](
+                    "SomethingLong",
+                    f"日本語 مرحبا {'x' * 300} of /etc/kubernetes/{'manifests-' * 30}{number} is not as it should be.",
+                    subject=f"/etc/kubernetes/{'y' * 200}",
+                    evidence=[
+                        Evidence(f"/var/log/{'pods-' * 40}", "\n".join(f"{line} {'z' * 200}" for line in range(lines)))
+                    ],
+                    fix=Fix(
+                        f"Mend number {number}",
+                        (f"echo {'w' * 300}", "systemctl restart kubelet"),
+                        "true",
+                        Safety.DISRUPTIVE,
+                    ),
+                ),
+            )
+            for number in range(checks)
+        ),
+        broken=(BROKEN,),
+    )

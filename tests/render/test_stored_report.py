@@ -10,8 +10,7 @@ import pytest
 
 from k8sdoctor import render
 from k8sdoctor.stored_report import StoredReportError, read_report
-from tests.render.reports import HEALTHY, SICK
-from tests.render.test_formats import SPIKED
+from tests.render.reports import HEALTHY, SICK, SPIKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

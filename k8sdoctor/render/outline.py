@@ -1,0 +1,78 @@
+"""What the formats for people have in common: what comes first, and what a finding is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from k8sdoctor.finding import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from k8sdoctor.diagnosis import Reference
+    from k8sdoctor.finding import Finding
+    from k8sdoctor.report import Report, Result
+
+BAD = (Status.FAIL, Status.UNKNOWN, Status.WARN)
+"""The statuses of what a person should look at."""
+
+PRESSING = (Status.FAIL, Status.WARN, Status.UNKNOWN)
+"""The same, what is known to be wrong before what could not be seen."""
+
+
+class Name(NamedTuple):
+    """What a finding is known by in a report."""
+
+    check: str
+    reason: str
+    subject: str | None
+
+    def __str__(self) -> str:
+        """`check/Reason (subject)`."""
+        return f"{self.check}/{self.reason}" + (f" ({self.subject})" if self.subject else "")
+
+
+class Entry(NamedTuple):
+    """A finding with its check's result."""
+
+    result: Result
+    finding: Finding
+
+    @property
+    def name(self) -> Name:
+        """The finding's name."""
+        return Name(self.result.check, self.finding.reason, self.finding.subject)
+
+
+def name_of(reference: Reference) -> Name:
+    """The name of what a diagnosis refers to."""
+    return Name(reference.check, reference.reason, reference.subject)
+
+
+def worst(result: Result) -> Finding:
+    """The finding that gives a result its status."""
+    return next(finding for finding in result.findings if finding.status is result.status)
+
+
+def bad(report: Report) -> list[Entry]:
+    """Each finding that a person should look at, by check."""
+    return [Entry(result, finding) for result in report.results for finding in result.findings if finding.status in BAD]
+
+
+def pressing_first(entries: Iterable[Entry]) -> list[Entry]:
+    """What fails, then what warns, then what could not be seen."""
+    return sorted(entries, key=lambda entry: PRESSING.index(entry.finding.status))
+
+
+def causes(report: Report) -> dict[Name, Name]:
+    """The cause of each symptom, by the symptom's name; of two, that of the earlier diagnosis."""
+    return {
+        name_of(symptom): name_of(diagnosis.cause)
+        for diagnosis in reversed(report.diagnoses)
+        for symptom in diagnosis.explains
+    }
+
+
+def counts(report: Report) -> list[tuple[Status, int]]:
+    """How many checks ended so, the worst status first; none that no check has."""
+    return [(status, number) for status in reversed(Status) if (number := report.count(status))]
