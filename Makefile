@@ -93,6 +93,12 @@ bench: $(VENV)/.tools lab-packages ## measure CPU, time and memory on a lab node
 accuracy: $(VENV)/.tools lab-packages ## break a lab node in each known way and print what is named first (root; ARGS=--pairs: two at once)
 	@$(IN) tests.lab.accuracy $(ARGS)
 
+# Debian's golang-go, half a GiB, is for the long run alone: CI holds certificates against what Go's client was recorded to say.
+.PHONY: differential
+differential: LAB_PACKAGES += golang-go
+differential: $(VENV)/.tools lab-packages ## hold predictions against the real parts for many seeds (root; ARGS="certificates --first 1000")
+	@$(IN) tests.differential $(ARGS)
+
 .PHONY: dist
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 dist: $(VENV)/.tools ## build wheel, sdist, man page and shell completions into dist/

@@ -160,7 +160,21 @@ def split(text: str, port: int = PORT) -> tuple[str, int] | None:
     if not parts.hostname or any(letter.isspace() for letter in parts.hostname):
         return None
     default = {"https": 443, "http": 80}.get(parts.scheme, port)
-    return parts.hostname, given or default
+    return _dialled(parts.hostname), given or default
+
+
+def _dialled(host: str) -> str:
+    """A URL's host as Go dials it and then looks for it in the certificate: in ASCII (net/http, idnaASCIIFromURL), a zone as it is.
+
+    >>> _dialled("bücher.example"), _dialled("fe80::1%25eth0")
+    ('xn--bcher-kva.example', 'fe80::1%eth0')
+    """
+    if host.isascii():
+        return host.replace("%25", "%")
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        return host
 
 
 def _from_kubeconfigs(kubeconfigs: Kubeconfigs, problems: list[tuple[str, str]]) -> list[Use]:

@@ -6,6 +6,7 @@ what is left is read in the order of the names, whatever the folder (sysctl.d(5)
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.host import HostError
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 _PARENTS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 
 
+BLANKS = " \t\r\n"
+"""What systemd takes for blank (`WHITESPACE` in src/basic/string-util.h). A no-break space, copied from a page, is part of a name."""
+
+_LINE_END = re.compile("\r\n|\n\r|[\r\n\0]")  # read_line() in src/basic/fileio.c
+
+
 @dataclass(frozen=True, slots=True)
 class BootFile:
     """One file that is read at boot. `path` is where its text lies: /etc/sysctl.conf for the link 99-sysctl.conf to it."""
@@ -30,8 +37,8 @@ class BootFile:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Number and text of each line that is neither empty nor a comment."""
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            stripped = line.strip()
+        for number, line in enumerate(_LINE_END.split(self.text), start=1):
+            stripped = line.strip(BLANKS)
             if stripped and stripped[0] not in "#;":
                 yield number, stripped
 
@@ -61,7 +68,8 @@ class BootFiles:
                 unread.append(error.message)
                 continue
             for name in names:
-                if not name.endswith(".conf") or name in found:
+                # systemd passes hidden files over (FOREACH_DIRENT in src/basic/dirent-util.h), and so does kmod.
+                if not name.endswith(".conf") or name.startswith(".") or name in found:
                     continue
                 try:
                     found[name] = _file(host, folder, name)

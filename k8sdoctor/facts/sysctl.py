@@ -8,15 +8,19 @@ Ubuntu and RHEL have `/etc/sysctl.d/99-sysctl.conf`, Debian 13 does not).
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts.boot_files import BootFile, BootFiles
+from k8sdoctor.facts.boot_files import BLANKS, BootFile, BootFiles
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
+
+
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Setting:
         if not self.is_glob:
             return self.key == key
         own, other = self.key.split("/"), key.split("/")
-        return len(own) == len(other) and all(map(fnmatchcase, other, own))
+        return len(own) == len(other) and all(map(fnmatchcase, other, map(_pattern, own)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,16 @@ def normal(key: str) -> str:
     first = next((character for character in key if character in "./"), "/")
     if first == ".":
         key = key.translate(str.maketrans("./", "/."))
-    return "/".join(part for part in key.split("/") if part)
+    return "/".join(part for part in key.split("/") if part not in ("", "."))
+
+
+def _pattern(text: str) -> str:
+    r"""A pattern of glob(3) as one of Python's.
+
+    >>> _pattern("[^a]*"), _pattern(r"\*")
+    ('[!a]*', '[*]')
+    """
+    return _ESCAPED.sub(r"[\1]", text).replace("[^", "[!")
 
 
 def _parse(file: BootFile, number: int, line: str) -> Setting | None:
@@ -139,5 +152,5 @@ def _parse(file: BootFile, number: int, line: str) -> Setting | None:
     dash = key.startswith("-")  # `-key = value` may fail quietly; `-key` alone excludes
     if not equals and not dash:
         return None
-    key = normal(key.removeprefix("-").strip())
-    return Setting(key, value.strip() if equals else None, file.path, number, line) if key else None
+    key = normal(key.removeprefix("-").strip(BLANKS))
+    return Setting(key, value.strip(BLANKS) if equals else None, file.path, number, line) if key else None

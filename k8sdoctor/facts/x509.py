@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from ipaddress import IPv4Address
 
     from cryptography import x509
@@ -27,6 +27,8 @@ _PUBLIC = re.compile(
 
 # crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern.
 _LABEL = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
+
+_VISIBLE = frozenset(map(chr, range(33, 127)))
 
 Purpose: TypeAlias = Literal["servers", "clients"]
 
@@ -65,6 +67,9 @@ class Certificate:
                 names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             except x509.ExtensionNotFound:
                 names = None
+            dns_names = names.get_values_for_type(x509.DNSName) if names else []
+            addresses = names.get_values_for_type(x509.IPAddress) if names else []
+            _refuse_names(dns_names, addresses)
             common = [str(each.value) for each in found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
             return cls(
                 pem=pem,
@@ -72,8 +77,8 @@ class Certificate:
                 subject=found.subject.rfc4514_string(),
                 common_name=common[0] if common else None,
                 issuer=found.issuer.rfc4514_string(),
-                dns_names=tuple(names.get_values_for_type(x509.DNSName)) if names else (),
-                addresses=tuple(map(str, names.get_values_for_type(x509.IPAddress))) if names else (),
+                dns_names=tuple(dns_names),
+                addresses=tuple(map(str, addresses)),
                 has_san=names is not None,
                 not_before=found.not_valid_before_utc.timestamp(),
                 not_after=found.not_valid_after_utc.timestamp(),
@@ -89,14 +94,14 @@ class Certificate:
     def covers(self, name: str) -> bool:
         """Whether it is valid for a host name or an address, as Go sees it."""
         address = as_address(name)
-        if address is not None:
+        if address is not None and "%" not in name:  # Go took one with a zone for a name until golang/go#79719
             return any(as_address(each) == address for each in self.addresses)
-        host = name.lower()
+        host = _lower(name)
         for pattern in self.dns_names:
             if _valid(host, pattern=False) and _valid(pattern, pattern=True):
-                if _matches(pattern.lower(), host.removesuffix(".")):
+                if _matches(_lower(pattern), host.removesuffix(".")):
                     return True
-            elif host not in ("", ".") and pattern.lower() == host:
+            elif host not in ("", ".") and _lower(pattern) == host:
                 return True
         return False
 
@@ -105,7 +110,7 @@ class Certificate:
 class Trust:
     """Whether a served chain leads to a trusted certificate.
 
-    `expired` is the authority on the way whose time is over (or has not come) where nothing else is wrong; `why_not` is a clause.
+    `expired` is the authority on the way whose time is over (or has not come), where a client tells of that; else `why_not` is a clause.
     """
 
     trusted: bool
@@ -130,6 +135,21 @@ def as_address(text: str) -> IPv4Address | IPv6Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
+def _refuse_names(dns_names: Sequence[str], addresses: Sequence[object]) -> None:
+    """Raise ValueError for names with which Go takes the whole certificate for malformed (crypto/x509/parser.go, parseSANExtension)."""
+    for name in dns_names:
+        if not name.isascii():
+            raise ValueError(f"its DNS name {name!r} is not ASCII")
+    for address in addresses:
+        if isinstance(address, IPv4Network | IPv6Network):
+            raise ValueError(f"one of its names is the network {address}, which is no address")  # noqa: TRY004 -- the file's fault
+
+
+def _lower(name: str) -> str:
+    """With the letters of ASCII in lower case, and no others (`toLowerCaseASCII`)."""
+    return name.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
+
+
 def _valid(name: str, *, pattern: bool) -> bool:
     labels = (name if pattern else name.removesuffix(".")).split(".")
     return all(
@@ -151,39 +171,35 @@ def verify(
     chain: Sequence[Certificate], roots: Sequence[Certificate], now: float, purpose: Purpose = "servers"
 ) -> Trust:
     """Whether a chain as shown, leaf first, leads to one of the roots for a purpose. The leaf's own dates and names are not looked at."""
-    leaf, rest = chain[0], chain[1:]
-    expired: Certificate | None = None
-    refused: str | None = None
-    for path in _paths((leaf,), rest, roots):
-        late = next((each for each in path[1:] if not each.not_before <= now <= each.not_after), None)
-        why = _refused(path, purpose)
-        if why is not None:
-            refused = refused or why
-        elif late is None:
-            return Trust(trusted=True)
-        else:
-            expired = expired or late
-    if expired is not None:
-        return Trust(trusted=False, expired=expired)
-    return Trust(trusted=False, why_not=refused or _why_not(leaf, roots))
+    leaf = chain[0]
+    paths, stop = ([(leaf,)], None) if leaf in roots else _paths((leaf,), chain[1:], roots, now)
+    if any(all(allows(each, purpose) for each in path) for path in paths):
+        return Trust(trusted=True)
+    if paths:
+        return Trust(trusted=False, why_not=f"its extended key usage does not allow {purpose}")
+    return stop or Trust(trusted=False, why_not=_why_not(leaf, roots))
 
 
 def _paths(
-    path: tuple[Certificate, ...], rest: Sequence[Certificate], roots: Sequence[Certificate]
-) -> Iterator[tuple[Certificate, ...]]:
-    """Every chain from the path's last certificate to a root."""
-    last = path[-1]
-    if last in roots:
-        yield path
-        return
-    if len(path) >= MAX_CHAIN:
-        return
-    for root in roots:
-        if signed_by(last, root):
-            yield (*path, root)
-    for each in rest:
-        if each not in path and signed_by(last, each):
-            yield from _paths((*path, each), rest, roots)
+    path: tuple[Certificate, ...], others: Sequence[Certificate], roots: Sequence[Certificate], now: float
+) -> tuple[list[tuple[Certificate, ...]], Trust | None]:
+    """Every chain from the path's last certificate to a root; where there is none, what Go then tells (`buildChains`).
+
+    That is what was wrong with the certificate that was tried last, None where nobody known had signed.
+    """
+    found: list[tuple[Certificate, ...]] = []
+    stop: Trust | None = None
+    tried = [*((root, False) for root in roots), *((each, True) for each in others)] if len(path) < MAX_CHAIN else []
+    for authority, intermediate in tried:
+        if authority in path or not signed_by(path[-1], authority):
+            continue
+        stop = _stopped(authority, path, now, intermediate=intermediate)
+        if stop is None and intermediate:
+            more, stop = _paths((*path, authority), others, roots, now)
+            found += more
+        elif stop is None:
+            found.append((*path, authority))
+    return found, None if found else stop
 
 
 @lru_cache(maxsize=256)
@@ -267,20 +283,19 @@ def _may_sign(authority: x509.Certificate) -> bool:
         return True
 
 
-def _refused(path: Sequence[Certificate], purpose: Purpose) -> str | None:
-    """Why Go refuses a chain whose signatures are right, leaf first (`isValid`); None where it does not. Dates are not looked at."""
-    if not all(allows(each, purpose) for each in path):
-        return f"its extended key usage does not allow {purpose}"
-    for position, authority in enumerate(path[1:], 1):
-        intermediate = position < len(path) - 1
-        limit, is_authority = _basic_constraints(authority)
-        if intermediate and not is_authority:
-            return f"{authority.subject} is not marked as an authority"
-        if limit is not None and position - 1 > limit:
-            return f"{authority.subject} allows {limit or 'no'} intermediate authorities below it"
-        if (name := _constrained(path[0], authority)) is not None:
-            return f"the name constraints of {authority.subject} do not allow {name}"
-    return None
+def _stopped(authority: Certificate, path: Sequence[Certificate], now: float, *, intermediate: bool) -> Trust | None:
+    """Why Go does not let an authority follow a path that it signed (`isValid`); None where it does."""
+    if not authority.not_before <= now <= authority.not_after:
+        return Trust(trusted=False, expired=authority)
+    why = None
+    limit, is_authority = _basic_constraints(authority)
+    if (name := _constrained(path[0], authority)) is not None:
+        why = f"the name constraints of {authority.subject} do not allow {name}"
+    elif intermediate and not is_authority:
+        why = f"{authority.subject} is not marked as an authority"
+    elif limit is not None and len(path) - 1 > limit:
+        why = f"{authority.subject} allows {limit or 'no'} intermediate authorities below it"
+    return Trust(trusted=False, why_not=why) if why else None
 
 
 def allows(certificate: Certificate, purpose: Purpose) -> bool:
@@ -316,6 +331,11 @@ def _constrained(leaf: Certificate, authority: Certificate) -> str | None:
     except x509.ExtensionNotFound:
         return None
     permitted, excluded = found.permitted_subtrees or (), found.excluded_subtrees or ()
+    for name in leaf.dns_names:
+        if name and not all(label and not set(label) - _VISIBLE for label in name.split(".")):
+            return repr(
+                name
+            )  # what is no domain name meets no constraint, not even one on addresses (`domainToReverseLabels`)
     for kind, names, within in (
         (x509.DNSName, leaf.dns_names, _within_domain),
         (x509.IPAddress, leaf.addresses, _within_network),

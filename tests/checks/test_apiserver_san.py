@@ -179,6 +179,16 @@ def test_an_endpoint_of_the_command_line_must_be_covered() -> None:
     assert Node(leaf=good(LB, "10.0.0.9"), given={"endpoints": ["10.0.0.9:8443"]}).findings()[0].status is Status.PASS
 
 
+def test_a_name_of_other_letters_is_looked_for_as_it_is_sent() -> None:
+    files = {KUBELET: conf("https://bücher.example:6443")}
+    names = {"xn--bcher-kva.example": ["10.0.0.100"]}
+
+    assert {each.reason for each in Node(leaf=good("xn--bcher-kva.example"), files=files, names=names).findings()} == {
+        "Covered"
+    }
+    assert only(Node(leaf=good(), files=files, names=names).findings()).subject == "xn--bcher-kva.example"
+
+
 def test_tls_server_name_is_what_must_be_covered() -> None:
     files = {KUBELET: conf(cluster={"tls-server-name": "kubernetes"})}
     node = Node(leaf=good(), files=files)

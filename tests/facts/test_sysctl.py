@@ -33,6 +33,7 @@ def test_a_machine_without_files_sets_nothing() -> None:
         ("net.ipv4.conf.eth0/100.forwarding", "net/ipv4/conf/eth0.100/forwarding"),
         ("net/ipv4/conf/eth0.100/forwarding", "net/ipv4/conf/eth0.100/forwarding"),
         ("/net/ipv4//ip_forward", "net/ipv4/ip_forward"),
+        ("net/./ipv4/ip_forward", "net/ipv4/ip_forward"),
         ("net.bridge.bridge-nf-call-iptables", "net/bridge/bridge-nf-call-iptables"),
     ],
 )
@@ -184,3 +185,34 @@ def test_a_line_without_an_assignment_is_passed_over() -> None:
     assert (
         boot({"/etc/sysctl.d/a.conf": "net.ipv4.ip_forward\n; net.ipv4.ip_forward = 1\n= 1\n\x00\ufffd"}).settings == ()
     )
+
+
+def test_a_hidden_file_is_not_read_and_hides_nothing() -> None:
+    found = boot(
+        {"/etc/sysctl.d/.99-k8s.conf": f"{IP_FORWARD} = 0", "/usr/lib/sysctl.d/10-k8s.conf": f"{IP_FORWARD} = 1"}
+    )
+
+    assert where(found) == "/usr/lib/sysctl.d/10-k8s.conf:1"
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\x0b", "\x0c", "\u2028", "\ufeff"])
+def test_what_looks_blank_and_is_none_to_systemd_belongs_to_the_name(blank: str) -> None:
+    assert boot({"/etc/sysctl.d/k8s.conf": f"{blank}{IP_FORWARD} = 1"}).winner(IP_FORWARD) is None
+    assert boot({"/etc/sysctl.d/k8s.conf": f" \t{IP_FORWARD}\t = 1"}).winner(IP_FORWARD) is not None
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\0"])
+def test_a_line_ends_where_systemd_ends_it(end: str) -> None:
+    found = boot({"/etc/sysctl.d/k8s.conf": f"# pods{end}{IP_FORWARD} = 0{end}{IP_FORWARD} = 1{end}"})
+
+    assert where(found) == "/etc/sysctl.d/k8s.conf:3"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [("[^d]*", True), ("[!d]*", True), ("[^a]*", False), ("a[l-m]l", True), (r"\*", False), (r"\a*", True)],
+)
+def test_globs_are_those_of_the_c_library(pattern: str, meant: bool) -> None:
+    found = boot({"/etc/sysctl.d/k8s.conf": f"net/ipv4/conf/{pattern}/forwarding = 1"})
+
+    assert (found.winner(*BOTH) is not None) is meant

@@ -48,6 +48,9 @@ def leaf(dns: tuple[str, ...] = (), ips: tuple[str, ...] = (), name: str = "kube
         ([], ["10.0.0.9"], "10.0.0.99", False),
         ([], ["10.0.0.9"], "lb.example", False),
         (["k8s_api"], [], "k8s_api", True),
+        ([], ["fe80::9"], "fe80::9", True),
+        ([], ["fe80::9"], "fe80::9%eth0", False),  # until golang/go#79719 an address with a zone is a name
+        (["k.example"], [], "\N{KELVIN SIGN}.example", False),  # lower case is that of ASCII
         ([], [], "kube-apiserver", False),  # the common name never counts
     ],
 )
@@ -240,3 +243,48 @@ def openssl_accepts(folder: Path, server: Issued, middle: Issued | None, trusted
     command += ["-purpose", "sslserver", "-no-CApath", "-no-CAstore"]
     command += ["-untrusted", folder / "middle.pem"] if middle else []
     return subprocess.run([*command, folder / "leaf.pem"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("entry", ["87050a00000901", "87080a000000ff000000", "8203c3bc78"])
+def test_one_malformed_name_makes_the_whole_certificate_malformed(entry: str) -> None:
+    content = bytes.fromhex(entry) + b"\x82\x0alb.example"
+    whole = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes([0x30, len(content)]) + content)
+
+    with pytest.raises(BadCertificateError):
+        Certificate.parse(issue("kube-apiserver", cluster_ca(), more=[whole]).pem)
+
+
+def test_of_an_authority_that_is_expired_and_not_for_servers_a_client_tells_that_it_is_expired() -> None:
+    root = cluster_ca()
+    for ends, expired in ((1.0, False), (-1.0, True)):
+        middle = issue(
+            "middle",
+            root,
+            authority=True,
+            start=NOW - 9 * DAY,
+            days=9 + ends,
+            more=[x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])],
+        )
+        trust = verify(parsed(issue("kube-apiserver", middle), middle), parsed(root), NOW)
+
+        assert not trust.trusted
+        assert (trust.expired is not None) is expired
+        assert (trust.why_not is None) is expired
+
+
+def test_an_expired_authority_on_a_way_that_leads_nowhere_is_told_as_clients_tell_it() -> None:
+    middle = issue("middle", cluster_ca(), authority=True, start=NOW - 9 * DAY, days=8)
+
+    assert verify(parsed(issue("kube-apiserver", middle), middle), parsed(cluster_ca("other")), NOW).expired is not None
+
+
+def test_a_name_that_is_no_domain_name_meets_no_constraint_not_even_one_on_addresses() -> None:
+    subtree = x509.IPAddress(ip_network("10.0.0.0/8"))
+    root = issue(
+        "root", authority=True, more=[x509.NameConstraints(permitted_subtrees=[subtree], excluded_subtrees=None)]
+    )
+    good = issue("kube-apiserver", root, dns=["lb.example"], ips=["10.0.0.9"])
+    bad = issue("kube-apiserver", root, dns=["lb..example"], ips=["10.0.0.9"])
+
+    assert verify(parsed(good), parsed(root), NOW).trusted
+    assert "lb..example" in str(verify(parsed(bad), parsed(root), NOW).why_not)
