@@ -68,6 +68,23 @@ def exempting(path: DnsPath, dns: ClusterDns) -> list[FilterRule]:
     ]
 
 
+def exempting_queries(path: DnsPath, dns: ClusterDns) -> list[tuple[FilterRule, int | None]]:
+    """The rules that exempt from connection tracking what was asked of a service and lost, with the packets that each counted, None for one that does
+    not count. What is not tracked is not translated either, and leads nowhere; but to a cache on the node it leads as it stands.
+    """
+    own = {ip_address(address) for address, _ in dns.on_node}
+    services = [each for one in dns.addresses if (each := ip_address(one.address)) not in own]
+    counted = {rule.key: rise for rule, rise in path.exempted}
+    return [
+        (rule, counted.get(rule.key))
+        for rule in path.notracks
+        if DNS_PORT in _ports(rule, "d")
+        and any(rule.family in (0, service.version) and _covers(rule, "d", str(service)) for service in services)
+        and (missing := _missing(path, rule))
+        and (rule.packets is None or counted.get(rule.key, 0) >= missing)
+    ]
+
+
 def _missing(path: DnsPath, rule: FilterRule) -> int:
     """How many of the queries that were asked again and not answered a rule's packets may have been."""
     return sum(
@@ -91,10 +108,12 @@ def _speaks(rule: FilterRule, transport: str) -> bool:
     return not named or transport in named
 
 
-def _ports(rule: FilterRule) -> set[int]:
-    """The ports that a rule names; of a range, its ends and 53 if that lies between."""
+def _ports(rule: FilterRule, side: str = "ds") -> set[int]:
+    """The ports that a rule names, of the sender or of the receiver; of a range, its ends and 53 if that lies between."""
     ports: set[int] = set()
-    for _, text in _PORTS.findall(rule.line):
+    for which, text in _PORTS.findall(rule.line):
+        if which not in side:
+            continue
         for part in text.split(","):
             ends = [int(each) for each in re.split(r"[:-]", part.strip()) if each.strip().isdecimal()]
             ports |= set(ends)

@@ -30,7 +30,7 @@ query alone is, or as often as the kernel counts a loss meanwhile: then `conntra
 - `ForwardPolicyDrop` (fail): the FORWARD chain's policy drops what pods send, as Docker sets it
 - `PolicyBlocks` (fail): a rule that a network policy wrote drops them
 - `OverlayBlocked` (fail): a rule of this node drops the tunnel's packets
-- `RepliesUntracked` (fail): a rule exempts DNS from connection tracking, so that nothing is translated back
+- `RepliesUntracked` (fail): a rule exempts DNS from connection tracking, so that nothing is translated
 - `ReversePathFilter` (fail): the kernel drops packets whose sender it would reach by another interface
 - `MtuTooBig` (fail, warn while long messages get through): a tunnel's MTU is too big for the interface below
 - `LongMessagesLost` (fail): short messages reach a DNS server on another node and long ones do not
@@ -64,7 +64,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import check
 from k8sdoctor.checks import _dns_pairs
 from k8sdoctor.checks import _dns_path_fixes as fixes
-from k8sdoctor.checks._dns_path_rules import blamed, exempting, kind_of, names_dns
+from k8sdoctor.checks._dns_path_rules import blamed, exempting, exempting_queries, kind_of, names_dns
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.dns_pairs import DnsPairs
 from k8sdoctor.facts.dns_path import NETSTAT, PADDING, DnsPath, Overlay, answered
@@ -133,10 +133,13 @@ def _losses(path: DnsPath, dns: ClusterDns) -> Iterator[Finding]:
     untracked = exempting(path, dns)
     if untracked:
         yield _untracked(path, untracked)
+    lost_for = [] if guilty or untracked else exempting_queries(path, dns)
+    if lost_for:
+        yield _untranslated(path, *lost_for[0])
     missing = [one for one in path.again if not answered(one)]
-    if not guilty and missing and (path.reverse_path or 0) >= len(missing):
+    if not guilty and not lost_for and missing and (path.reverse_path or 0) >= len(missing):
         yield _reverse(path)
-    elif path.blind and not guilty and not untracked:
+    elif path.blind and not guilty and not untracked and not lost_for:
         yield unknown(
             "RulesUnread",
             f"{len(path.lost)} DNS queries of {_pod(path)} were lost, and whether a rule of this node drops them could not be seen: "
@@ -199,6 +202,20 @@ def _untracked(path: DnsPath, rules: list[FilterRule]) -> Finding:
             ),
             *_links(path, why, Certainty.LIKELY),
         ],
+    )
+
+
+def _untranslated(path: DnsPath, rule: FilterRule, packets: int | None) -> Finding:
+    missing = sum(not answered(one) for one in path.again)
+    counted = f"it counted {packets} packets" if packets is not None else "it does not count packets"
+    why = f"the {rule} exempts DNS queries from connection tracking, so that nothing translates them to a DNS server"
+    return fail(
+        "RepliesUntracked",
+        f"{why[0].upper()}{why[1:]}: {counted} while {missing} of {len(path.again)} DNS queries of {_pod(path)} were lost.",
+        subject=f"{rule.table}/{rule.chain}",
+        evidence=[Evidence(rule.program, f"{rule}\n{counted} while queries were asked again"), *_asked_again(path)],
+        fix=fixes.blocked(rule, "RepliesUntracked", path),
+        explains=_links(path, why, Certainty.LIKELY if packets is None else Certainty.PROVEN),
     )
 
 

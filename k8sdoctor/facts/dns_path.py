@@ -70,7 +70,7 @@ class DnsPath:
 
     `asked` says whether any pod could ask. `lost` are queries that a pod's address left unanswered, asked once more by `view`, of which
     `again` came back; `rose` are rules with the packets that they counted meanwhile, `silent` those that do not count. `notracks` are
-    rules that exempt packets from connection tracking. `strayed` are the sources of replies that came from elsewhere.
+    rules that exempt packets from connection tracking, `exempted` those of them that counted meanwhile. `strayed` are the sources of replies that came from elsewhere.
     `reverse_path` is by how much the kernel's count of packets dropped for their reverse path rose, None where it was not read. `long` are
     long queries over TCP to servers of other nodes.
     """
@@ -82,6 +82,7 @@ class DnsPath:
     rose: tuple[tuple[FilterRule, int], ...] = ()
     silent: tuple[FilterRule, ...] = ()
     notracks: tuple[FilterRule, ...] = ()
+    exempted: tuple[tuple[FilterRule, int], ...] = ()
     strayed: tuple[str, ...] = ()
     reverse_path: int | None = None
     long: tuple[DnsOutcome, ...] = ()
@@ -146,6 +147,7 @@ def _look(host: Host, seen: _Path, view: View) -> _Path:
         again=again,
         rose=tuple(each for each in rose if each[0].verdict != "notrack"),
         silent=tuple(rule for rule in before if rule.packets is None and rule.verdict != "notrack"),
+        exempted=tuple(each for each in rose if each[0].verdict == "notrack"),
         notracks=tuple(rule for rule in before if rule.verdict == "notrack"),
         strayed=tuple(
             dict.fromkeys(

@@ -225,6 +225,55 @@ def test_a_rule_that_exempts_something_else_is_not_blamed(rule: FilterRule, stra
     assert [one.reason for one in judge(replace(SEEN, notracks=(rule,), strayed=strayed))] == ["PathClear"]
 
 
+EXEMPT = iptables("-A PREROUTING -p udp -m udp --dport 53 -j CT --notrack", "raw")
+
+
+def test_a_rule_that_exempts_queries_is_blamed_for_those_that_it_counted() -> None:
+    [finding] = judge(replace(SEEN, notracks=(EXEMPT,), exempted=((EXEMPT, 4),), reverse_path=4))
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "RepliesUntracked")
+    assert "it counted 4 packets while 4 of 4 DNS queries of pod default/a were lost" in finding.message
+    assert ("TcpOnly", Certainty.PROVEN) in {(link.reason, link.certainty) for link in finding.explains}
+    assert finding.fix is not None
+    assert finding.fix.commands == ("iptables -w -t raw -D PREROUTING -p udp -m udp --dport 53 -j CT --notrack",)
+
+
+def test_a_rule_of_nftables_that_exempts_queries_and_does_not_count_is_likely() -> None:
+    rule = nft("udp dport 53 notrack", "inet fw", "prerouting")
+    [finding] = judge(replace(SEEN, notracks=(rule,)))
+
+    assert finding.reason == "RepliesUntracked"
+    assert {link.certainty for link in finding.explains} == {Certainty.LIKELY}
+
+
+@pytest.mark.parametrize(
+    ("rule", "counted", "seen"),
+    [
+        pytest.param(EXEMPT, 3, SEEN, id="it counted fewer"),
+        pytest.param(EXEMPT, 4, replace(SEEN, again=(outcome(good=True),) * 4), id="nothing is lost when asked again"),
+        pytest.param(EXEMPT, 4, replace(SEEN, again=(outcome(transport="tcp"),) * 4), id="only TCP is lost"),
+        pytest.param(NOTRACK, 4, SEEN, id="it is for replies"),
+        pytest.param(
+            iptables("-A PREROUTING -d 10.96.0.99/32 -p udp -m udp --dport 53 -j CT --notrack", "raw"),
+            4,
+            SEEN,
+            id="it is for another address",
+        ),
+    ],
+)
+def test_a_rule_that_exempts_no_lost_query_is_not_blamed(rule: FilterRule, counted: int, seen: DnsPath) -> None:
+    found = judge(replace(seen, notracks=(rule,), exempted=((rule, counted),)))
+
+    assert [one.reason for one in found] == ["PathClear"]
+
+
+def test_a_cache_on_the_node_exempts_what_it_is_asked() -> None:
+    cached = replace(DNS, on_node=((SERVICE, "nodelocaldns"),))
+
+    [finding] = judge(replace(SEEN, notracks=(EXEMPT,), exempted=((EXEMPT, 4),)), cached)
+    assert finding.reason == "PathClear"
+
+
 def test_packets_dropped_for_their_reverse_path_are_told() -> None:
     [finding] = judge(replace(SEEN, reverse_path=4))
 

@@ -480,7 +480,8 @@ SCENARIOS = (
         "a rule exempts DNS queries from connection tracking",
         "iptables -t raw -A PREROUTING -p udp --dport 53 -j NOTRACK",
         "dns-path/RepliesUntracked",
-        heals="iptables -t raw -F",
+        (TCP_ONLY,),
+        mends=True,
     ),
     _DNS(
         "one of two queries from one port is lost beside the DNS server",
