@@ -17,7 +17,7 @@ from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import NETWORKS, PLUGINS
 from tests.lab.registry import NAME as REGISTRY
 from tests.lab.registry import SILENT
-from tests.lab.whole_node import FAR, NODE, PAUSE
+from tests.lab.whole_node import CACHE, FAR, NODE, PAUSE
 from tests.pki import CLIENT, etcd_leaf
 
 if TYPE_CHECKING:
@@ -320,6 +320,35 @@ def _mirror(url: str, extra: str = "") -> Callable[[WholeNode], None]:
     return breaks
 
 
+def _cache(*broken: str, told: bool = True, rules: bool = True) -> Callable[[WholeNode], None]:
+    """A DNS cache on the node of which pods are told, and then shell that breaks it."""
+
+    def breaks(node: WholeNode) -> None:
+        node.serve_cache(rules=rules)
+        if told:
+            node.lab.shell(f"sed -i 's/10.96.0.10$/{CACHE}/' {KUBELET}")
+        node.lab.shell("\n".join(broken) or ":")
+
+    return breaks
+
+
+def _cache_by_tcp(node: WholeNode) -> None:
+    """A cache that asks the cluster's servers by TCP alone, as Kubernetes' manifest has it, and a rule that drops that."""
+    _cache("iptables -w -I OUTPUT -p tcp -d 10.244.0.0/16 --dport 53 -j DROP")(node)
+    for path in node.lab.shell(f"ls {API}/*/api/configmaps.json").stdout.split():
+        told = json.loads(node.lab.read(path))
+        metadata = {"name": "node-local-dns", "namespace": "kube-system"}
+        text = "cluster.local:53 {\n    forward . __PILLAR__CLUSTER__DNS__ {\n        force_tcp\n    }\n}\n"
+        told["items"].append({"metadata": metadata, "data": {"Corefile": text}})
+        node.lab.write(path, json.dumps(told))
+
+
+_END_CACHE = f"""\
+ss -Hlntp 'src {CACHE}:53' | grep -o 'pid=[0-9]*' | sort -u | sed 's/pid=//' | xargs -r kill
+while ss -Hlnt 'src {CACHE}:53' | grep -q .; do sleep 0.02; done"""
+_UNCACHE = f"{_END_CACHE}\nip link del nodelocaldns"
+
+
 def _etcd_of_others(node: WholeNode) -> None:
     """A certificate for etcd that an authority signed which was there before."""
     folder = "/etc/kubernetes/pki/etcd"
@@ -495,6 +524,29 @@ SCENARIOS = (
         _torn("udp dport 53 @th,464,16 28 drop"),
         "dns-path/TypeUnanswered",
         heals=_UNTEAR,
+    ),
+    _DNS(
+        "the DNS cache on the node wrote no rules",
+        _cache(rules=False),
+        "nodelocal-dns/RulesMissing",
+        status="warn",
+        heals=_UNCACHE,
+    ),
+    _DNS(
+        "pods are not told of the DNS cache on the node",
+        _cache(told=False),
+        "nodelocal-dns/Bypassed",
+        status="warn",
+        heals=_UNCACHE,
+    ),
+    _DNS(
+        "the DNS cache on the node ended", _cache(_END_CACHE), "nodelocal-dns/NotListening", (NO_REPLY,), heals=_UNCACHE
+    ),
+    _DNS(
+        "the DNS cache asks by TCP alone, and a rule drops that",
+        _cache_by_tcp,
+        "nodelocal-dns/TcpBlocked",
+        heals=_UNCACHE,
     ),
     _DNS(
         "a network policy lets pods ask no DNS server",

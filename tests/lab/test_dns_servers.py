@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.node import LabNode, wait_for
-from tests.lab.whole_node import FAR, WholeNode, alarms
+from tests.lab.node import LabNode
+from tests.lab.whole_node import CACHE, FAR, WholeNode, alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "ss", "setpriv"),
 ]
 
-CACHE = "169.254.20.10"
 CONFIG = "/var/lib/kubelet/config.yaml"
 PODS = f"/etc/lab-api/{FAR}/api/pods.json"
 MAPS = f"/etc/lab-api/{FAR}/api/configmaps.json"
@@ -108,17 +107,10 @@ def test_a_cache_is_told_missing_then_deaf_and_is_healthy_once_it_serves(node: W
     )
     assert diagnosed(node.check("nodelocal-dns")) == {"nodelocal-dns/NotListening": set()}
 
-    words = [
-        "dnsmasq",
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--no-resolv",
-        "--no-hosts",
-        "--user=root",
-        "--pid-file=",
-    ]
-    places = [f"--listen-address={CACHE}", "--bind-interfaces", "--address=/cluster.local/10.96.0.1"]
-    cache = node.lab.popen([*words, *places])
-    wait_for(lambda: f"{CACHE}:53 " in node.lab.run(["ss", "-lnut"]).stdout, "the cache")
-    assert alarms(node.check("--profile", "dns")) == set()
-    cache.stop()
+    node.lab.shell("ip link del nodelocaldns")
+    node.serve_cache()
+    healthy = node.check("--profile", "dns")
+    assert alarms(healthy) == set()
+    assert healthy.reasons("nodelocal-dns") == {"CacheAnswers"}
+    node.cache.stop()
+    node.lab.shell("iptables -w -t raw -F")

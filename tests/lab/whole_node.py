@@ -63,6 +63,8 @@ IMAGES = (
 
 DNS_SERVICE = "10.96.0.10"
 API_SERVICE = "10.96.0.1"
+CACHE = "169.254.20.10"
+"""Where NodeLocal DNSCache listens by Kubernetes' documentation."""
 PODS = "10.244.0.0/16"
 FAR_PODS, FAR_DNS = "10.244.1.0/24", "10.244.1.2"
 DOMAIN = "cluster.local"
@@ -223,6 +225,7 @@ class WholeNode:
     paired: bool = False
     containerd: Containerd = field(init=False)
     dns: Daemon = field(init=False)
+    cache: Daemon = field(init=False, repr=False)
     far_dns: Daemon = field(init=False, repr=False)  # of a paired node
     upstream: Daemon = field(init=False)
     kube_proxy: Daemon = field(init=False)
@@ -358,6 +361,20 @@ class WholeNode:
             [*words, "--pid-file=", f"--listen-address={FAR_DNS}", "--bind-interfaces", *names], far=True
         )
         wait_for(lambda: f"{FAR_DNS}:53 " in self.lab.far_run(["ss", "-lnut"]).stdout, "the other node's DNS server")
+
+    def serve_cache(self, *, rules: bool = True) -> None:
+        """Run a DNS cache on the node as NodeLocal DNSCache is run: its interface, its name, its rules."""
+        self.lab.shell(
+            f"ip link add nodelocaldns type bridge; ip addr add {CACHE}/32 dev nodelocaldns; ip link set nodelocaldns up"
+        )
+        words = "--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= --bind-interfaces"
+        names = f"--listen-address={CACHE} --address=/{DOMAIN}/{API_SERVICE}"
+        self.cache = self.lab.popen(["bash", "-c", f"exec -a /node-cache dnsmasq {words} {names}"])
+        wait_for(lambda: f"{CACHE}:53 " in self.lab.run(["ss", "-lnut"]).stdout, "the cache")
+        if rules:
+            chains = "for chain in PREROUTING OUTPUT; do for each in udp tcp; do"
+            exempt = f"iptables -w -t raw -A $chain -d {CACHE}/32 -p $each --dport 53 -j NOTRACK"
+            self.lab.shell(f"{chains} {exempt}; done; done")
 
     def serve_upstream(self, *options: str) -> None:
         """Run the DNS server that the node's resolv.conf would name, by default one that knows each name to exist; it knows the way to pods."""
