@@ -20,7 +20,7 @@ from k8sdoctor.check import Check, Needs, Profile, needs_of
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Unobserved, skip, unknown
-from k8sdoctor.host import Host, HostError
+from k8sdoctor.host import Host, HostError, own_limits
 from k8sdoctor.host.base import UnansweredError
 from k8sdoctor.kubeadm_names import TRAIT, Omission
 from k8sdoctor.report import Broken, Report, Result, make_report
@@ -395,7 +395,11 @@ class _Run:
 
 def _observe(fact: type, host: Host, arguments: dict[str, object], deadline_over: str) -> _Done:
     try:
-        return _Done(fact, cast("Any", fact).observe(host, **arguments))
+        try:
+            return _Done(fact, cast("Any", fact).observe(host, **arguments))
+        except Exception as error:
+            own_limits.hold(error)  # a library that cannot be loaded for want of a file descriptor is nobody's bug
+            raise
     except HostError as error:
         return _Done(fact, Unobserved(error.reason, error.message, error.traits))
     except UnansweredError:

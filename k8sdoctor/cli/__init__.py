@@ -12,6 +12,8 @@ import os  # noqa: E402
 import warnings  # noqa: E402
 from typing import TYPE_CHECKING, NoReturn  # noqa: E402
 
+from k8sdoctor.host import own_limits  # noqa: E402
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,6 +30,7 @@ def main() -> NoReturn:
     Never by a normal exit: a probe that hangs in the kernel may hold its thread for good, and all output is flushed by then.
     """
     code = AT_FAULT
+    own_limits.lift()
     try:
         code = run(sys.argv[1:])
         _flush()

@@ -33,9 +33,14 @@ def side_by_side(probes: Sequence[Callable[[], T]], at_once: int | None = None) 
                     errors[number] = error
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once or len(probes), len(probes)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    started = []
+    with suppress(RuntimeError):  # the node is out of processes: those that there are do all of it, or we ourselves
+        for thread in threads:
+            thread.start()
+            started.append(thread)
+    if not started:
+        work()
+    for thread in started:
         thread.join()
     # What is no Exception first: a probe of a recorded run that had not ended. All of the others waited for it.
     for number in sorted(errors, key=lambda number: (isinstance(errors[number], Exception), number)):

@@ -34,7 +34,18 @@ class HostError(Exception):
     """We could not look. `reason` is one of the public reasons below; the text says what would let us look; `traits` as of a finding."""
 
     REASONS = frozenset(
-        {"NotFound", "NotPermitted", "Unreadable", "NotRecorded", "Offline", "DeadlineExceeded", "RuntimeUnreachable"}
+        {
+            *(
+                "NotFound",
+                "NotPermitted",
+                "Unreadable",
+                "NotRecorded",
+                "Offline",
+                "DeadlineExceeded",
+                "RuntimeUnreachable",
+            ),
+            "CheckBroke",  # by a fact that passes on why another is not there
+        }
     )
 
     def __init__(self, reason: str, message: str, traits: frozenset[str] = frozenset()) -> None:

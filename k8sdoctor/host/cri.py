@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from k8sdoctor.host import own_limits
 from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
     endpoint = cast("str", arguments["endpoint"])
     path = host.files.real(path_of(endpoint))
     _knock(path, endpoint, host.probe_limit)
+    own_limits.hold_room()
     request = cast("dict[str, Json]", arguments["request"])
     try:
         reply = _call_either_version(path, method, request, host.probe_limit)
@@ -162,6 +164,7 @@ def _knock(path: str, endpoint: str, limit: float) -> None:
     except OSError as error:
         if error.errno == errno.ENOTDIR:
             raise HostError("NotFound", f"{endpoint} does not exist") from None
+        own_limits.hold(error)
         words = os.strerror(error.errno or 0)
         raise HostError("RuntimeUnreachable", f"{endpoint} cannot be opened: {words}") from None
 

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
+from k8sdoctor.host import own_limits
 from k8sdoctor.host.base import DnsOutcome, DnsQuery, DnsReply, Json
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ class Question(ABC):
         """Take what came."""
 
     def _fail(self, error: OSError, selector: selectors.BaseSelector) -> None:
+        own_limits.hold(error)
         self.error = _ERRORS.get(error.errno or 0, "failed")
         self.finish(selector)
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from k8sdoctor.host import resolver, trust
+from k8sdoctor.host import own_limits, resolver, trust
 from k8sdoctor.host.base import HostError, HttpAnswer, HttpRequest, Json, NetworkError, NetworkFailure, authority
 from k8sdoctor.host.dial import dial
 
@@ -325,6 +325,7 @@ def _basic(user: str, password: str) -> str:
 
 def _classified(error: Exception, where: str) -> _FailedError:
     """The kind of failure that an exception of sockets, TLS or HTTP is, by type and number."""
+    own_limits.hold(error)
     if isinstance(error, (http.client.RemoteDisconnected, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return _FailedError("reset", f"{where} closed the connection without an answer")
     if isinstance(error, http.client.IncompleteRead):

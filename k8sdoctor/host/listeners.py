@@ -12,6 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+from k8sdoctor.host import own_limits
 from k8sdoctor.host.base import HostError, Json, ListeningSocket
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _table(folder: str, protocol: Literal["tcp", "udp"]) -> Iterator[_Bound]:
         except FileNotFoundError:  # a kernel without IPv6
             continue
         except OSError as error:
+            own_limits.hold(error)
             raise HostError("NotPermitted", f"{folder}/{protocol}{suffix}: {os.strerror(error.errno or 0)}") from None
         for line in text.splitlines()[1:]:
             # proc_pid_net(5): sl local_address rem_address st queues timer retransmits uid timeout inode

@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from k8sdoctor.host import netns
+from k8sdoctor.host import netns, own_limits
 from k8sdoctor.host.base import Given, Host, HostError, Identity, Json, User
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.secrets import Vault
@@ -86,12 +86,16 @@ class LiveHost(Host):
             raise HostError("Offline", f"--offline forbids {_SENDS[verb]}")
         if verb in _INTRUDES and not self._given.get("intrusive"):
             raise HostError("NotPermitted", f"{_INTRUDES[verb]}; --intrusive allows it")
-        own = self._own.get(verb)
-        if own is not None:
-            return cast("Json", own(**arguments))
-        # One module a verb, imported when first asked: netlink, DNS, TLS, gRPC and HTTP each cost a heavy library.
-        module = import_module(f"k8sdoctor.host.{_MODULES[verb]}")
-        return cast("Json", module.answer(self, verb, arguments))
+        try:
+            own = self._own.get(verb)
+            if own is not None:
+                return cast("Json", own(**arguments))
+            # One module a verb, imported when first asked: netlink, DNS, TLS, gRPC and HTTP each cost a heavy library.
+            module = import_module(f"k8sdoctor.host.{_MODULES[verb]}")
+            return cast("Json", module.answer(self, verb, arguments))
+        except (OSError, ImportError, MemoryError, RuntimeError) as error:
+            own_limits.hold(error)
+            raise
 
     def bounded(
         self, function: Callable[[], Any], what: str, *, namespace: str | None = None, limit: float | None = None

@@ -99,8 +99,13 @@ def _output(
         threading.Thread(target=read, args=(stream, into, wanted), daemon=True)
         for stream, into, wanted in zip((process.stdout, process.stderr), held, (keep, ()), strict=True)
     ]
-    for reader in readers:
-        reader.start()
+    try:
+        for reader in readers:
+            reader.start()
+    except RuntimeError:  # no more threads: nobody would take what it prints
+        process.kill()
+        process.wait()
+        raise
     end = time.monotonic() + limit
     try:
         process.wait(limit)

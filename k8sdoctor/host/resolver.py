@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, cast
 
+from k8sdoctor.host import own_limits
 from k8sdoctor.host.base import HostError, Json, ResolveAnswer
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def _from_libc(name: str) -> list[str]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
+        own_limits.hold_if_exhausted()
         raise NameNotResolvedError(error.strerror or str(error)) from None
     except UnicodeError:
         raise NameNotResolvedError("this is no host name") from None
@@ -72,6 +74,7 @@ def _from_root(host: LiveHost, name: str) -> list[str]:
         resolver.read_resolv_conf(io.StringIO(_text(host, "/etc/resolv.conf")))
         found = resolver.resolve_name(name, search=True)
     except dns.exception.DNSException as error:
+        own_limits.hold_if_exhausted()
         raise NameNotResolvedError(str(error) or type(error).__name__) from None
     return list(found.addresses())
 

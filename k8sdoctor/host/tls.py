@@ -14,6 +14,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, cast
 
+from k8sdoctor.host import own_limits
 from k8sdoctor.host.base import Json, NetworkError, NetworkFailure, ResolveAnswer, TlsAnswer, authority
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def _hello(address: str, port: int, server_name: str | None, limit: float) -> Tl
     except _Failed as error:
         reply["failure"] = error.failure
     except OSError as error:
+        own_limits.hold(error)
         reply["failure"] = _os_failure(error, where, limit)
     return reply
 
