@@ -366,7 +366,7 @@ class _Run:
     @property
     def _limit(self) -> float:
         """The seconds that this run may take."""
-        return self.request.deadline if self.host.source == "live" else max(self.request.deadline, REPLAY)
+        return self.request.deadline if self.host.source == "live" else REPLAY
 
     @property
     def _deadline_over(self) -> str:

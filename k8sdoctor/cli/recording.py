@@ -52,6 +52,10 @@ class Kept:
             for each in self.writer.cut
         ]
         lines += self.remarks
+        if report.euid:
+            lines.append(
+                "It was recorded without root's rights, so much in it is unknown; recorded by root it holds all."
+            )
         if self.dropped:
             lines.append(f"{self.dropped} questions were not kept, since there were too many.")
         lines += [

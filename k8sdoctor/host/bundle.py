@@ -23,6 +23,7 @@ from k8sdoctor.host.recording import (
     FORMAT,
     QUESTIONS_LIMIT,
     TOTAL_LIMIT,
+    VALUES_LIMIT,
     Entry,
     ErrorEntry,
     Manifest,
@@ -39,12 +40,7 @@ BUNDLE_FORMAT = "k8sdoctor/bundle/v2"
 MANIFEST, ERRORS, END = "manifest.json", "errors.json", "end.json"
 FILES, ANSWERS = "files/", "answers/"
 
-LIMITS = tar.Limits(
-    # An answer that is just not too long, as indented JSON with every character escaped, is several times as long.
-    member=4 * ANSWER_LIMIT,
-    total=3 * TOTAL_LIMIT,
-    members=QUESTIONS_LIMIT + 100,
-)
+LIMITS = tar.Limits(member=2 * ANSWER_LIMIT, total=2 * TOTAL_LIMIT, members=QUESTIONS_LIMIT + 100)
 """What a bundle of ours never exceeds."""
 
 
@@ -168,6 +164,8 @@ def _end(document: object) -> dict[str, Any]:
 
 def _parsed(data: bytes, name: str) -> object:
     """JSON, and nothing that only Python takes for JSON."""
+    if data.count(b",") > 2 * VALUES_LIMIT:
+        raise _RefusedError(f"{name!r} holds more than {2 * VALUES_LIMIT} values")
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_number)
     except RecursionError:
@@ -211,10 +209,12 @@ class _Compact:
 
     def __init__(self) -> None:
         self._entries: dict[str, bytes] = {}
+        self._bytes = 0
 
     def add(self, entry: Entry, name: str) -> None:
         """Take an entry. `name` is the member's."""
-        self._put(question(entry["verb"], entry["arguments"]), json.dumps(entry).encode(), name)
+        text = json.dumps(entry, ensure_ascii=False)
+        self._put(question(entry["verb"], entry["arguments"]), text.encode("utf-8", "surrogatepass"), name)
 
     def add_file(self, path: str, content: bytes) -> None:
         """Take a file's text."""
@@ -227,8 +227,11 @@ class _Compact:
     def _put(self, key: str, value: bytes, name: str) -> None:
         if key in self._entries:
             raise _RefusedError(f"{name!r} answers a question that another member answers, too")
-        if len(self._entries) >= QUESTIONS_LIMIT:
-            raise _RefusedError(f"{name!r} is one of more than {QUESTIONS_LIMIT} answers")
+        self._bytes += len(key) + len(value)
+        if len(self._entries) >= QUESTIONS_LIMIT or self._bytes > LIMITS.total:
+            raise _RefusedError(
+                f"with {name!r} it holds more than {QUESTIONS_LIMIT} answers, or {LIMITS.total >> 20} MiB"
+            )
         self._entries[key] = value
 
     def find(self, key: str) -> Entry | None:
@@ -242,7 +245,7 @@ class _Compact:
 
 def _unpacked(key: str, kept: bytes) -> Entry:
     if not kept.startswith(b"\0"):  # JSON never does
-        return cast("Entry", json.loads(kept))
+        return cast("Entry", json.loads(kept.decode("utf-8", "surrogatepass")))
     arguments = json.loads(key.removeprefix("read "))
     return Entry(verb="read", arguments=arguments, answer=kept[1:].decode("utf-8"))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import posixpath
 import re
 import tarfile
 import threading
+import zlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -61,9 +60,8 @@ class BundleWriter:
         """Write the manifest."""
         self._lock = threading.Lock()
         self._mtime = int(origin.now)
-        self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
-        # ustar: the plain form, without extensions. Its names of up to 255 bytes are enough, and every tar reads it.
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.USTAR_FORMAT, encoding="utf-8")  # noqa: SIM115 -- closed by finish
+        self._file = file
+        self._gzip = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)  # 16: as a gzip file, without a name or a time
         self._failed: OSError | None = None
         self._not_answered: list[Entry] = []
         self.cut: list[dict[str, Json]] = []
@@ -108,9 +106,7 @@ class BundleWriter:
             self._put_json(ERRORS, self._not_answered)
             counted = {"counts": asdict(self.counts), "cut": self.cut, "dropped": dropped}
             self._put_json(END, {"profile": profile, "stage": stage, **counted})
-            if self._failed is None:
-                self._tar.close()
-                self._gzip.close()
+            self._write(bytes(2 * tarfile.BLOCKSIZE), last=True)
         if self._failed is not None:
             raise self._failed
 
@@ -141,14 +137,21 @@ class BundleWriter:
         self._put(name, f"{text}\n".encode())
 
     def _put(self, name: str, content: bytes) -> None:
-        if self._failed is not None:
-            return
         header = tarfile.TarInfo(name)
         header.size = len(content)
         header.mode = _MODE
         header.mtime = self._mtime
+        # ustar: the plain form, without extensions. Its names of up to 255 bytes are enough, and every tar reads it.
+        self._write(header.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict"))
+        self._write(content + bytes(-len(content) % tarfile.BLOCKSIZE))
+
+    def _write(self, data: bytes, *, last: bool = False) -> None:
+        if self._failed is not None:
+            return
         try:
-            self._tar.addfile(header, io.BytesIO(content))
+            self._file.write(self._gzip.compress(data))
+            if last:
+                self._file.write(self._gzip.flush())
         except OSError as error:
             self._failed = error
 

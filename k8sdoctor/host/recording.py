@@ -11,24 +11,30 @@ import json
 import threading
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, cast
 
-from k8sdoctor.host.base import Host, HostError, Json, UnansweredError
+from k8sdoctor.host.base import READ_LIMIT, Host, HostError, Json, UnansweredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 FORMAT = "k8sdoctor/recording/v1"
 
-ANSWER_LIMIT = 4 * 1024 * 1024
-"""Bytes of one answer that are kept: as much as a file may hold that a host reads (`READ_LIMIT`)."""
+ANSWER_LIMIT = 2 * READ_LIMIT
+"""Bytes of one answer, as JSON, that are kept: any file of text that a host reads fits."""
+
+VALUES_LIMIT = 1_000_000
+"""Commas in an answer as JSON, and so about the values: in memory each is many times as large as there."""
 
 TOTAL_LIMIT = 64 * 1024 * 1024
-"""Bytes of all answers that are kept; those of a control plane are some hundred KiB."""
+"""Bytes of all questions and answers that are kept; those of a control plane are some hundred KiB."""
 
 QUESTIONS_LIMIT = 50_000
 """Questions that are kept."""
 
 EXCERPT = 4096
 """Characters that are kept of each end of an answer that is too long."""
+
+_CUT = 2 * 6 * EXCERPT
+"""Bytes of both ends as JSON, at most."""
 
 
 class ErrorEntry(TypedDict):
@@ -105,7 +111,7 @@ class Recorder(Host):
             known = self._entries.get(key)
             if known is None and not self._over:
                 self._open[key] = Entry(verb=verb, arguments=arguments)
-        if known is not None and ("answer" in known or "error" in known):
+        if known is not None and _is_whole(known):
             return _said(known, arguments)
         self._host.listener = self.listener  # who tells how far it has come is the host inside
         entry = Entry(verb=verb, arguments=arguments)
@@ -117,24 +123,26 @@ class Recorder(Host):
 
     def _kept(self, key: str, entry: Entry) -> Entry:
         """Keep an entry, unless the question has one already. What is to be told to the one who asked."""
-        size, text = _measured(entry)
+        text = json.dumps(entry, indent=1, ensure_ascii=False)
+        size = len(text.encode("utf-8", "backslashreplace"))
+        fits = size <= ANSWER_LIMIT and text.count(",") <= VALUES_LIMIT
         with self._lock:
             self._open.pop(key, None)
             known = self._entries.get(key)
             if known is not None:
-                return entry if "cut" in known else known
-            if self._over:
-                return entry
-            kept = entry
-            if size > ANSWER_LIMIT or self._bytes + size > TOTAL_LIMIT:
-                cut = CutEntry(bytes=size, head=text[:EXCERPT], tail=text[-EXCERPT:])
-                kept = Entry(verb=entry["verb"], arguments=entry["arguments"], cut=cut)
-                size = 2 * EXCERPT
-            self._add(key, kept, size)
+                return known if _is_whole(known) else entry
+            if not self._over:
+                if fits and self._bytes + size <= TOTAL_LIMIT:
+                    self._add(key, entry, size)
+                else:
+                    # Where there is room for nothing more, at least its length is told.
+                    excerpt = EXCERPT if self._bytes + _CUT <= TOTAL_LIMIT else 0
+                    self._add(key, _cut(entry, excerpt), len(key) + _CUT * bool(excerpt))
             return entry
 
     def _add(self, key: str, entry: Entry, size: int) -> None:
-        if len(self._entries) >= QUESTIONS_LIMIT:
+        full = self._bytes + len(key) > TOTAL_LIMIT + TOTAL_LIMIT // 4  # a quarter for the lengths of what has no room
+        if len(self._entries) >= QUESTIONS_LIMIT or full or len(key) > ANSWER_LIMIT:
             self.dropped += 1
             return
         self._bytes += size
@@ -171,6 +179,11 @@ class Recorder(Host):
         return json.dumps({"format": FORMAT, "answers": self.entries()}, indent=1, ensure_ascii=False) + "\n"
 
 
+def _is_whole(entry: Entry) -> bool:
+    """Whether an entry says what was answered."""
+    return "answer" in entry or "error" in entry
+
+
 def _said(entry: Entry, arguments: dict[str, Json]) -> Json:
     """The answer of an entry to whoever asks with these arguments, or its error raised."""
     if "error" in entry:
@@ -192,11 +205,13 @@ def _in_order(arguments: dict[str, Json], answer: Json) -> Json:
     return {**answer, "tallies": ordered} if isinstance(answer, dict) else ordered
 
 
-def _measured(entry: Entry) -> tuple[int, str]:
-    """The bytes of an answer, and it as text: a file's or a command's is what it is, any other is JSON."""
-    answer = entry.get("answer")
+def _cut(entry: Entry, excerpt: int) -> Entry:
+    """An entry with no more of its answer than so many characters of each end."""
+    answer = entry.get("answer", entry.get("error"))
     text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    return len(text.encode("utf-8", "backslashreplace")), text
+    size = len(text.encode("utf-8", "backslashreplace"))
+    cut = CutEntry(bytes=size, head=text[:excerpt], tail=text[len(text) - excerpt :])
+    return Entry(verb=entry["verb"], arguments=entry["arguments"], cut=cut)
 
 
 class Answers(Protocol):

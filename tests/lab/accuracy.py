@@ -17,7 +17,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -65,6 +65,8 @@ class Verdict:
     false: tuple[str, ...]
     unexplained: tuple[str, ...]
     seconds: float
+    replayed: tuple[str, ...] = ()
+    """In what the report of the run's bundle differs, judged outside of the node."""
 
     @property
     def named_first(self) -> bool:
@@ -73,9 +75,12 @@ class Verdict:
 
     @property
     def wrong(self) -> frozenset[str]:
-        """All that is to be mended: `first X`, `missed X`, `false X`, `unexplained X`."""
+        """All that is to be mended: `first X`, `missed X`, `false X`, `unexplained X`, `replayed otherwise X`."""
         first = () if self.named_first else (f"first {self.first}",)
-        told = (("missed", self.missed), ("false", self.false), ("unexplained", self.unexplained))
+        told = (
+            *(("missed", self.missed), ("false", self.false), ("unexplained", self.unexplained)),
+            ("replayed otherwise", self.replayed),
+        )
         return frozenset((*first, *(f"{word} {each}" for word, names in told for each in names)))
 
 
@@ -169,10 +174,10 @@ class Ward:
         try:
             break_(node, scenario)
             begin = time.monotonic()
-            outcome = node.check(*scenario.options)
-            verdict = judge(scenario, outcome, time.monotonic() - begin)
+            outcome, replayed = node.record(*scenario.options)
+            verdict = replace(judge(scenario, outcome, time.monotonic() - begin), replayed=tuple(replayed))
             for _ in range(_LOOKS if scenario.area == "pod network" else 0):
-                if not verdict.wrong:
+                if not verdict.wrong or verdict.replayed:
                     break
                 time.sleep(0.2)
                 verdict = judge(scenario, node.check(*scenario.options), verdict.seconds)

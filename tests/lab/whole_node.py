@@ -24,14 +24,15 @@ from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import BRIDGE_NETWORK, PLUGINS, Containerd
 from tests.lab.kube_proxy import ServicePort, restore
-from tests.lab.node import wait_for
+from tests.lab.node import Outcome, wait_for
 from tests.pki import CLIENT, kubeadm_pki
+from tests.reports import differences, judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.lab.containerd import LabSandbox
-    from tests.lab.node import Daemon, LabNode, Outcome
+    from tests.lab.node import Daemon, LabNode
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NODE = "192.0.2.10"
@@ -554,6 +555,15 @@ class WholeNode:
         assert outcome.out, outcome.err
         assert outcome.report["broken"] == [], outcome.report["broken"][0]["traceback"]
         return outcome
+
+    def record(self, *arguments: str) -> tuple[Outcome, list[str]]:
+        """`k8sdoctor record` on the node: its report, of which nothing may be broken, and in what that of the bundle differs, judged out here."""
+        bundle, saved = "/run/k8sdoctor.tar.gz", "/run/k8sdoctor.json"
+        done = self.lab.doctor("record", "-o", bundle, "--force", "--report", saved, *arguments)
+        assert done.code == 0, done.err
+        outcome = Outcome(done.code, (self.lab.root / saved.lstrip("/")).read_text(), done.err)
+        assert outcome.report["broken"] == [], outcome.report["broken"][0]["traceback"]
+        return outcome, differences(outcome.report, judged(self.lab.root / bundle.lstrip("/")))
 
 
 def alarms(outcome: Outcome) -> set[str]:
