@@ -1020,14 +1020,14 @@ SCENARIOS = (
         f"mkdir -p {MANIFESTS}; echo '{_POD}' > {MANIFESTS}/kube-scheduler.yaml",
         "leftovers/FilesLeft",
         status="warn",
-        heals=f"rm -r {MANIFESTS}",
+        heals=f"rm -rf {MANIFESTS}",
     ),
     _BEFORE(
         "data of an earlier etcd are here",
         "mkdir -p /var/lib/etcd/member",
         "leftovers/EtcdFolderNotEmpty",
         status="warn",
-        heals="rm -r /var/lib/etcd/member",
+        heals="rm -rf /var/lib/etcd/member",
     ),
     _BEFORE(
         "no Node can have the machine's name",
