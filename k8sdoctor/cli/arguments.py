@@ -36,13 +36,14 @@ exit codes:
 """
 
 _DIFF_EPILOG = """\
-A and B are reports (`k8sdoctor check -o json`, or yaml): of one node before and after, or of a healthy node and a
-sick one. Their order matters: the question is whether B is worse. - is stdin.
+A and B are reports (`k8sdoctor check -o json`, or yaml) or recordings (`k8sdoctor record`, judged by today's checks): of one
+node before and after, or of a healthy node and a sick one. Their order matters: the question is whether B is worse.
+- is a report on stdin. Of two recordings all that differs is told: files, kernel switches, versions, links.
 
 exit codes:
   0    B is no worse
   1    B is worse: something new fails or warns, or does worse, or two nodes share what must be unique
-  2    wrong usage, or A or B is no report
+  2    wrong usage, or A or B is neither a report nor a recording
   3    B is no worse where both looked, but one of them did not look at all that the other judged
 """
 
@@ -176,7 +177,13 @@ def parser() -> argparse.ArgumentParser:
             epilog=_RECORD_EPILOG,
         )
     )
-    _diff_options(command("diff", "compare two reports: what is new, fixed, or still there", epilog=_DIFF_EPILOG))
+    _diff_options(
+        command(
+            "diff",
+            "compare two reports or recordings: what is new, fixed, or still there, and what differs",
+            epilog=_DIFF_EPILOG,
+        )
+    )
     listing = command("list", "list every check")
     listing.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _folders(listing)
@@ -208,8 +215,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _diff_options(diff: argparse.ArgumentParser) -> None:
-    diff.add_argument("a", metavar="A", help="the report from before, or of the healthy node")
-    diff.add_argument("b", metavar="B", help="the report from after, or of the sick node")
+    diff.add_argument("a", metavar="A", help="the report or recording from before, or of the healthy node")
+    diff.add_argument("b", metavar="B", help="the report or recording from after, or of the sick node")
+    diff.add_argument(
+        "--all", action="store_true", help="show every difference, also what differs on any two nodes or runs"
+    )
     names = ", ".join(COMPARISON_FORMATS)
     diff.add_argument(
         "-o",
@@ -219,6 +229,7 @@ def _diff_options(diff: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help=f"{names} (default: text)",
     )
+    _folders(diff)
     _colour(diff)
 
 

@@ -98,19 +98,21 @@ def _this_machine(arguments: argparse.Namespace) -> _Subject:
 
 def _recorded(arguments: argparse.Namespace) -> _Subject:
     """A recording, judged as its run was: by the same profile, and by the checks that its options asked for."""
-    kept: Recording = arguments.bundle
+    request = _as_recorded(arguments.bundle)
+    if arguments.checks:
+        request = replace(request, also=frozenset[str]())
+    return _Subject(arguments.bundle.again, replace(request, profile=arguments.profile or request.profile))
+
+
+def _as_recorded(kept: Recording) -> engine.Request:
+    """A run of the profile, of the checks and for as long as the one that was recorded."""
     try:
-        also = _asked_by(kept.given()) if not arguments.checks else frozenset[str]()
+        also = _asked_by(kept.given())
     except HostError:
         also = frozenset()
     profile = kept.manifest["profile"]
-    return _Subject(
-        kept.again,
-        engine.Request(
-            profile=arguments.profile or (Profile(profile) if profile else None),
-            also=also,
-            deadline=kept.manifest["deadline"] or engine.DEADLINE,
-        ),
+    return engine.Request(
+        profile=Profile(profile) if profile else None, also=also, deadline=kept.manifest["deadline"] or engine.DEADLINE
     )
 
 
@@ -215,13 +217,18 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def diff(arguments: argparse.Namespace) -> int:
-    """Compare two reports."""
+    """Compare two reports, or two recordings by today's checks."""
     from k8sdoctor.cli.comparing import sides
     from k8sdoctor.comparison import compare
 
-    comparison = compare(*sides(arguments.a, arguments.b))
+    def judge(recording: Recording) -> Report:
+        known = _load((), arguments.checks_dir, narrow=False)
+        return _examine(recording.again(), known, _as_recorded(recording), colour=not arguments.no_color)
+
+    with terminal.quiet_stdout():
+        comparison = compare(*sides(arguments.a, arguments.b, judge))
     style = terminal.style_of(terminal.stdout(), colour=not arguments.no_color)
-    return _print(render.comparison(comparison, arguments.output, style)) or comparison.exit_code
+    return _print(render.comparison(comparison, arguments.output, style, whole=arguments.all)) or comparison.exit_code
 
 
 def list_(arguments: argparse.Namespace) -> int:

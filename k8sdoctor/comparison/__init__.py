@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from k8sdoctor.comparison.differences import Difference, differences
 from k8sdoctor.comparison.findings import (
     NOT_ASKED,
     NOT_COMPARABLE,
@@ -19,18 +20,22 @@ from k8sdoctor.comparison.findings import (
 )
 from k8sdoctor.comparison.identity import Duplicate, Marks, duplicates, same_node
 from k8sdoctor.comparison.noise import Own
+from k8sdoctor.comparison.properties import of_recording, of_report
 from k8sdoctor.finding import Status
 from k8sdoctor.report import API_VERSION, finding_document, fix_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from k8sdoctor.comparison.properties import Property
+    from k8sdoctor.host.recording import Recording
     from k8sdoctor.report import Report, Result
 
 __all__ = [
     "WORSENED",
     "Change",
     "Comparison",
+    "Difference",
     "Duplicate",
     "EvidenceChange",
     "FindingChange",
@@ -55,10 +60,11 @@ _EXIT_CODES = {Verdict.WORSE: 1, Verdict.UNCLEAR: 3, Verdict.BETTER: 0, Verdict.
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: where it was read from, as it was named, and its report."""
+    """One of the two: where it was read from, as it was named, its report, and the recording that the report was made of, if one was given."""
 
     path: str
     report: Report
+    recording: Recording | None = None
 
     @cached_property
     def marks(self) -> Marks:
@@ -70,20 +76,34 @@ class Side:
         """What its node calls its own."""
         return Own(self.marks.words())
 
+    @property
+    def is_anonymized(self) -> bool:
+        """Whether its names are stand-ins, which say nothing of another's."""
+        return self.recording is not None and self.recording.manifest["anonymized"]
+
+    def properties(self, *, recorded: bool) -> dict[str, Property]:
+        """What is so on its node: by its recording, or as its report's evidence says."""
+        if recorded and self.recording is not None:
+            return of_recording(self.recording.entries(), self.own)
+        return of_report(self.report, self.own)
+
 
 @dataclass(frozen=True)
 class Comparison:
     """What became of A in B.
 
-    `remarks` are sentences about what cannot be compared, or is compared under other conditions. `duplicates` are marks that two nodes share and must not.
+    `same_node` is None where names are stand-ins and cannot tell. `remarks` are sentences about what cannot be compared, or is compared under other
+    conditions. `duplicates` are marks that two nodes share and must not. `differences` are of all that was recorded, where both were recorded; else of what
+    evidence says, less what `changes` tell.
     """
 
     a: Side
     b: Side
-    same_node: bool
+    same_node: bool | None
     remarks: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
     changes: tuple[FindingChange, ...]
+    differences: tuple[Difference, ...]
 
     def of(self, *kinds: Change) -> tuple[FindingChange, ...]:
         """The changes of these kinds, in their order."""
@@ -138,20 +158,40 @@ class Comparison:
                 }
                 for each in self.changes
             ],
+            "differences": [
+                {
+                    "what": each.name,
+                    "a": None if each.a is None else list(each.a),
+                    "b": None if each.b is None else list(each.b),
+                    "namedBy": list(each.named_by),
+                    "noise": each.noise,
+                }
+                for each in self.differences
+            ],
         }
 
 
 def compare(a: Side, b: Side) -> Comparison:
     """Hold two reports against each other."""
-    same = same_node(a.marks, b.marks)
+    same = None if a.is_anonymized or b.is_anonymized else same_node(a.marks, b.marks)
+    changed = changes(a.report, b.report, a.own, b.own)
     return Comparison(
         a=a,
         b=b,
         same_node=same,
         remarks=tuple(_remarks(a, b, same_node=same)),
-        duplicates=() if same else duplicates(a.marks, b.marks),
-        changes=changes(a.report, b.report, a.own, b.own),
+        duplicates=duplicates(a.marks, b.marks) if same is False else (),
+        changes=changed,
+        differences=tuple(_differences(a, b, changed)),
     )
+
+
+def _differences(a: Side, b: Side, changed: tuple[FindingChange, ...]) -> Iterator[Difference]:
+    recorded = a.recording is not None and b.recording is not None
+    told = {(each.source, each.before, each.after) for change in changed for each in change.evidence}
+    for each in differences(a.properties(recorded=recorded), b.properties(recorded=recorded), changed):
+        if recorded or (each.name, each.a, each.b) not in told:
+            yield each
 
 
 def told_time(report: Report) -> str:
@@ -174,12 +214,13 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
-def _remarks(a: Side, b: Side, *, same_node: bool) -> Iterator[str]:
+def _remarks(a: Side, b: Side, *, same_node: bool | None) -> Iterator[str]:
     """What keeps the two from being held against each other in full, and what may look like a change of the node and is none."""
     first, second = a.report, b.report
     if first == second:
         yield "Both are the same report."
         return
+    yield from _kinds(a, b)
     if same_node and second.started_at < first.started_at:
         yield "B was made before A: what got worse from A to B got better in time."
     if same_node and a.marks.machine_id and b.marks.machine_id and a.marks.machine_id != b.marks.machine_id:
@@ -194,6 +235,24 @@ def _remarks(a: Side, b: Side, *, same_node: bool) -> Iterator[str]:
             yield f"{name} was told not to ask all (--offline, --skip): {_listed(unasked)}."
         if report.broken:
             yield f"In {name}, something did not work: {_listed([entry.what for entry in report.broken])}."
+
+
+def _kinds(a: Side, b: Side) -> Iterator[str]:
+    """What the two files allow to be said."""
+    sides = (("A", a), ("B", b))
+    stand_ins = [name for name, each in sides if each.is_anonymized]
+    if stand_ins:
+        yield (
+            f"{' and '.join(stand_ins)} {'is' if len(stand_ins) == 1 else 'are'} anonymized: names, addresses and IDs are stand-ins of one recording "
+            "alone, so whether these are one node or two, and what they share, cannot be told."
+        )
+    reports = [name for name, each in sides if each.recording is None]
+    if len(reports) == 1:
+        yield f"{reports[0]} is a report, so only what evidence says is compared; two recordings (k8sdoctor record) tell all that differs."
+    for name, each in sides:
+        recorder = each.recording.manifest["tool"] if each.recording is not None else ""
+        if recorder not in ("", each.report.version):
+            yield f"{name} was recorded by k8sdoctor {recorder}: what the checks of {each.report.version} look at besides is unknown there."
 
 
 def _conditions(a: Report, b: Report) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.finding import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from k8sdoctor.comparison.noise import Own
     from k8sdoctor.finding import Evidence, Finding
@@ -234,7 +234,8 @@ def evidence_changes(left: Finding | None, right: Finding | None, own_a: Own, ow
     for key in dict.fromkeys([*after, *before]):
         old_source, old = before.get(key, ("", []))
         new_source, new = after.get(key, ("", []))
-        removed, added = lines_changed(old, new, own_a, own_b)
+        keys = [own_a.stable(line) for line in old], [own_b.stable(line) for line in new]
+        removed, added = lines_changed(old, new, *keys)
         if removed or added:
             found.append(EvidenceChange(new_source or old_source, tuple(removed), tuple(added)))
     return tuple(found)
@@ -251,20 +252,21 @@ MOST_LINES = 400
 """Lines of one text that are compared in their order; of longer ones the sets of lines are, which takes no time that grows with its square."""
 
 
-def lines_changed(old: list[str], new: list[str], own_a: Own, own_b: Own) -> tuple[list[str], list[str]]:
-    """The lines that one side alone has, as they stand there; lines that differ by noise alone are the same."""
-    left, right = [own_a.stable(line) for line in old], [own_b.stable(line) for line in new]
-    if left == right:
+def lines_changed(
+    old: Sequence[str], new: Sequence[str], old_keys: Sequence[str], new_keys: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The lines that one side alone has, as they stand there; lines with the same key are the same."""
+    if old_keys == new_keys:
         return [], []
-    if max(len(left), len(right)) > MOST_LINES:
-        known_left, known_right = set(left), set(right)
+    if max(len(old), len(new)) > MOST_LINES:
+        known_old, known_new = set(old_keys), set(new_keys)
         return (
-            [line for line, key in zip(old, left, strict=True) if key not in known_right],
-            [line for line, key in zip(new, right, strict=True) if key not in known_left],
+            [line for line, key in zip(old, old_keys, strict=True) if key not in known_new],
+            [line for line, key in zip(new, new_keys, strict=True) if key not in known_old],
         )
     removed: list[str] = []
     added: list[str] = []
-    for kind, from_a, to_a, from_b, to_b in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for kind, from_a, to_a, from_b, to_b in SequenceMatcher(None, old_keys, new_keys, autojunk=False).get_opcodes():
         if kind != "equal":
             removed += old[from_a:to_a]
             added += new[from_b:to_b]

@@ -24,7 +24,14 @@ def report(report: Report, format: str, style: Style | None = None) -> str:  # n
     return cast("str", module.render(report, style or Style()))
 
 
-def comparison(comparison: Comparison, format: str, style: Style | None = None) -> str:  # noqa: A002 -- as the option is called
-    """A comparison in one of the COMPARISON_FORMATS."""
+def comparison(
+    comparison: Comparison,
+    format: str,  # noqa: A002 -- as the option is called
+    style: Style | None = None,
+    *,
+    whole: bool = False,
+) -> str:
+    """A comparison in one of the COMPARISON_FORMATS. `whole` shows people every difference; JSON and YAML always hold all."""
     module = import_module(f"k8sdoctor.render.{COMPARISON_FORMATS[format]}")
-    return cast("str", module.render(comparison, style or Style()))
+    for_people = {"whole": whole} if format in ("text", "markdown") else {}
+    return cast("str", module.render(comparison, style or Style(), **for_people))

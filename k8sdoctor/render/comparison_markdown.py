@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from k8sdoctor.comparison import WORSENED, Change
-from k8sdoctor.render.comparison_text import is_cause, leading, side, telling, titles, verdict
-from k8sdoctor.render.markdown import code_block, fix, plain
+from k8sdoctor.render.comparison_text import (
+    DIFFERENT,
+    is_cause,
+    leading,
+    shown_differences,
+    side,
+    telling,
+    titles,
+    verdict,
+)
+from k8sdoctor.render.layout import harmless
+from k8sdoctor.render.markdown import code, code_block, fix, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +25,12 @@ if TYPE_CHECKING:
     from k8sdoctor.render.style import Style
 
 
-def render(comparison: Comparison, _style: Style) -> str:
-    """The whole comparison; what was seen is in code blocks, so that nothing of the host is read as markup."""
-    return "\n".join(_lines(comparison)) + "\n"
+def render(comparison: Comparison, _style: Style, *, whole: bool = False) -> str:
+    """The comparison; what was seen is in code blocks, so that nothing of the host is read as markup."""
+    return "\n".join(_lines(comparison, whole=whole)) + "\n"
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def _lines(comparison: Comparison, *, whole: bool) -> Iterator[str]:
     yield f"# k8sdoctor diff: {plain(verdict(comparison))}"
     yield ""
     yield f"- {plain(side('A', comparison.a))}"
@@ -40,6 +50,19 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             )
         for change in found:
             yield from _change(change, comparison)
+    shown, others = shown_differences(comparison, whole=whole)
+    if shown or others:
+        yield from ("", f"## {DIFFERENT}")
+    for each in shown:
+        by = f" (named by {', '.join(each.named_by)})" if each.named_by else ""
+        yield from ("", f"{code(harmless(each.name))}{plain(by)}:", "")
+        yield from code_block("diff", [*_signed("-", each.a), *_signed("+", each.b)])
+    if others:
+        yield from ("", others)
+
+
+def _signed(sign: str, lines: tuple[str, ...] | None) -> list[str]:
+    return [f"{sign} {harmless(line)}" for line in (("(not there)",) if lines is None else lines)]
 
 
 def _change(change: FindingChange, comparison: Comparison) -> Iterator[str]:
@@ -57,9 +80,9 @@ def _change(change: FindingChange, comparison: Comparison) -> Iterator[str]:
             line
             for each in evidence
             for line in (
-                f"  {each.source}",
-                *(f"- {line}" for line in each.before),
-                *(f"+ {line}" for line in each.after),
+                f"  {harmless(each.source)}",
+                *_signed("-", each.before),
+                *_signed("+", each.after),
             )
         ]
         yield ""

@@ -12,12 +12,19 @@ from k8sdoctor.render.layout import block, cut, harmless, wrap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from k8sdoctor.comparison import Comparison, Duplicate, EvidenceChange, FindingChange, Side
+    from k8sdoctor.comparison import Comparison, Difference, Duplicate, EvidenceChange, FindingChange, Side
     from k8sdoctor.finding import Finding
     from k8sdoctor.render.style import Style
 
 LINES = 6
 """Lines that one side alone has of one piece of evidence, as many as are shown; `-o json` holds all."""
+
+MOST = 20
+"""Differences that are shown, unless changed findings name more."""
+
+DIFFERENT = "WHAT DIFFERS (- A, + B)"
+
+_THINGS = {True: "runs", False: "nodes", None: "runs"}
 
 _TIMES: dict[Change, str] = {
     Change.NEW: "NEW IN B",
@@ -43,6 +50,8 @@ _NODES: dict[Change, str] = {
     Change.GONE: "A ALONE; DOES NOT APPLY ON B",
     Change.FIXED: "A ALONE",
 }
+
+_WHAT = {True: "one node, before (A) and after (B)", False: "two nodes, A and B", None: "A and B"}
 
 _VERDICTS: dict[Verdict, tuple[str, Status]] = {
     Verdict.WORSE: ("B is worse", Status.FAIL),
@@ -79,12 +88,12 @@ _COUNTED_OF_TWO: dict[Change, str] = {
 
 def titles(comparison: Comparison) -> dict[Change, str]:
     """What each kind of change is called: of one node in the course of time, or of two nodes."""
-    return _TIMES if comparison.same_node else _NODES
+    return _NODES if comparison.same_node is False else _TIMES
 
 
 def verdict(comparison: Comparison) -> str:
     """One sentence: is B worse, and how many findings became what."""
-    counted = _COUNTED if comparison.same_node else _COUNTED_OF_TWO
+    counted = _COUNTED_OF_TWO if comparison.same_node is False else _COUNTED
     parts = [f"{len(found)} {counted[kind]}" for kind in Change if (found := comparison.of(kind))]
     if comparison.duplicates:
         count = len(comparison.duplicates)
@@ -102,20 +111,20 @@ def side(name: str, side: Side, subject: str = "") -> str:
     )
 
 
-def render(comparison: Comparison, style: Style) -> str:
-    """The whole comparison, each line at most `style.width` columns, but for commands."""
+def render(comparison: Comparison, style: Style, *, whole: bool = False) -> str:
+    """The comparison, each line at most `style.width` columns, but for commands. With `whole`, no difference is left out."""
     parts = [
         _head(comparison, style),
         _duplicates(comparison, style),
         *(_changes(kind, comparison, style) for kind in Change),
+        _differences(comparison, style, whole=whole),
         _end(comparison, style),
     ]
     return "\n".join("".join(f"{line}\n" for line in part) for part in map(list, parts) if part)
 
 
 def _head(comparison: Comparison, style: Style) -> Iterator[str]:
-    what = "one node, before (A) and after (B)" if comparison.same_node else "two nodes, A and B"
-    yield style.bold(f"k8sdoctor diff: {what}")
+    yield style.bold(f"k8sdoctor diff: {_WHAT[comparison.same_node]}")
     for name, each in (("A", comparison.a), ("B", comparison.b)):
         yield from block(f"  {name}: ", side(name, each).partition(": ")[2], style.width)
     for remark in comparison.remarks:
@@ -175,9 +184,9 @@ def telling(change: FindingChange) -> tuple[EvidenceChange, ...]:
 
 def _side_name(change: FindingChange, comparison: Comparison, finding: Finding) -> str:
     is_before = finding is change.before
-    if comparison.same_node:
-        return "Before" if is_before else "Now"
-    return "On A" if is_before else "On B"
+    if comparison.same_node is False:
+        return "On A" if is_before else "On B"
+    return "Before" if is_before else "Now"
 
 
 def _told(finding: Finding) -> str:
@@ -200,11 +209,51 @@ def is_cause(change: FindingChange, comparison: Comparison) -> bool:
 
 def _evidence(evidence: EvidenceChange, style: Style) -> Iterator[str]:
     yield from (f"  {style.dim(line)}" for line in wrap(harmless(f"{evidence.source}:"), style.width - 2))
-    for sign, lines in (("-", evidence.before), ("+", evidence.after)):
-        for line in lines[:LINES]:
+    yield from _lines(evidence.before, evidence.after, style, LINES)
+
+
+def _lines(
+    before: tuple[str, ...] | None, after: tuple[str, ...] | None, style: Style, most: int | None
+) -> Iterator[str]:
+    """What one side alone has, as far as it is to be shown."""
+    for sign, lines in (("-", before), ("+", after)):
+        if lines is None:
+            yield f"    {sign} {style.dim('(not there)')}"
+            continue
+        for line in lines[:most]:
             yield f"    {sign} {cut(harmless(line), style.width - 6)}".rstrip()
-        if len(lines) > LINES:
-            yield f"    {sign} {style.dim(f'[{len(lines) - LINES} more lines: -o json shows all]')}"
+        if most is not None and len(lines) > most:
+            yield f"    {sign} {style.dim(f'[{len(lines) - most} more lines: -o json shows all]')}"
+        if not lines and (before is None or after is None):
+            yield f"    {sign} {style.dim('(empty)')}"
+
+
+def shown_differences(comparison: Comparison, *, whole: bool) -> tuple[tuple[Difference, ...], str | None]:
+    """The differences that are to be shown, and a sentence about the others."""
+    telling = [each for each in comparison.differences if not each.noise]
+    named = sum(bool(each.named_by) for each in telling)
+    shown = comparison.differences if whole else tuple(telling[: max(MOST, named)])
+    more, noise = len(telling) - len(shown), len(comparison.differences) - len(telling)
+    if whole or not (more or noise):
+        return shown, None
+    told = [
+        f"{more} more" if more else "",
+        f"{noise} that differ on any two {_THINGS[comparison.same_node]}" if noise else "",
+    ]
+    return shown, f"And {' and '.join(filter(None, told))}: --all shows them."
+
+
+def _differences(comparison: Comparison, style: Style, *, whole: bool) -> Iterator[str]:
+    """What else is not the same: first what a changed finding names."""
+    shown, others = shown_differences(comparison, whole=whole)
+    if shown or others:
+        yield style.bold(DIFFERENT)
+    for each in shown:
+        by = f" (named by {', '.join(each.named_by)})" if each.named_by else ""
+        yield from (f"  {line}" for line in wrap(harmless(f"{each.name}{by}"), style.width - 2))
+        yield from _lines(each.a, each.b, style, None if whole else LINES)
+    if others:
+        yield from wrap(others, style.width)
 
 
 def _end(comparison: Comparison, style: Style) -> Iterator[str]:

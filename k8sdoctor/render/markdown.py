@@ -48,7 +48,7 @@ class _Seen:
     def told(self, room: int | None = None) -> str:
         """As Markdown; with the first lines only where it may take no more than some bytes."""
         # Not at the start of the line, where backticks may begin a block.
-        opening = f"\nFrom {_code(self.source)}:\n\n"
+        opening = f"\nFrom {code(self.source)}:\n\n"
         whole = opening + _joined(code_block("", self.content))
         if room is None or _size(whole) <= room:
             return whole
@@ -215,7 +215,7 @@ def _broken(report: Report) -> Iterator[str]:
 
 def _contacted(report: Report) -> Iterator[str]:
     yield from ("", "<details><summary>Who was asked</summary>", "")
-    yield from (f"- {_code(harmless(peer))}" for peer in report.contacted)
+    yield from (f"- {code(harmless(peer))}" for peer in report.contacted)
     yield from ("", "</details>")
 
 
@@ -224,7 +224,7 @@ def _contacted(report: Report) -> Iterator[str]:
 
 def _named(name: Name) -> str:
     subject = f" ({plain(name.subject)})" if name.subject else ""
-    return f"{_code(harmless(f'{name.check}/{name.reason}'))}{subject}"
+    return f"{code(harmless(f'{name.check}/{name.reason}'))}{subject}"
 
 
 def code_block(language: str, content: list[str]) -> Iterator[str]:
@@ -236,7 +236,8 @@ def code_block(language: str, content: list[str]) -> Iterator[str]:
     yield fence
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """A text in one line of code."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     ticks = "`" * (longest + 1)
     # CommonMark takes one space off each side where there is one on both.
