@@ -20,7 +20,7 @@ from k8sdoctor.comparison.findings import (
 )
 from k8sdoctor.comparison.identity import Duplicate, Marks, duplicates, same_node
 from k8sdoctor.comparison.noise import Own
-from k8sdoctor.comparison.properties import of_recording, of_report
+from k8sdoctor.comparison.properties import known_as, of_recording, of_report
 from k8sdoctor.finding import Status
 from k8sdoctor.report import API_VERSION, finding_document, fix_document
 
@@ -188,7 +188,7 @@ def compare(a: Side, b: Side) -> Comparison:
 
 def _differences(a: Side, b: Side, changed: tuple[FindingChange, ...]) -> Iterator[Difference]:
     recorded = a.recording is not None and b.recording is not None
-    told = {(each.source, each.before, each.after) for change in changed for each in change.evidence}
+    told = {(known_as(each.source), each.before, each.after) for change in changed for each in change.evidence}
     for each in differences(a.properties(recorded=recorded), b.properties(recorded=recorded), changed):
         if recorded or (each.name, each.a, each.b) not in told:
             yield each
@@ -217,10 +217,10 @@ def _side(side: Side) -> dict[str, Any]:
 def _remarks(a: Side, b: Side, *, same_node: bool | None) -> Iterator[str]:
     """What keeps the two from being held against each other in full, and what may look like a change of the node and is none."""
     first, second = a.report, b.report
+    yield from _kinds(a, b)
     if first == second:
         yield "Both are the same report."
         return
-    yield from _kinds(a, b)
     if same_node and second.started_at < first.started_at:
         yield "B was made before A: what got worse from A to B got better in time."
     if same_node and a.marks.machine_id and b.marks.machine_id and a.marks.machine_id != b.marks.machine_id:

@@ -17,6 +17,7 @@ _VOLATILE = re.compile(
     |(?P<time>\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\ ?(?:Z|UTC|[+-]\d\d:?\d\d))?)?)
     |(?P<hash>\b[0-9a-f]{12,}\b)
     |(?P<pid>\b(?:pid|PID|process)[ =:]\d+)
+    |(?P<count>\b\d+(?:\.\d+)?(?:\ [KMGT]i?B)?\ of\ \d+(?:\.\d+)?|\b\d+\ times\b)
     |(?P<amount>\b\d+(?:\.\d+)?\ ?(?:ns|us|µs|ms|s|sec|seconds?|minutes?|hours?|days?|[KMGT]i?B|bytes|%)(?![\w/]))""",
     re.VERBOSE,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def of_report(report: Report, own: Own) -> dict[str, Property]:
     for result in report.results:
         for finding in result.findings:
             for evidence in finding.evidence:
-                lines = held.setdefault(_switch(evidence.source) or evidence.source, [])
+                lines = held.setdefault(known_as(evidence.source), [])
                 lines += [line for line in evidence.content.splitlines() if line not in lines]
     found: dict[str, Property] = {}
     for name, lines in held.items():
@@ -134,24 +135,27 @@ _SWITCHES = "/proc/sys/"
 _ONE_RUN = re.compile(
     r"/proc/(?:\d+|self|thread-self)/|/run/netns/|/proc/(?:meminfo|uptime|loadavg|stat|swaps|net/|locks)|/var/log/"
 )
+_COUNTED = re.compile(
+    r"net\.netfilter\.nf_conntrack_count|fs\.(?:file-nr|inode-nr|inode-state|dentry-state|aio-nr)|kernel\.(?:random\..*|ns_last_pid|pty\.nr)"
+)  # what the kernel counts there, and nobody sets (Documentation/admin-guide/sysctl)
 _KERNEL = ("/proc/cmdline", "/proc/config.gz", "/boot/config-", "/proc/modules", "/proc/cgroups", "/proc/version")
 _OF_A_POD = re.compile(r"\b(?:veth|cali|lxc|eni|tap|nodelocaldns|kube-ipvs)\w*")
 _NO_FILES = ("/proc/", "/sys/", "/dev/")
 
 
-def _switch(path: str) -> str | None:
-    """A switch of the kernel as sysctl names it, None for another path. A dot in an interface's name is a slash there (sysctl(8)).
+def known_as(path: str) -> str:
+    """A switch of the kernel as sysctl names it, any other path as it is. A dot in an interface's name is a slash there (sysctl(8)).
 
-    >>> _switch("/proc/sys/net/ipv4/conf/eth0.7/forwarding")
+    >>> known_as("/proc/sys/net/ipv4/conf/eth0.7/forwarding")
     'net.ipv4.conf.eth0/7.forwarding'
     """
     if not path.startswith(_SWITCHES):
-        return None
+        return path
     return path.removeprefix(_SWITCHES).translate(str.maketrans("./", "/."))
 
 
 def _weight(path: str) -> Weight:
-    if _ONE_RUN.match(path) or _OF_A_POD.search(path):
+    if _ONE_RUN.match(path) or _OF_A_POD.search(path) or _COUNTED.fullmatch(known_as(path)):
         return Weight.NOISE
     if path.startswith(_KERNEL):
         return Weight.KERNEL
@@ -166,7 +170,15 @@ def _read(arguments: dict[str, Any], answer: Any) -> Iterator[_Listed]:
     path = arguments["path"]
     if arguments.get("netns") is None or path.startswith("/etc/"):
         weight = Weight.VERSION if path in ("/etc/os-release", "/usr/lib/os-release") else _weight(path)
-        yield _switch(path) or path, weight, [_less_counts(path, line) for line in answer.splitlines()]
+        yield known_as(path), weight, _values(path, answer)
+
+
+def _values(path: str, text: str) -> list[str]:
+    """The lines of a file; of JSON, which may be one line, its values."""
+    if text[:1] == "{" and path.startswith("/etc/"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return list(_leaves(json.loads(text)))
+    return [_less_counts(path, line) for line in text.splitlines()]
 
 
 def _less_counts(path: str, line: str) -> str:
@@ -222,7 +234,23 @@ def _run(arguments: dict[str, Any], answer: Any) -> Iterator[_Listed]:
     if command is not None:
         failed = [f"ended with {answer['code']}"] if answer["code"] else []
         out = answer["out"].splitlines() or (answer["err"].splitlines() if answer["code"] else [])
-        yield *command, [*failed, *out]
+        yield *command, [*failed, *(_by_table(out) if command[0] in _ANY_ORDER else out)]
+
+
+_ANY_ORDER = ("nft list tables", "nft list chains")
+"""Commands that list in the order in which things were made, which means nothing."""
+
+
+def _by_table(lines: Iterable[str]) -> list[str]:
+    """The lines of nft, each with its table's name, sorted."""
+    found, table = [], ""
+    for line in lines:
+        if line.startswith("table"):
+            table = line.rstrip(" {")
+            found.append(table)
+        elif line.strip(" \t}"):
+            found.append(f"{table}: {line.strip()}")
+    return sorted(found)
 
 
 def _identity(_arguments: dict[str, Any], answer: Any) -> Iterator[_Listed]:
@@ -342,7 +370,7 @@ def _absent(verb: str, arguments: dict[str, Any]) -> Iterator[_Listed]:
     """What is not there."""
     if verb in ("read", "lines"):
         path = arguments["path"]
-        yield _switch(path) or path, _weight(path), None
+        yield known_as(path), _weight(path), None
     elif verb == "stat" and not arguments["path"].startswith(_NO_FILES):
         yield f"{arguments['path']} (as a file)", Weight.FOLDER, None
     elif verb == "listdir" and not arguments["path"].startswith(_NO_FILES):

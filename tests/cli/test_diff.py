@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
-from typing import TYPE_CHECKING
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from k8sdoctor import cli, passed, render
+from tests.cli.doctor import checks
 from tests.render.reports import SICK, report
 
 GOOD = report(*((result.check, passed("Fine", "All is fine.")) for result in SICK.results))
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -82,6 +82,48 @@ def test_one_of_the_two_may_come_from_stdin(
     assert (code, json.loads(out)["b"]["path"]) == (1, "stdin")
 
 
+DEMO = Path(str(resources.files("k8sdoctor") / "data" / "demo.json"))
+
+
+def test_recordings_are_judged_and_the_cause_s_switch_is_what_differs_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    twin = json.loads(DEMO.read_text("utf-8"))
+    for entry in twin["answers"]:
+        if entry["arguments"].get("path") == "/proc/sys/net/bridge/bridge-nf-call-iptables" and entry["verb"] == "read":
+            entry["answer"] = "1\n"
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps(twin), "utf-8")
+
+    code, out, _ = diff(capsys, str(before), str(DEMO), "-o", "json")
+
+    told = json.loads(out)
+    assert (code, told["findings"][0]["check"], told["findings"][0]["change"]) == (1, "br-netfilter", "new")
+    [difference] = told["differences"]
+    assert (difference["what"], difference["a"], difference["b"]) == (
+        "net.bridge.bridge-nf-call-iptables",
+        ["1"],
+        ["0"],
+    )
+
+
+def test_a_recording_is_judged_with_the_checks_of_a_folder_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, _ = diff(capsys, str(DEMO), str(DEMO), "--checks-dir", checks(tmp_path / "own", "failed"))
+
+    assert code == 0
+    assert "failed/Failed (cni0)" in out
+
+
+def test_a_recording_on_stdin_is_refused_with_what_is_right(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, healthy: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(b"a bundle"))))
+
+    assert "a recording is not read from stdin; name its file" in refused(capsys, healthy, "-")
+
+
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     code, out, err = diff(capsys, *words)
     assert (code, out) == (2, "")
@@ -97,6 +139,8 @@ def test_what_is_no_report_is_named_in_one_sentence(
         ("node.json", b'{"kind": "Node", "apiVersion": "v1"}', "it has no `kind: Report`"),
         ("later.json", b'{"kind": "Report", "apiVersion": "k8sdoctor/v9"}', "a newer k8sdoctor wrote it"),
         ("half.json", render.report(SICK, "json")[:-200].encode(), "it is no JSON"),
+        ("node.tar.gz", gzip.compress(b"no archive"), "it is not whole"),
+        ("recording.json", b'{"format": "k8sdoctor/recording/v1", "answers": 7}', "it is neither a bundle"),
         ("picture.png", b"\x89PNG\r\n\x1a\n\xff\xfe", "it is not text"),
     ):
         path = tmp_path / name

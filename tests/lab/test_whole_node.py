@@ -17,6 +17,7 @@ from tests.lab.whole_node import FAR, WholeNode, alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.lab,
@@ -143,6 +144,59 @@ def test_a_kubelet_whose_key_is_another_certificates_is_one_diagnosis(node: Whol
 
     assert name(diagnosis["cause"]) == "kubeconfig/KeyMismatch"
     assert {name(each) for each in diagnosis["explains"]} >= {"node-ready/NodeUnread"}
+
+
+# -- held against itself, and against its clone ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def healthy(worker: WholeNode, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A recording of the healthy worker."""
+    return _recorded(worker, tmp_path_factory.mktemp("healthy"))
+
+
+def _recorded(node: WholeNode, folder: Path) -> str:
+    path = folder / "node.tar.gz"
+    outcome = node.lab.doctor("record", "-o", str(path))
+    assert outcome.code == 0, outcome.err
+    return str(path)
+
+
+def test_a_node_before_and_after_it_broke_differs_by_the_cause_first(
+    node: WholeNode, healthy: str, tmp_path: Path
+) -> None:
+    node.lab.shell("sysctl -qw net.bridge.bridge-nf-call-iptables=0")
+
+    outcome = node.lab.doctor("diff", healthy, _recorded(node, tmp_path), "-o", "json")
+
+    told = outcome.report
+    assert (outcome.code, told["sameNode"], told["verdict"]) == (1, True, "worse")
+    assert [(each["change"], each["check"]) for each in told["findings"]] == [
+        ("new", "br-netfilter"),
+        ("new", "dns-reply-source"),
+    ]
+    first, *others = [each for each in told["differences"] if not each["noise"]]
+    assert (first["what"], first["a"], first["b"]) == ("net.bridge.bridge-nf-call-iptables", ["1"], ["0"])
+    assert first["namedBy"] == ["br-netfilter/BridgeNfCallOff"]
+    assert len(others) < 10, others
+
+
+def test_a_clone_is_told_by_what_it_shares_and_by_the_files_that_differ(
+    node: WholeNode, healthy: str, tmp_path: Path
+) -> None:
+    node.lab.shell("""hostname worker-2; sed -i 's/"type": *"bridge",/&"mtu": 1400,/' /etc/cni/net.d/*""")
+    try:
+        outcome = node.lab.doctor("diff", healthy, _recorded(node, tmp_path), "-o", "json")
+    finally:
+        node.lab.shell("hostname worker-1")
+
+    told = outcome.report
+    assert (outcome.code, told["sameNode"]) == (1, False)
+    assert {each["what"] for each in told["duplicates"]} >= {"kubelet client certificate", "machine ID"}
+    assert {each["check"] for each in told["findings"]} == {"kubeconfig"}
+    first = next(each for each in told["differences"] if not each["noise"])
+    assert first["what"].startswith("/etc/cni/net.d/")
+    assert (first["a"], first["b"]) == ([], ["plugins[bridge].mtu: 1400"])
 
 
 ASK_ONCE = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 40053)); s.sendto(bytes(12), ('10.96.0.10', 53))"
