@@ -15,7 +15,7 @@ from k8sdoctor.render.comparison_text import (
     titles,
     verdict,
 )
-from k8sdoctor.render.layout import harmless
+from k8sdoctor.render.layout import cut, harmless
 from k8sdoctor.render.markdown import code, code_block, fix, plain
 
 if TYPE_CHECKING:
@@ -61,8 +61,17 @@ def _lines(comparison: Comparison, *, whole: bool) -> Iterator[str]:
         yield from ("", others)
 
 
+LINES = 30
+"""Lines of one side that are shown of each difference: a ticket takes some 65,000 characters."""
+
+_WIDEST = 300
+
+
 def _signed(sign: str, lines: tuple[str, ...] | None) -> list[str]:
-    return [f"{sign} {harmless(line)}" for line in (("(not there)",) if lines is None else lines)]
+    if lines is None:
+        return [f"{sign} (not there)"]
+    more = [f"{sign} [{len(lines) - LINES} more lines: -o json shows all]"] if len(lines) > LINES else []
+    return [f"{sign} {cut(harmless(line), _WIDEST)}" for line in lines[:LINES]] + more
 
 
 def _change(change: FindingChange, comparison: Comparison) -> Iterator[str]:
