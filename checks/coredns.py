@@ -11,7 +11,7 @@ all others time out.
 
 ## How it is decided
 A pod that is not ready is judged by its last words where its log is here, else by how its container ended last. A fault of the Corefile fails
-where no server is ready, and else warns: the next restart brings it. Plugins are held against those that CoreDNS is built with; a build of
+where no server is ready, and else warns: the next restart brings it; so does a right that kubeadm's role for it lacks. Plugins are held against those that CoreDNS is built with; a build of
 one's own may have more, so an unknown one warns. Files that it imports are not seen, and then nothing is said to be missing. Any answer shows that an upstream is
 alive, as for CoreDNS itself; that all are silent fails, that one of several is warns. REFUSED or SERVFAIL for a name outside is a warning at
 most, for a cluster without a way out is no fault.
@@ -23,9 +23,11 @@ most, for a cluster without a way out is no fault.
 - `NoServers` (fail): the cluster has its ConfigMap and not a single pod
 - `Looping` (fail or warn): it asks itself: its plugin `loop` said so, or it forwards to loopback, to the DNS service, or to its own pods
 - `ConfigRefused` (fail): it ended because of its Corefile
-- `ApiForbidden` (fail): the API server forbids it to list what it needs
+- `ApiForbidden` (fail or warn): the API server forbids it to list what it needs, or its role does not allow it
 - `ApiNotReached` (fail): it waits for the API server
 - `CrashLoop` (fail or warn): its container ends again and again, for another reason
+- `NotScheduled` (fail or warn): no node takes a pod of it; a warning while another is ready
+- `ImageNotPulled` (fail or warn): a pod of it has no image; a warning while another is ready
 - `NotReady` (fail or warn): a pod is not ready; a warning while another is
 - `CorefileMalformed` (fail or warn): the Corefile cannot be read
 - `DuplicateZone` (fail or warn): two server blocks are for the same zone and port
@@ -37,7 +39,8 @@ most, for a cluster without a way out is no fault.
 - `OutsideNamesFail` (warn): its servers answer with nothing but SERVFAIL for a name outside the cluster
 
 ## What it sends
-GET requests for CoreDNS's pods and ConfigMap to the API server. To each plain DNS server that the Corefile names the question `. NS`, which
+GET requests for CoreDNS's pods, ConfigMap and ClusterRole to the API server, and for its Deployment where it has no pod. To each of its
+servers of this node that is not ready, GET `/ready` on port 8181. To each plain DNS server that the Corefile names the question `. NS`, which
 CoreDNS itself uses to see whether it is alive: 2 by UDP and 1 by TCP from a pod and from the node. One such question from the node to each of
 CoreDNS's servers.
 
@@ -52,6 +55,7 @@ resolver is mended at the kubelet's `resolvConf`.
 - CoreDNS's manual: plugins `forward`, `loop`, `ready`, `kubernetes`
 - coredns `core/dnsserver/register.go` (zones that are there twice), `plugin/loop/loop.go`, `plugin/pkg/parse/host.go`
 - Kubernetes, "Debugging DNS Resolution"
+- kubernetes `cmd/kubeadm/app/phases/addons/dns/manifests.go` (its role); coredns `notes/coredns-1.11.0.md` (EndpointSlices alone)
 """
 
 from __future__ import annotations
@@ -61,7 +65,7 @@ from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
-from k8sdoctor.facts import corefile
+from k8sdoctor.facts import corefile, versions
 from k8sdoctor.facts.api_access import refused
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.coredns import CoreDns, DnsPod
@@ -88,6 +92,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from k8sdoctor.host.base import DnsOutcome
+
+NEEDS = ("/services", "/namespaces")
+SLICES, SLICES_ALONE = "discovery.k8s.io/endpointslices", (1, 11, 0)
+"""What the plugin `kubernetes` lists and watches whatever its options (coredns `plugin/kubernetes/controller.go`); Endpoints would do up to 1.10."""
+
+IMAGE_STATES = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 
 VERIFY = "k8sdoctor check coredns dns-reply-source"
 SYMPTOMS = "dns-reply-source"
@@ -126,7 +136,12 @@ def coredns(
     if not servers.pods and servers.corefile is None and servers.problem is None:
         yield skip("NotCoreDns", "The API server tells of no pod and no configuration of CoreDNS.")
         return
-    findings = [*_pods(servers), *_configuration(servers, dns, upstreams), *_upstreams(servers, upstreams)]
+    findings = [
+        *_pods(servers),
+        *_role(servers),
+        *_configuration(servers, dns, upstreams),
+        *_upstreams(servers, upstreams),
+    ]
     yield from _each_once(findings)
     if servers.problem is not None:
         make = skip if servers.problem.reason == "Offline" or refused(servers.problem) else unknown
@@ -137,10 +152,10 @@ def coredns(
 
 
 def _each_once(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """One finding a cause: what the pods said last and what the Corefile shows is the same loop."""
+    """One finding a cause: what the pods said last, and what the Corefile or the role shows, is the same."""
     seen: set[str] = set()
     for each in findings:
-        if each.reason == "Looping" and each.reason in seen:
+        if each.reason in ("Looping", "ApiForbidden") and each.reason in seen:
             continue
         seen.add(each.reason)
         yield each
@@ -170,7 +185,10 @@ def _pods(servers: CoreDns) -> Iterator[Finding]:
             "NoServers",
             f"The cluster has the ConfigMap {servers.config_map}, and not a single pod of CoreDNS: nobody answers the DNS service.",
             subject=servers.config_map,
-            evidence=[Evidence("API server", "no pod with the label k8s-app=kube-dns and an image of CoreDNS")],
+            evidence=[
+                Evidence("API server", "no pod with the label k8s-app=kube-dns and an image of CoreDNS"),
+                *([Evidence("Deployment of CoreDNS", servers.deployment)] if servers.deployment else []),
+            ],
             fix=Fix(
                 "Give CoreDNS's Deployment its replicas back",
                 (
@@ -188,8 +206,8 @@ def _pods(servers: CoreDns) -> Iterator[Finding]:
             continue
         reason, line = _last_words(pod)
         if reason is None and pod.ready is not None:
-            crashing = pod.state == "CrashLoopBackOff" or (pod.ended and pod.restarts)
-            reason = "CrashLoop" if crashing else "NotReady"
+            reason = _by_state(pod)
+            line = pod.unplaced or line
         if reason:
             causes.setdefault(reason, []).append((pod, line))
     for reason, found in causes.items():
@@ -205,7 +223,20 @@ def _last_words(pod: DnsPod) -> tuple[str | None, str]:
     return None, next((line for line in reversed(pod.log) if recognise(line)), pod.log[-1] if pod.log else "")
 
 
+def _by_state(pod: DnsPod) -> str:
+    """What the API server tells of a pod whose log says nothing."""
+    if pod.unplaced:
+        return "NotScheduled"
+    if pod.state in IMAGE_STATES:
+        return "ImageNotPulled"
+    if pod.state == "CrashLoopBackOff" or (pod.ended and pod.restarts):
+        return "CrashLoop"
+    return "ApiNotReached" if "kubernetes" in pod.waits else "NotReady"
+
+
 _MEANS = {
+    "NotScheduled": "has no node that takes it",
+    "ImageNotPulled": "has no image",
     "Looping": "asks itself and ends: its upstream leads back to it",
     "ConfigRefused": "refuses its Corefile and ends",
     "ApiForbidden": "may not list what it needs of the API server, and so knows no service",
@@ -216,9 +247,10 @@ _MEANS = {
 
 
 def _unwell(reason: str, pods: Sequence[DnsPod], line: str, servers: CoreDns) -> Finding:
-    make = warn if servers.some_ready and reason in ("CrashLoop", "NotReady", "Looping") else fail
+    make = warn if servers.some_ready and reason in _ALONE else fail
     names = ", ".join(pod.name for pod in pods)
-    states = [", ".join(filter(None, [pod.state, pod.ended])) for pod in pods]
+    waits = [f"not ready says its plugin {' and '.join(pod.waits)}" if pod.waits else "" for pod in pods]
+    states = [", ".join(filter(None, [pod.state, pod.ended, wait])) for pod, wait in zip(pods, waits, strict=True)]
     state = f" ({states[0]})" if states[0] else ""
     said = f": {line!r}" if line else ""
     meaning = _MEANS[reason]
@@ -238,12 +270,19 @@ def _unwell(reason: str, pods: Sequence[DnsPod], line: str, servers: CoreDns) ->
     )
 
 
+_ALONE = ("CrashLoop", "NotReady", "Looping", "NotScheduled", "ImageNotPulled")
+"""What harms nobody yet while another server is ready."""
+
+
 def _readiness(pod: DnsPod) -> str:
     return "readiness unknown" if pod.ready is None else f"not ready, {pod.restarts} restarts"
 
 
 _EXPLAINS = {
-    **dict.fromkeys(("Looping", "ConfigRefused", "CrashLoop", "NotReady"), ("NoBackends", "NoReply")),
+    **dict.fromkeys(
+        ("Looping", "ConfigRefused", "CrashLoop", "NotReady", "NotScheduled", "ImageNotPulled"),
+        ("NoBackends", "NoReply"),
+    ),
     **dict.fromkeys(("ApiForbidden", "ApiNotReached"), ("NoBackends", "NoReply", "ServerFailure")),
 }
 
@@ -262,11 +301,18 @@ def _mend_pod(reason: str, pod: DnsPod) -> Fix:
         case "ConfigRefused":
             return _edit("Correct the line of the Corefile that it names", logs)
         case "ApiForbidden":
-            title = "Give CoreDNS's role the right to list EndpointSlices back"
+            return _grant()
+        case "NotScheduled":
+            title = "See which taints, labels or resources keep it from every node"
             commands = (
-                "kubectl auth can-i list endpointslices.discovery.k8s.io --as=system:serviceaccount:kube-system:coredns",
-                "kubectl get clusterrole system:coredns -o yaml; kubectl get clusterrolebinding system:coredns -o yaml",
-                "kubeadm init phase addon coredns",
+                f"kubectl -n {namespace} describe pod {name} | grep -A 5 Events",
+                "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints[*].key,UNSCHEDULABLE:.spec.unschedulable",
+            )
+        case "ImageNotPulled":
+            title = "See why its node does not get the image"
+            commands = (
+                f"kubectl -n {namespace} describe pod {name} | grep -i -A 8 Events",
+                "k8sdoctor check images image-registries registry-config",
             )
         case "ApiNotReached":
             title = "See why the API server's service address does not answer the pod"
@@ -278,6 +324,54 @@ def _mend_pod(reason: str, pod: DnsPod) -> Fix:
                 f"{logs} --previous" if reason == "CrashLoop" else logs,
             )
     return Fix(title, commands, VERIFY, Safety.MANUAL)
+
+
+def _grant() -> Fix:
+    return Fix(
+        "Give CoreDNS's role its rights back",
+        (
+            "kubectl auth can-i list endpointslices.discovery.k8s.io --as=system:serviceaccount:kube-system:coredns",
+            "kubectl get clusterrole system:coredns -o yaml; kubectl get clusterrolebinding system:coredns -o yaml",
+            "kubeadm init phase addon coredns",
+        ),
+        VERIFY,
+        Safety.MANUAL,
+    )
+
+
+def _role(servers: CoreDns) -> Iterator[Finding]:
+    """Rights that the role lacks of those without which CoreDNS knows no service."""
+    if servers.granted is None or not servers.pods:
+        return
+    release = versions.parse(servers.pods[0].image.rpartition(":")[2])
+    needs = [*NEEDS]
+    if release and release >= SLICES_ALONE and "noendpoints" not in (servers.corefile or ""):
+        needs.append(SLICES)
+    lacking = [
+        need
+        for need in needs
+        if not {need, f"{need.partition('/')[0]}/*", f"*/{need.partition('/')[2]}", "*/*"} & servers.granted
+    ]
+    if lacking:
+        named = " and ".join(each.strip("/") for each in lacking)
+        yield (warn if servers.some_ready else fail)(
+            "ApiForbidden",
+            f"The role system:coredns does not let CoreDNS list and watch {named}: it knows no service after its next start.",
+            subject="ClusterRole system:coredns",
+            evidence=[
+                Evidence(
+                    "list and watch in ClusterRole system:coredns", "\n".join(sorted(servers.granted)) or "nothing"
+                )
+            ],
+            fix=_grant(),
+            explains=[]
+            if servers.some_ready
+            else [
+                Link("coredns", "ApiNotReached", f"its role does not allow {named}"),
+                Link("coredns", "NotReady", f"its role does not allow {named}"),
+                *_links(*_EXPLAINS["ApiForbidden"], why=f"CoreDNS may not list {named}"),
+            ],
+        )
 
 
 def _break_loop() -> Fix:

@@ -11,7 +11,7 @@ this node alone. Where nothing leads to the cache it is of no use, and nobody no
 ## How it is decided
 An address that pods are told and that the node does not have, or on which nobody listens by UDP and TCP, fails. The cache adds rules (NOTRACK) for each of
 its addresses, unless it was started with `-setupiptables=false`; without them packets to the service's address are caught by kube-proxy's rules
-first. A cache that is on its link-local address alone must be named by the kubelet's `clusterDNS`. With `force_tcp` for the cluster's zones, the
+first. A cache that is on its link-local address alone must be named by the kubelet's `clusterDNS`; under kube-proxy's mode ipvs it must be on that alone. With `force_tcp` for the cluster's zones, the
 DNS servers must answer the node over TCP.
 
 ## Reasons
@@ -23,6 +23,7 @@ DNS servers must answer the node over TCP.
 - `RulesMissing` (warn): the cache runs, and its rules for an address are absent
 - `RulesUnread` (unknown): the rules could not be read
 - `Bypassed` (warn): the cache runs, and pods are told another address
+- `ServiceAddressUnderIpvs` (warn): the cache is to listen on the service's address, and kube-proxy runs in the mode ipvs
 - `TcpBlocked` (fail): the cache asks by TCP alone, and the DNS servers do not answer the node over TCP
 
 ## What it sends
@@ -48,6 +49,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import check
 from k8sdoctor.facts.cluster_dns import ClusterDns
 from k8sdoctor.facts.dns_replies import DnsReplies
+from k8sdoctor.facts.kube_proxy import KubeProxy
 from k8sdoctor.facts.node_local_dns import NodeLocalDns
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import (
@@ -78,6 +80,7 @@ def nodelocal_dns(
     cache: NodeLocalDns | Unobserved,
     dns: ClusterDns,
     replies: DnsReplies | Unobserved,
+    proxy: KubeProxy | Unobserved,
 ) -> Iterator[Finding]:
     """Judge addresses, listeners, rules, then who asks it and whom it asks."""
     if isinstance(stage, Stage) and stage.fresh:
@@ -89,7 +92,8 @@ def nodelocal_dns(
     if not cache.wanted and not cache.runs:
         yield passed("NoCache", "No DNS cache stands between the pods of this node and the DNS service.")
         return
-    findings = [*_addresses(cache, dns), *_rules(cache, dns), *_asked(cache, dns), *_upstream(cache, dns, replies)]
+    findings = [*_addresses(cache, dns), *_rules(cache, dns), *_asked(cache, dns)]
+    findings += [*_under_ipvs(cache, dns, proxy), *_upstream(cache, dns, replies)]
     yield from findings or [
         passed(
             "CacheAnswers",
@@ -213,6 +217,31 @@ def _asked(cache: NodeLocalDns, dns: ClusterDns) -> Iterator[Finding]:
             (
                 "grep -A 2 clusterDNS /var/lib/kubelet/config.yaml",
                 "kubectl -n kube-system get daemonset node-local-dns -o yaml | grep -A 1 localip",
+            ),
+            VERIFY,
+            Safety.MANUAL,
+        ),
+    )
+
+
+def _under_ipvs(cache: NodeLocalDns, dns: ClusterDns, proxy: KubeProxy | Unobserved) -> Iterator[Finding]:
+    services = {one.address for one in dns.addresses if "service " in one.source}
+    shared = [address for address in cache.wanted if address in services]
+    if not cache.runs or not shared or isinstance(proxy, Unobserved) or proxy.mode != "ipvs":
+        return
+    local = next((address for address in cache.wanted if address not in services), "169.254.20.10")
+    yield warn(
+        "ServiceAddressUnderIpvs",
+        f"The DNS cache is to listen on {', '.join(shared)}, the DNS service's own address, and kube-proxy runs in the mode ipvs, which keeps that "
+        "address for itself: under ipvs the cache can serve on an address of its own alone.",
+        subject=shared[0],
+        evidence=[*_seen(cache), Evidence("kube-proxy's configuration", "mode: ipvs")],
+        fix=Fix(
+            f"Take the service's address out of the cache's `-localip`, and give pods {local} by the kubelet's clusterDNS",
+            (
+                "kubectl -n kube-system get daemonset node-local-dns -o yaml | grep -A 1 localip",
+                "grep -A 2 clusterDNS /var/lib/kubelet/config.yaml",
+                "kubectl -n kube-system edit daemonset node-local-dns",
             ),
             VERIFY,
             Safety.MANUAL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -11,15 +13,23 @@ from k8sdoctor.facts.cluster_addons import DNS_LABEL, NAMESPACE
 from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.host.base import authority
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from k8sdoctor.host import Host, Json
+    from k8sdoctor.host.base import HttpRequest
 
 CONFIG_MAP = "coredns"
 COREFILE = "Corefile"
+ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:coredns"
+"""The role that kubeadm and CoreDNS's own manifests give it; other installers name theirs otherwise, and then none is judged."""
+
+READY = 8181
+"""Port of the plugin `ready` where its line names none; it answers 503 with the names of the plugins that are not ready."""
+
 LOGS = "/var/log/pods"
 LOG = 32 * 1024
 LINES = 30
@@ -30,8 +40,8 @@ LINES = 30
 class DnsPod:
     """One pod of CoreDNS. `ready` is None where only its log on this node told of it.
 
-    `state` is why its container waits (`CrashLoopBackOff`), `ended` how it last ended, such as `Error, exit code 1`. `log` are its last
-    lines, of a pod of this node.
+    `state` is why its container waits (`CrashLoopBackOff`), `ended` how it last ended, such as `Error, exit code 1`; `unplaced` is why no node
+    takes it. `log` are its last lines, of a pod of this node, and `waits` the plugins that say of such a one that they are not ready.
     """
 
     name: str
@@ -45,6 +55,8 @@ class DnsPod:
     ended: str = ""
     log: tuple[str, ...] = ()
     here: bool = False
+    unplaced: str = ""
+    waits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,8 @@ class CoreDns:
     """`complete` is true where the API server told all pods, false where only those of this node could be read.
 
     `corefile` is None where there is no such ConfigMap or it could not be read (`problem`); `config_map` is its name.
+    `granted` is what the role of kubeadm lets it list and watch, as `group/resource`, None where there is no such role or it could not be
+    read. `deployment` is what the API server says of CoreDNS's Deployment, asked for only where there is no pod.
     """
 
     pods: tuple[DnsPod, ...] = ()
@@ -59,6 +73,8 @@ class CoreDns:
     config_map: str = f"{NAMESPACE}/{CONFIG_MAP}"
     corefile: str | None = None
     problem: Unobserved | None = None
+    granted: frozenset[str] | None = None
+    deployment: str = ""
 
     @property
     def some_ready(self) -> bool:
@@ -79,7 +95,9 @@ class CoreDns:
         name = next(filter(None, map(_config_name, items)), CONFIG_MAP)
         text, unread = _config(host, access.kubeconfig, name)
         found = tuple(_pod(host, item, here) for item in items)
-        return cls(found, complete, f"{NAMESPACE}/{name}", text, unread)
+        role = _granted(host, access.kubeconfig) if complete else None
+        deployment = _deployment(host, access.kubeconfig) if complete and not found else ""
+        return cls(found, complete, f"{NAMESPACE}/{name}", text, unread, role, deployment)
 
 
 def _pods(host: Host, kubeconfig: str, node: str) -> tuple[list[dict[str, Json]], bool]:
@@ -137,6 +155,62 @@ def _config(host: Host, kubeconfig: str, name: str) -> tuple[str | None, Unobser
     return yaml.string(answer, "data", COREFILE), None
 
 
+def _granted(host: Host, kubeconfig: str) -> frozenset[str] | None:
+    """What the role allows to be listed and watched; a kubelet may not read it."""
+    try:
+        rules = host.kube(ROLE, kubeconfig=kubeconfig).get("rules")
+    except HostError:
+        return None
+    found: set[str] = set()
+    for rule in _mappings(rules):
+        verbs, groups, resources = (set(_texts(rule.get(key))) for key in ("verbs", "apiGroups", "resources"))
+        if {"list", "watch"} <= verbs or "*" in verbs:
+            found |= {f"{group}/{resource}" for group in groups for resource in resources}
+    return frozenset(found)
+
+
+def _deployment(host: Host, kubeconfig: str) -> str:
+    """How many replicas it wants, and what its conditions complain of."""
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments?labelSelector={quote(f'k8s-app={DNS_LABEL}', safe='')}"
+    try:
+        items = list(_mappings(host.kube(path, kubeconfig=kubeconfig).get("items")))
+    except HostError:
+        return ""
+    if not items:
+        return "there is no Deployment with the label"
+    spec, status = (_mapping(items[0].get(key)) for key in ("spec", "status"))
+    told = [f"spec.replicas {spec.get('replicas')}", f"status.availableReplicas {status.get('availableReplicas') or 0}"]
+    told += [
+        f"{yaml.string(each, 'reason')}: {yaml.string(each, 'message')}"
+        for each in _mappings(status.get("conditions"))
+        if (yaml.string(each, "type"), each.get("status")) == ("ReplicaFailure", "True")
+    ]
+    return "\n".join(told)
+
+
+def _waits(host: Host, address: str) -> tuple[str, ...]:
+    """The plugins of which a server of this node says that they are not ready: names in lines, or a list (coredns `plugin/ready/ready.go`)."""
+    request: HttpRequest = {
+        "method": "GET",
+        "url": f"http://{authority(address, READY)}/ready",
+        "headers": {},
+        "ca_files": [],
+        "client_certificate": None,
+        "verify": True,
+        "proxy": None,
+        "limit": 3.0,
+    }
+    try:
+        answer = host.http(request)
+    except HostError:
+        return ()
+    return (
+        tuple(re.findall(r"[a-z0-9_]+", answer["body"][:200]))
+        if answer["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+        else ()
+    )
+
+
 def _pod(host: Host, item: Mapping[str, Json], here: str) -> DnsPod:
     container = yaml.string(_container(item), "name") or ""
     told = item.get("status")
@@ -151,18 +225,21 @@ def _pod(host: Host, item: Mapping[str, Json], here: str) -> DnsPod:
         yaml.string(each, "type") == "Ready" and each.get("status") == "True"
         for each in _mappings(status.get("conditions"))
     )
+    address, here_ = yaml.string(status, "podIP"), node == here
     return DnsPod(
         f"{NAMESPACE}/{name}",
         ready,
         node,
-        yaml.string(status, "podIP"),
+        address,
         _image(item),
         yaml.string(item, "spec", "dnsPolicy") or "",
         restarts if isinstance(restarts, int) else 0,
-        yaml.string(of, "state", "waiting", "reason") or ("" if node else _unscheduled(status)),
+        yaml.string(of, "state", "waiting", "reason") or "",
         _ended(of),
-        _log(host, f"{LOGS}/{NAMESPACE}_{name}_{uid}/{container}") if node == here else (),
-        here=node == here,
+        _log(host, f"{LOGS}/{NAMESPACE}_{name}_{uid}/{container}") if here_ else (),
+        here=here_,
+        unplaced="" if node else _unscheduled(status),
+        waits=_waits(host, address) if here_ and not ready and address else (),
     )
 
 
@@ -208,6 +285,14 @@ def _log(host: Host, folder: str) -> tuple[str, ...]:
 def _text(line: str) -> str:
     words = line.split(" ", 3)
     return words[-1] if words[1:2] in (["stdout"], ["stderr"]) else line
+
+
+def _mapping(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: Json) -> Iterator[str]:
+    return (item for item in value if isinstance(item, str)) if isinstance(value, list) else iter(())
 
 
 def _mappings(value: Json) -> Iterator[dict[str, Json]]:

@@ -129,6 +129,88 @@ def test_offline_skips() -> None:
     assert judge(problem, DnsUpstreams()) == [(Status.SKIP, "Offline")]
 
 
+TAINTED = "Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }."
+ROLE = frozenset({"/endpoints", "/services", "/pods", "/namespaces", "discovery.k8s.io/endpointslices"})
+IMAGE = "registry.k8s.io/coredns/coredns:v1.12.0"
+
+
+def test_a_server_that_no_node_takes_is_told_with_the_scheduler_s_words() -> None:
+    waiting = replace(POD, ready=False, node="", here=False, unplaced=TAINTED)
+    [finding] = findings(replace(GOOD, pods=(waiting,)))
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "NotScheduled")
+    assert "untolerated taint" in finding.message
+    assert "NoBackends" in {link.reason for link in finding.explains}
+    assert judge(replace(GOOD, pods=(POD, waiting))) == [(Status.WARN, "NotScheduled")]
+
+
+@pytest.mark.parametrize("state", ["ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull"])
+def test_a_server_without_its_image_is_told_as_such(state: str) -> None:
+    waiting = replace(POD, ready=False, state=state)
+
+    assert judge(replace(GOOD, pods=(waiting,))) == [(Status.FAIL, "ImageNotPulled")]
+    assert judge(replace(GOOD, pods=(POD, waiting))) == [(Status.WARN, "ImageNotPulled")]
+
+
+@pytest.mark.parametrize(
+    ("waits", "reason"), [(("kubernetes",), "ApiNotReached"), (("forward",), "NotReady"), ((), "NotReady")]
+)
+def test_a_server_that_is_not_ready_says_itself_which_plugin_waits(waits: tuple[str, ...], reason: str) -> None:
+    [finding] = findings(replace(GOOD, pods=(replace(POD, ready=False, waits=waits),)))
+
+    assert finding.reason == reason
+    assert not waits or f"not ready says its plugin {waits[0]}" in finding.message
+
+
+@pytest.mark.parametrize("lacking", ["/services", "/namespaces", "discovery.k8s.io/endpointslices"])
+def test_a_role_that_lacks_a_right_warns_while_a_server_is_ready_and_fails_when_none_is(lacking: str) -> None:
+    pods = (replace(POD, image=IMAGE),)
+    [finding] = findings(replace(GOOD, pods=pods, granted=ROLE - {lacking}))
+    assert (finding.status, finding.reason) == (Status.WARN, "ApiForbidden")
+    assert f"list and watch {lacking.strip('/')}" in finding.message
+
+    found = judge(replace(GOOD, pods=(replace(pods[0], ready=False),), granted=ROLE - {lacking}))
+    assert found == [(Status.FAIL, "NotReady"), (Status.FAIL, "ApiForbidden")]
+
+
+@pytest.mark.parametrize(
+    ("granted", "image", "corefile"),
+    [
+        pytest.param(ROLE, IMAGE, COREFILE, id="whole"),
+        pytest.param(frozenset({"*/*"}), IMAGE, COREFILE, id="everything"),
+        pytest.param(frozenset({"/*", "discovery.k8s.io/*"}), IMAGE, COREFILE, id="all of both groups"),
+        pytest.param(ROLE - {"/pods", "/endpoints"}, IMAGE, COREFILE, id="without what only options need"),
+        pytest.param(
+            frozenset({"/endpoints", "/services", "/namespaces"}), "coredns:1.8.6", COREFILE, id="an older one"
+        ),
+        pytest.param(
+            frozenset({"/services", "/namespaces"}),
+            IMAGE,
+            COREFILE.replace("ip6.arpa", "ip6.arpa {\n noendpoints\n}"),
+            id="no endpoints",
+        ),
+        pytest.param(None, IMAGE, COREFILE, id="not read"),
+    ],
+)
+def test_a_role_that_suffices_is_healthy(granted: frozenset[str] | None, image: str, corefile: str) -> None:
+    servers = replace(GOOD, pods=(replace(POD, image=image),), granted=granted, corefile=corefile)
+
+    assert judge(servers) == [(Status.PASS, "ServersReady")]
+
+
+def test_what_the_log_and_the_role_show_is_one_finding() -> None:
+    line = 'reflector.go:138] endpointslices.discovery.k8s.io is forbidden: User cannot list resource "endpointslices"'
+    servers = replace(ill(line), granted=frozenset())
+
+    assert judge(servers) == [(Status.FAIL, "ApiForbidden")]
+
+
+def test_what_the_deployment_says_is_evidence_where_there_is_no_pod() -> None:
+    [finding] = findings(replace(GOOD, pods=(), deployment="spec.replicas 0\nstatus.availableReplicas 0"))
+
+    assert "spec.replicas 0" in finding.evidence[1].content
+
+
 def test_a_deployment_without_pods_is_named() -> None:
     [finding] = findings(replace(GOOD, pods=()))
 

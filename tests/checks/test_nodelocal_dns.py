@@ -11,6 +11,7 @@ from k8sdoctor.checks.nodelocal_dns import nodelocal_dns
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.cluster_dns import Backend, ClusterDns, DnsAddress
 from k8sdoctor.facts.dns_replies import DnsReplies, View
+from k8sdoctor.facts.kube_proxy import KubeProxy
 from k8sdoctor.facts.node_local_dns import NodeLocalDns
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.processes import Processes
@@ -25,6 +26,10 @@ CORE = "10.244.0.2"
 WORDS = ("/node-cache", "-localip", LOCAL, "-conf", "/etc/Corefile")
 GOOD = NodeLocalDns((LOCAL,), ((LOCAL, "nodelocaldns"),), WORDS, True, (LOCAL,), (LOCAL,))  # noqa: FBT003 -- a field
 NO_REPLIES = DnsReplies("", (), None)
+IPTABLES, IPVS = (
+    KubeProxy("kube-proxy, pid 7", configured=True),
+    KubeProxy("kube-proxy, pid 7", configured=True, mode="ipvs"),
+)
 
 
 def dns(*addresses: str, on_node: str | None = None) -> ClusterDns:
@@ -41,8 +46,9 @@ def findings(
     cache: NodeLocalDns | Unobserved = GOOD,
     *told: str,
     replies: DnsReplies = NO_REPLIES,
+    proxy: KubeProxy | Unobserved = IPTABLES,
 ) -> list[Finding]:
-    return list(nodelocal_dns(Stage("worker", ""), cache, dns(*(told or (LOCAL,))), replies))
+    return list(nodelocal_dns(Stage("worker", ""), cache, dns(*(told or (LOCAL,))), replies, proxy))
 
 
 def judge(cache: NodeLocalDns | Unobserved = GOOD, *told: str, **more: Any) -> list[tuple[Status, str]]:
@@ -55,7 +61,7 @@ def test_a_cache_that_listens_where_pods_ask_is_healthy() -> None:
 
 def test_most_nodes_have_no_cache() -> None:
     assert judge(NodeLocalDns(), SERVICE) == [(Status.PASS, "NoCache")]
-    [finding] = nodelocal_dns(Stage("bare", ""), GOOD, dns(), NO_REPLIES)
+    [finding] = nodelocal_dns(Stage("bare", ""), GOOD, dns(), NO_REPLIES, IPTABLES)
     assert (finding.status, finding.reason) == (Status.SKIP, "NotJoined")
 
 
@@ -216,3 +222,31 @@ def test_rules_that_nobody_could_print_are_a_problem() -> None:
 def test_without_its_configmap_tcp_is_not_said_to_be_forced() -> None:
     assert not observe(*BOTH, kube=HostError("NotFound", "no such thing")).forces_tcp
     assert not observe(*BOTH, kube={"data": {"Corefile": "{{{"}}).forces_tcp
+
+
+SHARED = NodeLocalDns(
+    (LOCAL, SERVICE),
+    ((LOCAL, "nodelocaldns"), (SERVICE, "nodelocaldns")),
+    ("/node-cache", "-localip", f"{LOCAL},{SERVICE}"),
+    interface=True,
+    listening=(LOCAL, SERVICE),
+    untracked=(LOCAL, SERVICE),
+)
+
+
+def test_a_cache_on_the_service_s_address_does_not_go_with_ipvs() -> None:
+    [finding] = findings(SHARED, SERVICE, proxy=IPVS)
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.WARN, "ServiceAddressUnderIpvs", SERVICE)
+    assert finding.fix is not None
+    assert LOCAL in finding.fix.title
+
+
+@pytest.mark.parametrize(
+    ("cache", "proxy"),
+    [(SHARED, IPTABLES), (GOOD, IPVS), (SHARED, Unobserved("NotPermitted", "no right")), (SHARED, KubeProxy())],
+)
+def test_a_cache_on_an_address_of_its_own_goes_with_ipvs_and_one_on_both_with_iptables(
+    cache: NodeLocalDns, proxy: KubeProxy | Unobserved
+) -> None:
+    assert judge(cache, LOCAL, SERVICE, proxy=proxy) == [(Status.PASS, "CacheAnswers")]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from k8sdoctor.facts.api_access import ApiAccess
-from k8sdoctor.facts.coredns import CoreDns
+from k8sdoctor.facts.coredns import ROLE, CoreDns
 from k8sdoctor.facts.dns_upstreams import DnsUpstreams, Upstream
 from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
@@ -69,6 +71,105 @@ def test_a_crash_is_told_with_reason_and_exit_code_and_a_pod_that_ends_is_left_o
     [pod] = CoreDns.observe(FakeHost(kube=kube), ADMIN, HERE).pods
 
     assert (pod.ready, pod.state, pod.ended, pod.restarts) == (False, "CrashLoopBackOff", "OOMKilled, exit code 137", 7)
+
+
+def _changed(status: dict[str, Any], spec: dict[str, Any] | None = None) -> Any:
+    """The recorded API server, with the first pod in this state and no other."""
+
+    def kube(path: str, kubeconfig: str) -> dict[str, Any]:
+        answer = control_plane.kube(path, kubeconfig)
+        if "/pods" in path:
+            first = answer["items"][0]
+            conditions = [{"type": "Ready", "status": "False"}, *status.pop("conditions", [])]
+            changed = {"spec": first["spec"] | (spec or {}), "status": {**status, "conditions": conditions}}
+            return {"items": [first | changed]}
+        return answer
+
+    return kube
+
+
+def test_a_pod_that_no_node_takes_is_told_with_the_scheduler_s_words() -> None:
+    said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+    kube = _changed({"conditions": [said]}, {"nodeName": None})
+    [pod] = CoreDns.observe(FakeHost(kube=kube), ADMIN, HERE).pods
+
+    assert (pod.ready, pod.unplaced, pod.here) == (False, "Unschedulable: 0/1 nodes are available", False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "waits"),
+    [
+        ((503, '["kubernetes"]'), ("kubernetes",)),
+        ((503, "kubernetes,forward"), ("kubernetes", "forward")),
+        ((200, "OK"), ()),
+        ((0, ""), ()),
+    ],
+)
+def test_a_server_of_this_node_that_is_not_ready_is_asked_why(answer: tuple[int, str], waits: tuple[str, ...]) -> None:
+    asked: list[str] = []
+
+    def http(**request: Any) -> Any:
+        asked.append(request["url"])
+        return {"status": answer[0], "headers": {}, "body": answer[1], "failure": None}
+
+    host = FakeHost(kube=_changed({"podIP": "10.244.0.2"}), http=http)
+    [pod] = CoreDns.observe(host, ADMIN, HERE).pods
+
+    assert asked == ["http://10.244.0.2:8181/ready"]
+    assert pod.waits == waits
+
+
+def test_a_server_that_is_ready_is_not_asked() -> None:
+    def http(**_: Any) -> Any:
+        raise AssertionError
+
+    assert len(CoreDns.observe(FakeHost(kube=control_plane.kube, http=http), ADMIN, HERE).pods) == 2
+
+
+def _with_role(rules: Any) -> Any:
+    def kube(path: str, kubeconfig: str) -> dict[str, Any]:
+        return {"rules": rules} if path == ROLE else control_plane.kube(path, kubeconfig)
+
+    return kube
+
+
+@pytest.mark.parametrize(
+    ("rules", "granted"),
+    [
+        (
+            [
+                {"apiGroups": [""], "resources": ["services", "pods"], "verbs": ["list", "watch"]},
+                {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
+                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["*"]},
+            ],
+            {"/services", "/pods", "discovery.k8s.io/endpointslices"},
+        ),
+        (None, set()),
+        ("x", set()),
+        ([7, {"apiGroups": "", "resources": [None], "verbs": ["list"]}], set()),
+    ],
+)
+def test_the_role_is_read_for_what_it_lets_list_and_watch(rules: Any, granted: set[str]) -> None:
+    assert CoreDns.observe(FakeHost(kube=_with_role(rules)), ADMIN, HERE).granted == frozenset(granted)
+
+
+def test_a_role_that_may_not_be_read_is_not_known() -> None:
+    assert CoreDns.observe(FakeHost(kube=control_plane.kube), ADMIN, HERE).granted is None
+
+
+def test_where_there_is_no_pod_the_deployment_is_asked() -> None:
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+
+    def kube(path: str, kubeconfig: str) -> dict[str, Any]:
+        if "/pods" in path:
+            return {"items": []}
+        if "/deployments" in path:
+            return {"items": [{"spec": {"replicas": 2}, "status": {"conditions": [failed]}}]}
+        return control_plane.kube(path, kubeconfig)
+
+    found = CoreDns.observe(FakeHost(kube=kube), ADMIN, HERE)
+
+    assert found.deployment == "spec.replicas 2\nstatus.availableReplicas 0\nFailedCreate: exceeded quota"
 
 
 def test_answers_of_another_shape_are_no_servers() -> None:
