@@ -8,7 +8,26 @@ from typing import TYPE_CHECKING
 from k8sdoctor.finding import Certainty, Finding, Fix, Link, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+MENDING: Mapping[str, tuple[str, ...]] = {
+    "machine": ("disk", "time-sync", "resources", "swap", "hostname", "node-identity", "leftovers"),
+    "kernel": ("kernel", "cgroups", "br-netfilter", "ip-forward"),
+    "kubelet and runtime": ("tools", "version-skew", "kubeadm-config", "kubelet", "node-ready", "ports"),
+    "images": (
+        *("proxy", "registry-config", "image-registries", "pause-image", "images", "image-list", "registry-push"),
+        "download-list",
+    ),
+    "control plane": (
+        *("certificates", "kubeconfig", "etcd-disk", "etcd", "external-etcd", "static-pods", "control-plane"),
+        *("apiserver-san", "apiserver-endpoints"),
+    ),
+    "pod network": ("firewall", "subnets", "cni-config", "cni-vendor", "conntrack"),
+    "DNS": ("kube-proxy", "dns-path", "nodelocal-dns", "coredns", "pod-resolv-conf", "dns-reply-source"),
+}
+"""The built-in checks in the order in which their causes are mended: each layer rests on those before it."""
+
+_PLACES = {check: place for place, check in enumerate(check for checks in MENDING.values() for check in checks)}
 
 _BAD = (Status.WARN, Status.UNKNOWN, Status.FAIL)
 _ROOTS = (Status.WARN, Status.FAIL)
@@ -98,25 +117,24 @@ class Links:
         return Reference(check, finding.reason, finding.subject)
 
     def diagnoses(self) -> tuple[Diagnosis, ...]:
-        """Every fail or warn that nothing explains, worst first, then by how much it explains."""
+        """Every fail or warn that nothing explains, by what to mend first.
+
+        Worst first; then those with more symptoms that fail, warn, or could not be looked at; then by `MENDING`, where checks of plug-ins
+        come last; and of one check in the order in which it tells.
+        """
         symptoms = {edge.symptom for edge in self._edges}
         roots = [
-            self._diagnosis(position)
+            position
             for position, (_check, finding) in enumerate(self._findings)
             if finding.status in _ROOTS and position not in symptoms
         ]
-        return tuple(
-            sorted(
-                roots,
-                key=lambda diagnosis: (
-                    -diagnosis.status.rank,
-                    -len(diagnosis.explains),
-                    diagnosis.cause.check,
-                    diagnosis.cause.reason,
-                    diagnosis.cause.subject or "",
-                ),
-            )
-        )
+        return tuple(self._diagnosis(position) for position in sorted(roots, key=self._rank))
+
+    def _rank(self, position: int) -> tuple[int, ...]:
+        check, finding = self._findings[position]
+        symptoms = [self._findings[symptom][1].status for symptom in self._reached_from(position)]
+        counts = (-symptoms.count(each) for each in (Status.FAIL, Status.WARN, Status.UNKNOWN))
+        return -_as_bad_as(finding, symptoms).rank, *counts, _PLACES.get(check, len(_PLACES)), position
 
     def _diagnosis(self, position: int) -> Diagnosis:
         _check, finding = self._findings[position]
@@ -132,14 +150,18 @@ class Links:
         sure = all(link.certainty is Certainty.PROVEN for link in links)
         return Diagnosis(
             title=finding.message,
-            # A warning whose symptom fails is as bad as its symptom; what it only kept from being seen makes it no worse.
-            status=Status.worst([finding.status, *(each for each in symptoms if each in _ROOTS)]),
+            status=_as_bad_as(finding, symptoms),
             certainty=Certainty.PROVEN if sure else Certainty.LIKELY,
             why=why,
             cause=self.reference(position),
             explains=_sorted(self.reference(edge.symptom) for edge in edges),
             fix=finding.fix,
         )
+
+
+def _as_bad_as(finding: Finding, symptoms: Iterable[Status]) -> Status:
+    """A warning whose symptom fails is as bad as its symptom; what it only kept from being seen makes it no worse."""
+    return Status.worst([finding.status, *(each for each in symptoms if each in _ROOTS)])
 
 
 _WORDS = frozenset({"a", "an", "its", "it", "no", "nobody", "somebody", "the", "this"})

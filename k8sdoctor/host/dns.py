@@ -14,6 +14,7 @@ import errno
 import selectors
 import socket
 import struct
+import threading
 import time
 from abc import ABC, abstractmethod
 from ipaddress import ip_address
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from k8sdoctor.host.base import DnsError
     from k8sdoctor.host.live import LiveHost
+
+LOADING = threading.Lock()
+"""Held while dnspython is loaded: its modules name each other by the package, where a module stands a moment after other threads take it for loaded."""
 
 LISTEN = 3.0
 """Seconds that a query listens at most."""
@@ -118,8 +122,12 @@ class Question(ABC):
 
     def __init__(self, query: DnsQuery) -> None:
         """Make the message; nothing is sent yet."""
-        import dns.exception
-        import dns.message
+        with LOADING:
+            import dns.edns
+            import dns.exception
+            import dns.flags
+            import dns.message
+            import dns.rcode
 
         self.query = query
         self.replies: list[DnsReply] = []
@@ -137,8 +145,6 @@ class Question(ABC):
         try:
             self._message = dns.message.make_query(query["name"], query["type"])
             if padding := query.get("padding"):
-                import dns.edns
-
                 self._message.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType.PADDING, bytes(padding))])
             self._wire = self._message.to_wire(max_size=_DATAGRAM)
         except (dns.exception.DNSException, ValueError):
@@ -360,7 +366,7 @@ class _Tcp(Question):
 def _read_reply(data: bytes, asked: dns.message.Message) -> DnsReply:
     """What a message says; what cannot be parsed, or answers another question, does not match."""
     import dns.flags
-    import dns.message
+    import dns.message  # whoever asked has loaded them
     import dns.rcode
 
     reply = DnsReply(source="", port=0, seconds=0.0, matches=False, rcode="", truncated=False, answers=[])

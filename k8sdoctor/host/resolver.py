@@ -62,8 +62,11 @@ def _from_libc(name: str) -> list[str]:
 def _from_root(host: LiveHost, name: str) -> list[str]:
     import io
 
-    import dns.exception
-    import dns.resolver
+    from k8sdoctor.host.dns import LOADING
+
+    with LOADING:
+        import dns.exception
+        import dns.resolver
 
     written = _from_hosts_file(_text(host, "/etc/hosts"), name)
     if written:

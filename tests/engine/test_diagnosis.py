@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from k8sdoctor import Certainty, Evidence, Finding, Fix, Link, Safety, Status, fail, passed, unknown, warn
-from k8sdoctor.diagnosis import Diagnosis, Links, Reference
+from k8sdoctor.diagnosis import MENDING, Diagnosis, Links, Reference
 
 FIX = Fix(title="Mend it", commands=("true",), verify="true", safety=Safety.SAFE)
 
@@ -117,16 +117,47 @@ def test_one_symptom_with_two_causes_stands_under_both() -> None:
     assert all(each.explains == (Reference("c", "C", None),) for each in found)
 
 
-def test_the_worst_comes_first_then_what_explains_most_then_by_name() -> None:
+def test_the_worst_comes_first_then_what_explains_most() -> None:
     found = diagnoses(
-        ("a", warn("Warned", "w")),
-        ("b", fail("Alone", "f")),
-        ("c", fail("Alone", "f")),
-        ("d", fail("Busy", "f", explains=[link("e", "E")])),
+        ("disk", warn("Warned", "w")),
+        ("disk", fail("Alone", "f")),
+        ("etcd", fail("Busy", "f", explains=[link("e", "E")])),
         ("e", warn("E", "e")),
     )
 
-    assert [each.cause.check for each in found] == ["d", "b", "c", "a"]
+    assert [(each.cause.check, each.status) for each in found] == [
+        ("etcd", Status.FAIL),
+        ("disk", Status.FAIL),
+        ("disk", Status.WARN),
+    ]
+
+
+def test_a_symptom_that_fails_counts_for_more_than_any_that_warn_or_could_not_be_seen() -> None:
+    found = diagnoses(
+        ("disk", fail("Blinds", "f", explains=[link("u", "U"), link("u", "V"), link("u", "W")])),
+        ("disk", fail("Warns", "f", explains=[link("w", "W"), link("w", "X")])),
+        ("coredns", fail("Breaks", "f", explains=[link("f", "F")])),
+        ("f", fail("F", "f")),
+        *(("u", unknown(each, "u")) for each in "UVW"),
+        *(("w", warn(each, "w")) for each in "WX"),
+    )
+
+    assert [each.cause.reason for each in found] == ["Breaks", "Warns", "Blinds"]
+
+
+def test_what_is_alike_is_mended_from_the_machine_up_to_dns() -> None:
+    layers = [checks[0] for checks in MENDING.values()]
+    names = sorted([*layers, "of-a-plug-in", "another"])
+
+    found = diagnoses(*((name, fail("Cause", "f", subject="eth0")) for name in names))
+
+    assert [each.cause.check for each in found] == [*layers, "another", "of-a-plug-in"]
+
+
+def test_one_checks_causes_come_in_the_order_in_which_it_tells_them() -> None:
+    found = diagnoses(("kubelet", fail("Zebra", "z")), ("kubelet", fail("Ape", "a", subject="a")))
+
+    assert [each.cause.reason for each in found] == ["Zebra", "Ape"]
 
 
 def test_a_warning_whose_symptom_fails_is_as_bad_as_its_symptom() -> None:

@@ -34,6 +34,20 @@ def answer_of(wire: bytes, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> bytes:
     return response.to_wire()
 
 
+def test_the_library_is_loaded_by_one_thread_at_a_time() -> None:
+    query: DnsQuery = {"server": "127.0.0.1", "port": 53, "name": NAME, "type": "A", "transport": "udp", "attempt": 1}
+    asked: list[verb.Question] = []
+    thread = threading.Thread(target=lambda: asked.append(verb.question(query)))
+
+    with verb.LOADING:
+        thread.start()
+        thread.join(0.05)  # no time is enough to get past another thread
+        assert not asked
+    thread.join()
+
+    assert len(asked) == 1
+
+
 @contextmanager
 def udp_server(
     reply: Callable[[bytes], list[bytes]], *, at: str = "127.0.0.1", source: str | None = None

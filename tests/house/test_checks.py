@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor import registry
+from k8sdoctor.diagnosis import MENDING
 from k8sdoctor.documentation import Documentation
 from k8sdoctor.host import HostError
 from tests.house import source
@@ -108,3 +109,10 @@ def test_every_link_that_stands_in_the_code_leads_to_a_reason_that_exists() -> N
     written = set(LINKS.findall(text))
     assert len(written) > 5
     assert written - known == set()
+
+
+def test_every_check_has_its_place_in_the_order_of_mending_and_the_layers_are_documented() -> None:
+    placed = [name for names in MENDING.values() for name in names]
+
+    assert sorted(placed) == sorted(built_in())
+    assert f"{', '.join(MENDING)}." in (source.ROOT / "docs/architecture.md").read_text()
