@@ -8,6 +8,18 @@ UNKNOWN = "points-to:unknown"
 """The trait of a kubelet that does not run, and of which nobody says why."""
 
 
+UNTOLD = "cause:untold"
+"""The trait of a component whose container does not run, and does not say why."""
+
+
+def no_pod_starts(why: str) -> list[Link]:
+    """Nobody starts a container on this node, and nobody starts one again that ended. One that says itself why it ended has another cause."""
+    return [
+        Link("control-plane", "ComponentDown", why, when=frozenset({UNTOLD})),
+        Link("kube-proxy", "NotRunning", why),
+    ]
+
+
 def kubelet_ends(why: str, check: str) -> list[Link]:
     """The kubelet does not stay up: where its last words point to that check, or where they are not known."""
     return [

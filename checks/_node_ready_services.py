@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from k8sdoctor.checks._node_ready_links import UNKNOWN
+from k8sdoctor.checks._node_ready_links import UNKNOWN, no_pod_starts
 from k8sdoctor.checks._pull_judgement import PULL_FAILS
 from k8sdoctor.facts.runtime_service import SILENT
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Link, Safety, Unobserved, fail, unknown
@@ -41,6 +41,7 @@ _OF_KUBELET = (
     Link("node-ready", "LeaseStale", "a kubelet that does not run renews no lease"),
     Link("node-ready", "NotRegistered", "a kubelet that does not run registers no Node"),
     Link("node-ready", "NotReady", "the kubelet is not well"),
+    *no_pod_starts("a kubelet that does not run starts no pod again that ended"),
     Link(
         "apiserver-san",
         "EndpointUnreachable",
@@ -66,6 +67,7 @@ _OF_RUNTIME = (
         for fault in PULL_FAILS
     ),
     Link("kubeadm-config", "SocketAbsent", _NO_ANSWER),
+    *no_pod_starts(_NO_ANSWER),
     Link("node-ready", "RuntimeNotReady", _NO_ANSWER),
     Link("node-ready", "NetworkNotReady", _NO_ANSWER),
     Link("node-ready", "NotReady", _NO_ANSWER),

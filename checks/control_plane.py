@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Fix, Link, Safety, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
+from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, OLD_CONTROL_PLANE, ClusterNodes, Node
@@ -194,7 +195,7 @@ def _down(name: str, manifest: str, seen: StaticContainer | None, asked: Health 
             safety=Safety.MANUAL,
         ),
         explains=_explained(name),
-        traits=[f"component:{name}"],
+        traits=[f"component:{name}", *([UNTOLD] if known is None else [])],
     )
 
 

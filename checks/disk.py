@@ -47,6 +47,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks._node_ready_links import no_pod_starts
 from k8sdoctor.facts.disk import Disk, wanted
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import (
@@ -341,11 +342,21 @@ def _of_no_space(places: list[Place], why: str) -> list[Link]:
             Link("node-ready", "DiskPressure", why, Certainty.PROVEN),
             *(
                 Link("node-ready", reason, why)
-                for reason in ("KubeletCrashes", "KubeletUnhealthy", "NotReady", "RuntimeDown")
+                for reason in (
+                    *("KubeletCrashes", "KubeletUnhealthy", "NotReady"),
+                    *("RuntimeDown", "CriNotServed", "RuntimeNotReady"),
+                )
             ),
         ]
+    if roles & {"kubelet", "images", "logs"}:
+        links += no_pod_starts(why)
     if "etcd" in roles:
-        links.append(Link("etcd", "Unreachable", why))
+        links += [Link("etcd", reason, why) for reason in ("Unreachable", "Unhealthy")]
+        # Also where its last words are known: they speak of the disk.
+        links += [
+            Link("control-plane", reason, why, when=frozenset({"component:etcd"}))
+            for reason in ("ComponentDown", "ComponentUnhealthy")
+        ]
     return links
 
 

@@ -72,7 +72,7 @@ from urllib.parse import urlsplit
 from k8sdoctor.check import check
 from k8sdoctor.checks import _pause_image_fixes as fixes
 from k8sdoctor.checks import _pull_fixes as pulls
-from k8sdoctor.checks._node_ready_links import runtime_ends
+from k8sdoctor.checks._node_ready_links import no_pod_starts, runtime_ends
 from k8sdoctor.checks._pull_judgement import (
     PULL_FAILS,
     Verdict,
@@ -208,6 +208,11 @@ class _Case:
             explains=(
                 *same_host(found.reason, found.culprit, "images", "image-list", "registry-config"),
                 *mistrusted(found, self.hosts),
+                *(
+                    no_pod_starts(f"{self.image.image} is not here, and no pod starts without it")
+                    if build is fail
+                    else ()
+                ),
             ),
             traits=blames(found.culprit) | self.traits,
         )

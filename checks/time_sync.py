@@ -78,20 +78,20 @@ UNKNOWN_ERROR = 16.0
 FRESH = 2 * 3600.0
 """Seconds that systemd-timesyncd's mark counts: more than three times its longest interval (PollIntervalMaxSec, 2048 s)."""
 
+_PULLS = ("registry-config", "pause-image", "images", "image-list", "download-list")
+
 # What a clock that is behind, or ahead, makes certificates look like.
 _BEHIND = (
     ("apiserver-san", "NotYetValid"),
     ("certificates", "NotYetValid"),
     ("kubeconfig", "ClientCertificateNotYetValid"),
-    ("images", "CertificateNotYetValid"),
-    ("pause-image", "CertificateNotYetValid"),
+    *((check_id, "CertificateNotYetValid") for check_id in _PULLS),
 )
 _AHEAD = (
     ("apiserver-san", "CertificateExpired"),
     ("certificates", "CertificateExpired"),
     ("kubeconfig", "ClientCertificateExpired"),
-    ("images", "CertificateExpired"),
-    ("pause-image", "CertificateExpired"),
+    *((check_id, "CertificateExpired") for check_id in _PULLS),
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks.control_plane import control_plane
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, OLD_CONTROL_PLANE, ClusterNodes, Node, Taint
@@ -136,6 +137,7 @@ def test_a_container_that_ended_is_told_with_its_exit_code_and_what_its_log_mean
 
     assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "ComponentDown", "kube-apiserver")
     assert "exit code 1, after it was started again 7 times; that is," in finding.message
+    assert finding.traits == {"component:kube-apiserver"}  # its own words say why, whatever else is wrong here
     assert "Error: unknown flag: --insecure-port" in [each.content for each in finding.evidence]
     assert {(link.check, link.reason, *link.when) for link in finding.explains} == {
         ("apiserver-san", "EndpointUnreachable", "endpoint:own"),
@@ -158,6 +160,7 @@ def test_a_component_that_nobody_made_a_container_of_is_down() -> None:
     [finding] = judge(containers=RUNNING[:3], asked=health(a=dead("kube-scheduler")))
 
     assert (finding.reason, finding.subject) == ("ComponentDown", "kube-scheduler")
+    assert finding.traits == {"component:kube-scheduler", UNTOLD}
     assert "the runtime shows no container of /etc/kubernetes/manifests/kube-scheduler.yaml" in finding.message
 
 

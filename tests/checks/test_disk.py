@@ -130,6 +130,8 @@ def test_nothing_left_is_a_failure_whatever_the_kubelet_watches(room: Space) -> 
     assert {(link.check, link.reason) for link in finding.explains} >= {
         ("node-ready", "DiskPressure"),
         ("node-ready", "RuntimeDown"),
+        ("control-plane", "ComponentDown"),
+        ("kube-proxy", "NotRunning"),
     }
 
 
@@ -156,7 +158,12 @@ def test_etcd_on_a_disk_of_its_own_needs_room_for_its_log() -> None:
     assert [each.reason for each in judge({"kubelet": space(), "etcd": space(0.2, 8, **own)})] == ["NearlyFull"]
     [finding] = judge({"kubelet": space(), "etcd": space(0.05, 8, **own)})
     assert finding.reason == "NoSpaceLeft"
-    assert [(link.check, link.reason) for link in finding.explains] == [("etcd", "Unreachable")]
+    assert {(link.check, link.reason, *link.when) for link in finding.explains} == {
+        ("etcd", "Unreachable"),
+        ("etcd", "Unhealthy"),
+        ("control-plane", "ComponentDown", "component:etcd"),
+        ("control-plane", "ComponentUnhealthy", "component:etcd"),
+    }
     assert [each.reason for each in judge({"kubelet": space(), "etcd": space(1, 8, **own)})] == ["Enough"]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from k8sdoctor.checks._node_ready_links import kubelet_ends
+from k8sdoctor.checks._node_ready_links import UNTOLD, kubelet_ends
 from k8sdoctor.checks.node_ready import node_ready
 from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.cluster_nodes import ClusterNodes, Node, NodeCondition, Taint
@@ -315,6 +315,20 @@ def test_who_knows_the_cause_of_a_crash_explains_it_where_the_last_words_point_t
     assert diagnosed(blind, "swap") == ["swap"]
     assert sorted(diagnosed(crash, "cgroups")) == ["cgroups", "node-ready"]
     assert sorted(diagnosed(stopped, "swap")) == ["node-ready", "swap"]
+
+
+def test_what_does_not_run_while_nobody_starts_pods_is_explained_unless_it_says_itself_why_it_ended() -> None:
+    stopped = Service("kubelet", "loaded", "inactive", "dead", "success", "enabled")
+    [kubelet] = judge(kubelet=DEAD, health=REFUSED, service=stopped)
+    down = Finding(Status.FAIL, "ComponentDown", "m", traits=frozenset({"component:kube-scheduler", UNTOLD}))
+    told = replace(down, traits=frozenset({"component:kube-scheduler"}))
+    proxy = Finding(Status.FAIL, "NotRunning", "m")
+
+    def alone(*found: tuple[str, Finding]) -> list[str]:
+        return [each.cause.reason for each in Links([("node-ready", kubelet), *found]).diagnoses()]
+
+    assert alone(("control-plane", down), ("kube-proxy", proxy)) == ["KubeletStopped"]
+    assert alone(("control-plane", told)) == ["KubeletStopped", "ComponentDown"]
 
 
 def test_a_unit_that_is_masked_or_not_enabled_is_one_diagnosis_with_the_kubelet_that_does_not_run() -> None:

@@ -471,3 +471,11 @@ def test_where_the_clusters_repository_is_not_known_only_its_tag_can_differ() ->
     assert of_cluster(None, "registry.lab/k8s/pause:3.10") == ["Present"]
     assert of_cluster(None, "registry.k8s.io/pause:3.9") == ["PauseImageDiffers", "Present"]
     assert of_cluster(None, "registry.lab/k8s/pause:3.10", BARE) == ["PauseImageDiffers", "Present"]
+
+
+def test_nothing_starts_on_a_node_that_cannot_get_its_sandbox_image() -> None:
+    [gone] = judge(pulled(TIMEOUT))
+    [maybe] = judge(pulled(TIMEOUT, presence_problem=SILENT), stage=JOINED)
+
+    assert ("control-plane", "ComponentDown") in {(link.check, link.reason) for link in gone.explains}
+    assert (maybe.status, "control-plane" in {link.check for link in maybe.explains}) == (Status.WARN, False)

@@ -106,6 +106,8 @@ def test_a_clock_far_from_an_api_servers_is_told_though_the_kernel_is_content(
     assert {link.reason for link in finding.explains if link.check == "apiserver-san"} == (
         {linked} if linked else set()
     )
+    pulls = {link.check for link in finding.explains if link.reason in ("CertificateNotYetValid", "CertificateExpired")}
+    assert {"registry-config", "pause-image", "images", "image-list", "download-list"} <= pulls or not linked
     assert finding.fix is not None
     assert "chronyc makestep" in finding.fix.commands
 

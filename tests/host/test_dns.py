@@ -37,7 +37,7 @@ def answer_of(wire: bytes, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> bytes:
 def test_the_library_is_loaded_by_one_thread_at_a_time() -> None:
     query: DnsQuery = {"server": "127.0.0.1", "port": 53, "name": NAME, "type": "A", "transport": "udp", "attempt": 1}
     asked: list[verb.Question] = []
-    thread = threading.Thread(target=lambda: asked.append(verb.question(query)))
+    thread = threading.Thread(target=lambda: asked.extend(verb.questions([query])))
 
     with verb.LOADING:
         thread.start()

@@ -883,6 +883,7 @@ SCENARIOS = (
         "apiserver-san/CertificateExpired",
         ("certificates/CertificateExpired", "kubeconfig/ClientCertificateExpired"),
         role="control-plane",
+        blinds=("DNS", "kubelet and runtime", "pod network", "images", "control plane"),
     ),
     _CERTIFICATES(
         "root's kubeconfig ended",
