@@ -65,9 +65,10 @@ def issue(
     groups: Sequence[str] = (),
     rsa: bool = False,
     more: Sequence[x509.ExtensionType] = (),
+    of: Issued | None = None,
 ) -> Issued:
-    """A certificate by another (None: by itself)."""
-    key = generate_rsa(65537, 2048) if rsa else ec.generate_private_key(ec.SECP256R1())
+    """A certificate by another (None: by itself), for a new key or that `of` another one."""
+    key = of.key if of else generate_rsa(65537, 2048) if rsa else ec.generate_private_key(ec.SECP256R1())
     organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
     subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = dt.datetime.fromtimestamp(start, dt.UTC)

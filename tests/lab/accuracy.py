@@ -197,7 +197,7 @@ class Ward:
             wrong: frozenset[str] = frozenset()
             for look in range(_LOOKS if "pod network" in (one.area, other.area) else 1):
                 time.sleep(0.2 if look else 0)
-                wrong = judge_both(one, other, node.check(*one.options, *_PATIENT))
+                wrong = judge_both(one, other, node.check(*dict.fromkeys((*one.options, *other.options)), *_PATIENT))
                 if not wrong:
                     break
             return wrong

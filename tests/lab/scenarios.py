@@ -17,7 +17,7 @@ from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import NETWORKS, PLUGINS
 from tests.lab.registry import NAME as REGISTRY
 from tests.lab.registry import SILENT
-from tests.lab.whole_node import CACHE, FAR, NODE, PAUSE
+from tests.lab.whole_node import CACHE, FAR, NODE, PAUSE, VERSION
 from tests.pki import CLIENT, etcd_leaf
 
 if TYPE_CHECKING:
@@ -308,6 +308,35 @@ def _age(node: WholeNode) -> None:
     node.lab.run(["install", "-m", "600", "/etc/kubernetes/admin.conf", "/root/.kube/config"])
     _kubelet_certificate(node, start=began)
     node.serve_api(_expired_leaf(node))
+
+
+def _end_authority(node: WholeNode) -> None:
+    """An authority that ended yesterday, after ten years; what it signed is of this year."""
+    lab, before, after = node.lab, base64_pem(node.ca), 3651 * DAY
+    old = issue("kubernetes", authority=True, start=time.time() - after, days=3650, of=node.ca)
+    lab.write("/etc/kubernetes/pki/ca.crt", old.pem)
+    for path in lab.shell("ls /etc/kubernetes/*.conf /root/.kube/config").stdout.split():
+        lab.write(path, lab.read(path).replace(before, base64_pem(old)), mode=0o600)
+
+
+def _fill_images(node: WholeNode) -> None:
+    """A file system of the images that is full, of which the kubelet tells the cluster."""
+    used = int(node.lab.shell("df -k --output=used /var/lib/containerd | tail -n 1").stdout)
+    node.lab.shell(f"mount -o remount,size={used + 1024}k /var/lib/containerd")
+    _answers("nodes", _press_disk)(node)
+
+
+_EXTERNAL = """\
+apiVersion: kubeadm.k8s.io/v1beta3
+kind: ClusterConfiguration
+kubernetesVersion: {version}
+networking: {{podSubnet: 10.244.0.0/16}}
+etcd: {{external: {{endpoints: ["http://{far}:2379"]}}}}
+"""
+
+
+def _plan_external_etcd(node: WholeNode) -> None:
+    node.lab.write("/run/kubeadm.yaml", _EXTERNAL.format(version=VERSION, far=FAR))
 
 
 def _mirror(url: str, extra: str = "") -> Callable[[WholeNode], None]:
@@ -797,6 +826,27 @@ SCENARIOS = (
         heals="touch /run/systemd/timesync/synchronized",
     ),
     _KUBELET(
+        "nobody keeps the clock",
+        "kill $(pgrep -f '^systemd-timesyncd'); rm /run/systemd/timesync/synchronized",
+        "time-sync/NoTimeService",
+        status="warn",
+        heals="touch /run/systemd/timesync/synchronized; (exec -a systemd-timesyncd sleep 1000000 >/dev/null 2>&1 &)",
+    ),
+    _KUBELET(
+        "the kubelet is newer than the control plane",
+        f"sed -i s/{VERSION}/v1.29.0/ /usr/local/bin/kubelet",
+        "version-skew/KubeletNewer",
+        status="warn",  # it runs
+        heals=f"sed -i s/v1.29.0/{VERSION}/ /usr/local/bin/kubelet",
+    ),
+    _KUBELET(
+        "the disk of images is full",
+        _fill_images,
+        "disk/NoSpaceLeft",
+        ("node-ready/DiskPressure",),
+        heals="mount -o remount,size=50% /var/lib/containerd",
+    ),
+    _KUBELET(
         "the machine has no ID",
         "cp /etc/machine-id /run/machine-id; : > /etc/machine-id",
         "node-identity/MachineIdMissing",
@@ -886,6 +936,14 @@ SCENARIOS = (
         blinds=("DNS", "kubelet and runtime", "pod network", "images", "control plane"),
     ),
     _CERTIFICATES(
+        "the cluster's authority ended after ten years",
+        _end_authority,
+        "certificates/CertificateExpired",
+        ("apiserver-san/CertificateExpired",),
+        role="control-plane",
+        blinds=("DNS", "kubelet and runtime", "pod network", "images", "control plane"),
+    ),
+    _CERTIFICATES(
         "root's kubeconfig ended",
         lambda node: _person(
             node, "/root/.kube/config", "kubernetes-admin", "kubeadm:cluster-admins", start=time.time() - 400 * DAY
@@ -944,6 +1002,13 @@ SCENARIOS = (
         role="control-plane",
     ),
     _CONTROL("the scheduler ended", _stop("kube-scheduler"), "control-plane/ComponentDown", role="control-plane"),
+    _CONTROL(
+        "the kubelet ended, and the scheduler after it",
+        _stop("kubelet", "kube-scheduler"),
+        "node-ready/KubeletStopped",
+        ("control-plane/ComponentDown",),
+        role="control-plane",
+    ),
     _CONTROL(
         "the API server's manifest is no YAML, and it ended",
         _break_manifest,
@@ -1063,5 +1128,37 @@ SCENARIOS = (
         "node-ready/RuntimeDown",
         ("pause-image/RuntimeUnreachable",),  # that no network is there yet is right
         blinds=("images",),
+    ),
+    _BEFORE(
+        "swap is in use",
+        "cp /run/swaps /run/no-swaps; echo '/swapfile file 2097148 0 -2' >> /run/swaps",
+        "swap/SwapOn",
+        heals="cat /run/no-swaps > /run/swaps",
+    ),
+    _BEFORE(
+        "the kernel counts no processes of a group",
+        "zcat /proc/config.gz | sed 's/^CONFIG_CGROUP_PIDS=.*/# CONFIG_CGROUP_PIDS is not set/' | gzip > /run/config.gz;"
+        " mount --bind /run/config.gz /proc/config.gz",
+        "kernel/OptionMissing",
+        heals="umount /proc/config.gz",
+    ),
+    _BEFORE(
+        "crictl is not installed",
+        "mv /usr/local/bin/crictl /run/crictl",
+        "tools/ToolMissing",
+        heals="mv /run/crictl /usr/local/bin/crictl",
+    ),
+    _BEFORE(
+        "the machine has a gigabyte of memory",
+        "sed '/^MemTotal/s/[0-9][0-9]*/1000000/' /proc/meminfo > /run/meminfo; mount --bind /run/meminfo /proc/meminfo",
+        "resources/TooLittleMemory",
+        status="warn",  # no control plane is planned yet
+        heals="umount /proc/meminfo",
+    ),
+    _BEFORE(
+        "the planned etcd does not answer",
+        _plan_external_etcd,
+        "external-etcd/EtcdUnreachable",
+        options=("--profile", "init", "--config", "/run/kubeadm.yaml"),
     ),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.accuracy import Ward, pairs
+from tests.lab.accuracy import Ward, one_of_each_cause, pairs
 from tests.lab.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -25,15 +25,13 @@ pytestmark = [
 KNOWN: dict[str, frozenset[str]] = {}
 """What is said wrongly, by scenario. A miss that is mended must be taken off here."""
 
-HERE = [each for each in SCENARIOS if not each.mends and each.role not in ("mirrored", "paired")]
+HERE = one_of_each_cause(each for each in SCENARIOS if not each.mends and each.role not in {"mirrored", "paired"})
 
 TOGETHER = (
     ("the bridge's switch is off", "a plugin is missing"),
     ("kube-proxy ended", "the kubelet's configuration has a misspelt field"),
     ("a later file turns the bridge's switch off at boot", "the cluster still names a registry that was frozen"),
-    ("docker took the pods' addresses", "the kubelet runs short of disk"),
     ("the controller manager ended", "everybody may read the authority's key"),
-    ("the scheduler ended", "the key of service accounts is not the public one's half"),
 )
 """Of all pairs of unrelated causes (`make accuracy ARGS=--pairs`) those that each run of the tests sees."""
 
