@@ -897,6 +897,7 @@ SCENARIOS = (
         "the kubelet's certificate is another node's",
         _other_kubelet_certificate,
         "kubeconfig/OtherNode",
+        blinds=("kubelet and runtime",),  # which looks at the Node that the certificate names
     ),
     _CERTIFICATES(
         "the kubelet's key is another certificate's",
