@@ -79,9 +79,13 @@ def test_the_table_has_a_row_a_check_whatever_stands_in_it() -> None:
     odd = "a | b `c | d` \n| e |\\| \r\n--- | --- <td> \\"
     found = tokens(report(("one", passed("Fine", odd)), ("two", warn("Odd", f"| {odd} |"))))
 
-    assert sum(token.type == "tr_open" for token in found) == 3
-    assert sum(token.type in ("td_open", "th_open") for token in found) == 9
-    assert " ".join(odd.split()) in text(found)
+    # Cells beyond those of the head are dropped without a word, so it is their text that counts.
+    cells = [text([after]) for token, after in itertools.pairwise(found) if token.type == "td_open"]
+
+    assert [cell.strip() for cell in cells] == [
+        *("pass", "one", " ".join(odd.split())),
+        *("warn", "two", f"| {' '.join(odd.split())} |"),
+    ]
 
 
 def test_markup_of_the_host_is_text() -> None:
