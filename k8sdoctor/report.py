@@ -96,6 +96,7 @@ class Report:
                 "euid": self.euid,
                 "profile": self.profile,
                 "stage": self.stage,
+                "interrupted": self.interrupted,
             },
             "summary": {"status": str(self.status)} | {str(status): self.count(status) for status in _SUMMARY},
             "diagnoses": [_diagnosis(diagnosis) for diagnosis in self.diagnoses],

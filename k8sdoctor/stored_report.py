@@ -70,6 +70,7 @@ def read_report(text: str) -> Report:
             Broken(each.at("what").text(), each.at("error").text(), each.at("traceback").text())
             for each in top.at("broken").items()
         ),
+        interrupted=(place := about.later("interrupted")) is not None and place.truth(),
     )
 
 
@@ -138,6 +139,10 @@ class _Place:
             raise StoredReportError(f"it is no whole report: {path} is missing")
         return _Place(self.value[key], path)
 
+    def later(self, key: str) -> _Place | None:
+        """A key that reports of earlier versions lack."""
+        return self.at(key) if isinstance(self.value, dict) and key in self.value else None
+
     def items(self) -> list[_Place]:
         if not isinstance(self.value, list):
             raise self._not("a list")
@@ -164,6 +169,11 @@ class _Place:
     def integer(self) -> int:
         if not isinstance(self.value, int) or isinstance(self.value, bool):
             raise self._not("an integer")
+        return self.value
+
+    def truth(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise self._not("true or false")
         return self.value
 
     def time(self) -> float:

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from k8sdoctor.finding import Finding
 
-VALIDATOR = Draft202012Validator(reports.schema())
+
+def _strict(schema: Any) -> Any:
+    """The schema without leave for keys that it does not know: readers must bear them, and we must not write them."""
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {"additionalProperties": False} if schema.get("type") == "object" else {}
+    return closed | {key: _strict(each) for key, each in schema.items()}
+
+
+VALIDATOR = Draft202012Validator(_strict(reports.schema()))
 
 
 @pytest.fixture(autouse=True)

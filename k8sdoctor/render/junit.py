@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from k8sdoctor.finding import Status
 from k8sdoctor.render.layout import harmless
+from k8sdoctor.render.outline import worst
 
 if TYPE_CHECKING:
     from k8sdoctor.finding import Finding
@@ -21,10 +24,19 @@ def render(report: Report, _style: Style) -> str:
         "tests": str(len(report.results) + len(report.broken)),
         "failures": str(report.count(Status.FAIL)),
         "errors": str(errors),
-        "skipped": str(report.count(Status.SKIP)),
         "time": f"{report.seconds:.3f}",
     }
-    suite = ET.Element("testsuite", {"name": "k8sdoctor", "hostname": harmless(report.node), **counts})
+    about = {
+        "skipped": str(report.count(Status.SKIP)),  # of a suite only, by the schema of Jenkins' xUnit plug-in
+        "timestamp": datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        "hostname": harmless(report.node),
+    }
+    suite = ET.Element("testsuite", {"name": "k8sdoctor", **counts, **about})
+    properties = ET.SubElement(suite, "properties")
+    for name, value in report.document()["metadata"].items():
+        if not isinstance(value, dict):
+            told = value if isinstance(value, str) else json.dumps(value)
+            ET.SubElement(properties, "property", {"name": name, "value": harmless(told)})
     for result in report.results:
         _case(suite, result)
     for entry in report.broken:
@@ -41,8 +53,8 @@ def _case(suite: ET.Element, result: Result) -> None:
     case = ET.SubElement(
         suite, "testcase", {"classname": result.area, "name": result.check, "time": f"{result.seconds:.3f}"}
     )
-    worst = next(finding for finding in result.findings if finding.status is result.status)
-    told = {"type": worst.reason, "message": harmless(worst.message)}
+    finding = worst(result)
+    told = {"type": finding.reason, "message": harmless(finding.message)}
     everything = "\n\n".join(map(_told, result.findings))
     match result.status:
         case Status.FAIL:
@@ -50,7 +62,7 @@ def _case(suite: ET.Element, result: Result) -> None:
         case Status.UNKNOWN:
             ET.SubElement(case, "error", told).text = everything
         case Status.SKIP:
-            ET.SubElement(case, "skipped", {"message": harmless(worst.message)})
+            ET.SubElement(case, "skipped", {"message": harmless(finding.message)})
         case _:
             ET.SubElement(case, "system-out").text = everything
 

@@ -44,13 +44,13 @@ def test_junit_is_a_case_a_check_and_counts_right() -> None:
     root = ET.fromstring(render.report(SICK, "junit"))
     [suite] = root
 
-    assert {key: root.attrib[key] for key in ("tests", "failures", "errors", "skipped")} == {
+    assert {key: suite.attrib[key] for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "6",
         "failures": "2",
         "errors": "2",
         "skipped": "1",
     }
-    kinds = {case.attrib["name"]: [child.tag for child in case] for case in suite}
+    kinds = {case.attrib["name"]: [child.tag for child in case] for case in suite.iter("testcase")}
     assert kinds == {
         "br-netfilter": ["failure"],
         "dns-reply-source": ["failure"],
