@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import re
@@ -100,6 +101,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _refuse_looking(arguments)
     if getattr(arguments, "images", None) and getattr(arguments, "files", None):
         _refuse_one_stdin_for_two(arguments)
+    if getattr(arguments, "report", None):
+        _refuse_one_file_for_two(arguments)
     # On a terminal the app opens then, unless a report was asked for by its format or file.
     arguments.app = (
         (alone or arguments.command == "demo")
@@ -137,6 +140,30 @@ def _refuse_looking(arguments: argparse.Namespace) -> None:
 def _refuse_one_stdin_for_two(arguments: argparse.Namespace) -> None:
     if arguments.images["path"] == arguments.files["path"] == "stdin":
         raise WrongUsageError("--images - and --files - cannot both be read from stdin; see k8sdoctor check --help")
+
+
+def _refuse_one_file_for_two(arguments: argparse.Namespace) -> None:
+    """Each report would replace what stands in its file: another report, the bundle, what was given, or what is printed there."""
+    taken: dict[str, str] = {}
+    if getattr(arguments, "target", None):
+        taken[str(arguments.target)] = "the bundle itself goes there"
+    for option in ("config", "images", "files"):
+        given = getattr(arguments, option, None)
+        if given:
+            taken[os.path.realpath(given["path"])] = f"it is what --{option} names"
+    for saved in arguments.report:
+        why = taken.get(saved.path) or _printed_there(saved.path)
+        if why:
+            raise WrongUsageError(f"--report {saved.path} would be lost or destroy something: {why}; name another file")
+        taken[saved.path] = "it is named twice"
+
+
+def _printed_there(path: str) -> str | None:
+    for name, stream in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # no such file yet; closed, or no file at all
+            if os.path.samestat(os.fstat(stream.fileno()), os.stat(path)):  # noqa: PTH116 -- as its twin beside it
+                return f"{name} goes there"
+    return None
 
 
 class _Parser(argparse.ArgumentParser):

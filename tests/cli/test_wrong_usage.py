@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from k8sdoctor import cli, engine
 from k8sdoctor.cli import arguments
+from tests.cli.doctor import WATCHDOG, command, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,6 +186,41 @@ def test_a_report_that_can_never_be_written_is_told_before_the_run(
 
 def test_a_device_is_never_replaced_by_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert "is not a regular file" in refused(capsys, "check", "--report", "/dev/null")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["check", "--report", "{odd}/r.json", "--report", "{odd}/./r.json"], "it is named twice"),
+        (["check", "--report", "{odd}/new.json", "--report", "{odd}/link.json"], "it is named twice"),
+        (["check", "--config", "{odd}/file", "--report", "{odd}/file"], "it is what --config names"),
+        (["record", "-o", "{odd}/n.tar.gz", "--report", "{odd}/n.tar.gz"], "the bundle itself goes there"),
+    ],
+)
+def test_no_report_takes_the_place_of_something_else_that_was_named(
+    capsys: pytest.CaptureFixture[str], odd: Path, words: list[str], told: str
+) -> None:
+    (odd / "link.json").symlink_to("new.json")
+
+    assert told in refused(capsys, *(word.format(odd=odd) for word in words))
+
+
+def test_no_report_replaces_the_file_that_stdout_goes_to(tmp_path: Path) -> None:
+    printed = tmp_path / "printed.txt"
+    for name in (str(printed), "/dev/stdout"):
+        with printed.open("wb") as stdout:
+            done = subprocess.run(
+                command("check", "swap", "--offline", "--report", name),
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                check=False,
+                env=environment(),
+                timeout=WATCHDOG,
+            )
+
+        assert done.returncode == 2
+        assert b"stdout goes there" in done.stderr
+        assert printed.read_bytes() == b""
 
 
 def test_a_kubeconfig_is_looked_for_inside_the_root(capsys: pytest.CaptureFixture[str], odd: Path) -> None:
