@@ -50,6 +50,22 @@ def differences(live: dict[str, Any], again: dict[str, Any]) -> list[str]:
     return found
 
 
+def concluded(live: dict[str, Any], again: dict[str, Any]) -> list[str]:
+    """Where two reports come to other conclusions (status and reason of each finding), whatever names they use."""
+    one, other = (
+        {
+            result["check"]: sorted(f"{finding['status']}/{finding['reason']}" for finding in result["findings"])
+            for result in report["results"]
+        }
+        for report in (live, again)
+    )
+    return [
+        f"{check}: {one.get(check)} is {other.get(check)}"
+        for check in sorted({*one, *other})
+        if one.get(check) != other.get(check)
+    ]
+
+
 def _first(one: Any, other: Any) -> str:
     """The first difference inside of two values, as a path and both sides."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
