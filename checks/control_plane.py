@@ -157,14 +157,20 @@ def _components(
             yield from [_silent(asked, manifest.path)] if asked else _restarting(seen, now)
         elif asked is not None or (isinstance(containers, StaticContainers) and containers.all and seen is None):
             # Without its own word, an absent container counts only where the runtime surely is the one that has the others.
-            yield _down(container.name, manifest.path, None, asked)
+            told = isinstance(containers, StaticContainers)
+            yield _down(container.name, manifest.path, None, asked, told=told)
 
 
-def _down(name: str, manifest: str, seen: StaticContainer | None, asked: Health | None) -> Finding:
+def _down(
+    name: str, manifest: str, seen: StaticContainer | None, asked: Health | None, *, told: bool = True
+) -> Finding:
+    """`told` is false where the runtime could not be asked for its containers."""
     said = f" at {asked.url}: {asked.failure['message']}" if asked and asked.failure else ""
     silence = f"{name} does not answer{said}" if said else f"{name} does not run"
     known = _known((seen.message, *seen.log)) if seen else None
-    if seen is None:
+    if seen is None and not told:
+        why = "the runtime could not be asked for its container"
+    elif seen is None:
         why = f"the runtime shows no container of {manifest}"
     elif seen.state == "created":
         why = "its container was made and never started"

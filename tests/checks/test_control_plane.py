@@ -181,6 +181,7 @@ def test_a_component_whose_runtime_cannot_be_asked_is_down_all_the_same() -> Non
     [finding] = judge(containers=NOBODY, asked=health(a=dead("kube-scheduler")))
 
     assert (finding.reason, finding.subject) == ("ComponentDown", "kube-scheduler")
+    assert "the runtime could not be asked for its container" in finding.message
 
 
 def test_a_container_that_runs_and_does_not_answer_is_silent() -> None:

@@ -315,7 +315,7 @@ def _end_authority(node: WholeNode) -> None:
     lab, before, after = node.lab, base64_pem(node.ca), 3651 * DAY
     old = issue("kubernetes", authority=True, start=time.time() - after, days=3650, of=node.ca)
     lab.write("/etc/kubernetes/pki/ca.crt", old.pem)
-    for path in lab.shell("ls /etc/kubernetes/*.conf /root/.kube/config").stdout.split():
+    for path in lab.shell("find /etc/kubernetes /root/.kube -name '*.conf' -o -name config").stdout.split():
         lab.write(path, lab.read(path).replace(before, base64_pem(old)), mode=0o600)
 
 
@@ -1003,6 +1003,14 @@ SCENARIOS = (
         role="control-plane",
     ),
     _CONTROL("the scheduler ended", _stop("kube-scheduler"), "control-plane/ComponentDown", role="control-plane"),
+    _CONTROL(
+        "the runtime ended, and the API server after it",
+        _stop("containerd", "api"),
+        "node-ready/RuntimeDown",
+        ("control-plane/ComponentDown", "apiserver-san/EndpointUnreachable", "pause-image/RuntimeUnreachable"),
+        role="control-plane",
+        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+    ),
     _CONTROL(
         "the kubelet ended, and the scheduler after it",
         _stop("kubelet", "kube-scheduler"),
