@@ -267,6 +267,7 @@ def _unwell(reason: str, pods: Sequence[DnsPod], line: str, servers: CoreDns) ->
         ],
         fix=_mend_pod(reason, pods[0]),
         explains=[] if servers.some_ready else _links(*_EXPLAINS[reason], why=f"CoreDNS {meaning} in {names}"),
+        traits=[f"image:{pod.image}" for pod in pods if pod.here and pod.image],
     )
 
 

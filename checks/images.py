@@ -70,6 +70,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _pull_fixes as fixes
+from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks._pull_judgement import (
     Verdict,
     blames,
@@ -91,7 +92,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.finding import Evidence, Finding, Fix, Safety, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -198,6 +199,19 @@ def _misnamed(need: Need) -> Finding:
 
 
 # -- what is not ---------------------------------------------------------------------------------------------------------
+
+
+def _waiting(need: Need) -> Iterator[Link]:
+    """What does not run on this node while an image is neither here nor to be had."""
+    why = f"{need.image} is not on this node, and cannot be pulled"
+    yield Link("coredns", "ImageNotPulled", why, when=frozenset({f"image:{need.image}"}))
+    for user in need.users:
+        kind, _, name = user.rpartition(" ")
+        component = name.rpartition("/")[2]
+        if kind == "static pod":
+            yield Link("control-plane", "ComponentDown", why, when=frozenset({f"component:{component}", UNTOLD}))
+        elif kind == "DaemonSet" and component == "kube-proxy":
+            yield Link("kube-proxy", "NotRunning", why)
 
 
 class _Case:
@@ -313,6 +327,7 @@ class _Case:
             explains=(
                 *same_host(found.reason, found.culprit, "registry-config", "image-list"),
                 *mistrusted(found, self.pulls.hosts[need.image]),
+                *(link for each in needs if self.asked for link in _waiting(each)),
             ),
             traits=blames(found.culprit),
         )

@@ -152,6 +152,16 @@ def test_a_server_without_its_image_is_told_as_such(state: str) -> None:
     assert judge(replace(GOOD, pods=(POD, waiting))) == [(Status.WARN, "ImageNotPulled")]
 
 
+def test_the_image_that_a_pod_of_this_node_waits_for_is_known_to_causes() -> None:
+    waiting = replace(POD, ready=False, state="ErrImagePull", image="registry.k8s.io/coredns/coredns:v1", here=True)
+
+    [here] = findings(replace(GOOD, pods=(waiting,)))
+    [elsewhere] = findings(replace(GOOD, pods=(replace(waiting, here=False),)))
+
+    assert here.traits == {"image:registry.k8s.io/coredns/coredns:v1"}
+    assert not elsewhere.traits
+
+
 @pytest.mark.parametrize(
     ("waits", "reason"), [(("kubernetes",), "ApiNotReached"), (("forward",), "NotReady"), ((), "NotReady")]
 )

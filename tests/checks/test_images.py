@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks.images import images
 from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.distribution import Distribution
@@ -22,7 +23,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.finding import Finding, Safety, Status, Unobserved
+from k8sdoctor.finding import Finding, Safety, Status, Unobserved, fail
 from tests.checks.test_pause_image import judge as judge_pause
 from tests.checks.test_pause_image import pulled as pause_pulled
 
@@ -193,6 +194,34 @@ def test_a_trouble_with_the_sandbox_image_at_the_same_host_is_the_same_trouble()
     [diagnosis] = links.diagnoses()
     assert diagnosis.cause.check == "pause-image"
     assert [each.check for each in diagnosis.explains] == ["images"]
+
+
+def test_what_waits_for_an_image_that_nobody_serves_is_explained_and_what_has_its_image_is_not() -> None:
+    [finding] = judge(pulls(lambda image: [dead(mirror(image))], API, DNS), API, DNS)
+    coredns = fail("ImageNotPulled", "m", traits={f"image:{DNS.image}"})
+    server = fail("ComponentDown", "m", traits={"component:kube-apiserver", UNTOLD})
+    other = fail("ComponentDown", "m", traits={"component:kube-scheduler", UNTOLD})
+    proxy = fail("NotRunning", "m")
+
+    links = Links(
+        [
+            ("images", finding),
+            ("coredns", coredns),
+            ("control-plane", server),
+            ("control-plane", other),
+            ("kube-proxy", proxy),
+        ]
+    )
+
+    first, *others = links.diagnoses()
+    assert [each.reason for each in first.explains] == ["ComponentDown", "ImageNotPulled"]
+    assert {each.cause.check for each in others} == {"control-plane", "kube-proxy"}
+
+
+def test_an_image_that_may_be_here_explains_nothing_that_does_not_run() -> None:
+    [_, finding] = judge(MIRROR_DEAD, present=SILENT)
+
+    assert not {"control-plane", "coredns", "kube-proxy"} & {link.check for link in finding.explains}
 
 
 def test_many_images_are_not_all_in_the_sentence() -> None:
