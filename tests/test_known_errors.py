@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ CHECKS = {check.id: {each.reason for each in Documentation.of(check).reasons} fo
 
 def look_at(line: str) -> tuple[str, ...]:
     match = recognise(line)
-    return match.error.look_at if match else ()
+    return match.look_at if match else ()
 
 
 # -- the table -----------------------------------------------------------------------------------------------------------
@@ -66,6 +67,17 @@ def test_no_text_stands_in_two_entries() -> None:
 
 
 # -- lines as they are printed -------------------------------------------------------------------------------------------
+
+
+# In the shapes in which kubeadm, kubelet, runtimes, CNI plugins, CoreDNS, kube-proxy, etcd, kubectl, the kernel and others print them.
+PRINTED = [
+    line.split("\t", 1) for line in (Path(__file__).parent / "data" / "error-lines.tsv").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize(("where", "line"), PRINTED, ids=range(len(PRINTED)))
+def test_a_line_as_it_is_printed_leads_to_the_check_that_judges_it(where: str, line: str) -> None:
+    assert look_at(line)[:1] == (where,)
 
 
 def test_the_innermost_error_counts() -> None:
