@@ -64,6 +64,7 @@ class Report:
     contacted: tuple[str, ...]
     broken: tuple[Broken, ...]
     interrupted: bool = False
+    anonymized: bool = False  # names, addresses and IDs are stand-ins
 
     @property
     def status(self) -> Status:
@@ -93,6 +94,7 @@ class Report:
                 "startedAt": datetime.fromtimestamp(self.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "durationSeconds": round(self.seconds, 3),
                 "source": self.source,
+                "anonymized": self.anonymized,
                 "euid": self.euid,
                 "profile": self.profile,
                 "stage": self.stage,
@@ -155,6 +157,7 @@ def make_report(  # noqa: PLR0913 -- the parts of a report
         contacted=tuple(host.contacted),
         broken=_in_order(broken),
         interrupted=interrupted,
+        anonymized=host.anonymized,
     )
 
 

@@ -70,7 +70,8 @@ def read_report(text: str) -> Report:
             Broken(each.at("what").text(), each.at("error").text(), each.at("traceback").text())
             for each in top.at("broken").items()
         ),
-        interrupted=(place := about.later("interrupted")) is not None and place.truth(),
+        interrupted=about.later_truth("interrupted"),
+        anonymized=about.later_truth("anonymized"),
     )
 
 
@@ -139,9 +140,9 @@ class _Place:
             raise StoredReportError(f"it is no whole report: {path} is missing")
         return _Place(self.value[key], path)
 
-    def later(self, key: str) -> _Place | None:
-        """A key that reports of earlier versions lack."""
-        return self.at(key) if isinstance(self.value, dict) and key in self.value else None
+    def later_truth(self, key: str) -> bool:
+        """A switch that reports of earlier versions lack: it was off."""
+        return isinstance(self.value, dict) and key in self.value and self.at(key).truth()
 
     def items(self) -> list[_Place]:
         if not isinstance(self.value, list):
@@ -166,14 +167,14 @@ class _Place:
             raise self._not("a number of seconds")
         return self.value
 
-    def integer(self) -> int:
-        if not isinstance(self.value, int) or isinstance(self.value, bool):
-            raise self._not("an integer")
-        return self.value
-
     def truth(self) -> bool:
         if not isinstance(self.value, bool):
             raise self._not("true or false")
+        return self.value
+
+    def integer(self) -> int:
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            raise self._not("an integer")
         return self.value
 
     def time(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.anonymize import StandIns
-from k8sdoctor.host.recording import Recorder, Recording
+from k8sdoctor.host.recording import UNTOLD, Recorder, Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +37,8 @@ def anonymous(host: Host, examine: Callable[[Host], Report]) -> Anonymous:
     stand_ins = StandIns()
     for entry in entries:
         stand_ins.see(entry)
-    manifest = {"manifest": host.manifest} if isinstance(host, Recording) else {}
-    made = Recording.of([stand_ins.entry(entry) for entry in entries], **manifest)
+    manifest = host.manifest if isinstance(host, Recording) else UNTOLD
+    made = Recording.of([stand_ins.entry(entry) for entry in entries], {**manifest, "anonymized": True})
     if before.interrupted:
         return Anonymous(made, before, (), recorder.dropped)
     after = _without_names(examine(made), stand_ins)

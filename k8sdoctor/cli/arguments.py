@@ -232,7 +232,10 @@ def parser() -> argparse.ArgumentParser:
     )
     why.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _colour(why)
-    command("schema", "print the JSON Schema of a report")
+    schema = command("schema", "print the JSON Schema of a report, or of a comparison")
+    schema.add_argument(
+        "document", nargs="?", choices=("report", "diff"), default="report", help="of what (default: report)"
+    )
     demo = command("demo", "judge a recorded sick node; ends with 1, as a sick node does")
     _output(demo)
     _colour(demo)

@@ -309,11 +309,12 @@ def why(arguments: argparse.Namespace) -> int:
     return why(arguments)
 
 
-def schema(_arguments: argparse.Namespace) -> int:
-    """Print the JSON Schema of a report."""
-    from k8sdoctor import report
+def schema(arguments: argparse.Namespace) -> int:
+    """Print the JSON Schema of a report, or of a comparison."""
+    from k8sdoctor import comparison, report
 
-    return _print(json.dumps(report.schema(), indent=2) + "\n")
+    found = comparison.schema() if arguments.document == "diff" else report.schema()
+    return _print(json.dumps(found, indent=2) + "\n")
 
 
 def completion(arguments: argparse.Namespace) -> int:

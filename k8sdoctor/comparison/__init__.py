@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from k8sdoctor import report as reports
 from k8sdoctor.comparison.differences import Difference, differences
 from k8sdoctor.comparison.findings import (
     NOT_ASKED,
@@ -42,6 +44,7 @@ __all__ = [
     "Side",
     "Verdict",
     "compare",
+    "schema",
     "told_time",
 ]
 
@@ -79,7 +82,7 @@ class Side:
     @property
     def is_anonymized(self) -> bool:
         """Whether its names are stand-ins, which say nothing of another's."""
-        return self.recording is not None and self.recording.manifest["anonymized"]
+        return self.report.anonymized
 
     def properties(self, *, recorded: bool) -> dict[str, Property]:
         """What is so on its node: by its recording, or as its report's evidence says."""
@@ -194,6 +197,15 @@ def _differences(a: Side, b: Side, changed: tuple[FindingChange, ...]) -> Iterat
             yield each
 
 
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a comparison; what a report has as well is defined as there."""
+    from importlib import resources
+
+    found: dict[str, Any] = json.loads((resources.files(__name__) / "schema.json").read_text("utf-8"))
+    found["$defs"] |= reports.schema()["$defs"]
+    return found
+
+
 def told_time(report: Report) -> str:
     """When a run began, as all of the output writes it."""
     return datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -207,6 +219,7 @@ def _side(side: Side) -> dict[str, Any]:
         "startedAt": told_time(report),
         "tool": {"name": "k8sdoctor", "version": report.version},
         "source": report.source,
+        "anonymized": report.anonymized,
         "euid": report.euid,
         "profile": report.profile,
         "stage": report.stage,
@@ -233,6 +246,8 @@ def _remarks(a: Side, b: Side, *, same_node: bool | None) -> Iterator[str]:
         unasked = [result.check for result in report.results if _holds_unasked(result)]
         if unasked:
             yield f"{name} was told not to ask all (--offline, --skip): {_listed(unasked)}."
+        if report.interrupted:
+            yield f"{name} was interrupted, so it is not all."
         if report.broken:
             yield f"In {name}, something did not work: {_listed([entry.what for entry in report.broken])}."
 
@@ -243,7 +258,7 @@ def _kinds(a: Side, b: Side) -> Iterator[str]:
     stand_ins = [name for name, each in sides if each.is_anonymized]
     if stand_ins:
         yield (
-            f"{' and '.join(stand_ins)} {'is' if len(stand_ins) == 1 else 'are'} anonymized: names, addresses and IDs are stand-ins of one recording "
+            f"{' and '.join(stand_ins)} {'is' if len(stand_ins) == 1 else 'are'} anonymized: names, addresses and IDs are stand-ins of one run "
             "alone, so whether these are one node or two, and what they share, cannot be told."
         )
     reports = [name for name, each in sides if each.recording is None]
@@ -262,7 +277,7 @@ def _conditions(a: Report, b: Report) -> Iterator[str]:
             f"k8sdoctor {a.version} made A and {b.version} made B: a finding may be there in one alone because its check "
             "looks at more there."
         )
-    if (a.euid == 0) != (b.euid == 0):
+    if min(a.euid, b.euid) >= 0 and (a.euid == 0) != (b.euid == 0):  # -1: not told
         root, other = ("A", "B") if a.euid == 0 else ("B", "A")
         yield f"{root} was made as root and {other} was not, so {other} saw less."
     if a.profile != b.profile:

@@ -450,6 +450,7 @@ class Host(ABC):
     """One machine, or a recording of one."""
 
     source: Literal["live", "bundle"] = "live"
+    anonymized = False  # whether names, addresses and IDs are stand-ins
 
     def __init__(self) -> None:
         """Start with nobody contacted."""

@@ -274,6 +274,7 @@ class Recording(Host):
         made = cls.__new__(cls)
         Host.__init__(made)
         made.manifest = manifest
+        made.anonymized = manifest["anonymized"]
         made._answers = answers  # noqa: SLF001 -- its own
         return made
 

@@ -124,7 +124,7 @@ def render(comparison: Comparison, style: Style, *, whole: bool = False) -> str:
 
 
 def _head(comparison: Comparison, style: Style) -> Iterator[str]:
-    yield style.bold(f"k8sdoctor diff: {_WHAT[comparison.same_node]}")
+    yield from map(style.bold, wrap(f"k8sdoctor diff: {_WHAT[comparison.same_node]}", style.width))
     for name, each in (("A", comparison.a), ("B", comparison.b)):
         yield from block(f"  {name}: ", side(name, each).partition(": ")[2], style.width)
     for remark in comparison.remarks:

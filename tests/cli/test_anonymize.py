@@ -53,4 +53,5 @@ def test_a_recording_is_judged_without_names_and_comes_to_the_same_conclusions(t
     assert done.stderr == ""
     assert "frodo" in json.dumps(named)
     assert "frodo" not in json.dumps(anonymous)
+    assert [each["metadata"]["anonymized"] for each in (named, anonymous)] == [False, True]
     assert [each["status"] for each in anonymous["results"]] == [each["status"] for each in named["results"]]

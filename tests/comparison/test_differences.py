@@ -45,7 +45,13 @@ def links(*listed: dict[str, Any]) -> Entry:
 
 def node(name: str, *entries: Entry, finding: Finding = GOOD, address: str = "", manifest: Manifest = UNTOLD) -> Side:
     card = {"links": f"eth0 52:54:00:00:00:0{name[-1]} {address}/24"} if address else {}
-    made = side(("subject", finding), ("node-identity", marks(**card)), node=name, path=f"{name}.tar.gz")
+    made = side(
+        ("subject", finding),
+        ("node-identity", marks(**card)),
+        node=name,
+        path=f"{name}.tar.gz",
+        anonymized=manifest["anonymized"],
+    )
     return type(made)(made.path, made.report, Recording.of(entries, manifest))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,14 @@ def test_a_report_that_was_read_is_written_as_it_was(format_: str) -> None:
     read = read_report(render.report(SICK, "json"))
 
     assert render.report(read, format_) == render.report(SICK, format_)
+
+
+def test_whether_names_are_stand_ins_is_read_back_and_older_reports_that_do_not_say_have_names() -> None:
+    older = SICK.document()
+    del older["metadata"]["anonymized"]
+
+    assert read_report(render.report(replace(SICK, anonymized=True), "json")).anonymized
+    assert not read_report(json.dumps(older)).anonymized
 
 
 def test_what_a_newer_version_adds_is_passed_over() -> None:
@@ -69,6 +78,10 @@ def sick_but(change: Callable[[dict[str, Any]], object]) -> str:
         (
             sick_but(lambda it: it.update(apiVersion=["v1"])),
             "it is a report of apiVersion a list, and this k8sdoctor reads k8sdoctor/v1",
+        ),
+        (
+            sick_but(lambda it: it["metadata"].update(anonymized="no")),
+            'it is no whole report: metadata.anonymized is "no", not true or false',
         ),
         (sick_but(lambda it: it.pop("results")), "it is no whole report: results is missing"),
         (sick_but(lambda it: it.update(results={})), "it is no whole report: results is an object, not a list"),
