@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -27,6 +26,7 @@ COREFILE = "Corefile"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:coredns"
 """The role that kubeadm and CoreDNS's own manifests give it; other installers name theirs otherwise, and then none is judged."""
 
+_UNAVAILABLE = 503  # RFC 9110; as the plugin ready answers until all others are
 READY = 8181
 """Port of the plugin `ready` where its line names none; it answers 503 with the names of the plugins that are not ready."""
 
@@ -204,11 +204,7 @@ def _waits(host: Host, address: str) -> tuple[str, ...]:
         answer = host.http(request)
     except HostError:
         return ()
-    return (
-        tuple(re.findall(r"[a-z0-9_]+", answer["body"][:200]))
-        if answer["status"] == HTTPStatus.SERVICE_UNAVAILABLE
-        else ()
-    )
+    return tuple(re.findall(r"[a-z0-9_]+", answer["body"][:200])) if answer["status"] == _UNAVAILABLE else ()
 
 
 def _pod(host: Host, item: Mapping[str, Json], here: str) -> DnsPod:

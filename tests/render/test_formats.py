@@ -7,10 +7,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from k8sdoctor import render
+from k8sdoctor import Evidence, fail, render
 from tests.conftest import VALIDATOR
-from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED
+from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED, report
 
 
 @pytest.mark.parametrize("format_", render.FORMATS)
@@ -105,3 +107,12 @@ def test_markup_of_the_host_is_text_in_markdown() -> None:
 
     assert fence == ""
     assert "```" in inside  # the host's own fence did not end ours
+
+
+@given(st.text(max_size=60))
+@settings(deadline=None, max_examples=30)
+def test_yaml_holds_any_text_as_it_is(odd: str) -> None:
+    shown = report(("odd", fail("Odd", odd, subject=odd, evidence=[Evidence(odd, f"{odd}\n{odd}")])))
+    written = render.report(shown, "yaml").encode("utf-8", "backslashreplace").decode("utf-8")
+
+    assert yaml.safe_load(written) == shown.document()

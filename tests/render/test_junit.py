@@ -80,7 +80,7 @@ def test_an_interrupted_run_is_told() -> None:
 
 
 @given(st.text(max_size=40).filter(lambda text: bool(text.strip())))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_character_of_the_host_can_be_read_again(odd: str) -> None:
     shown = render.report(
         report(

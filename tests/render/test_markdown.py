@@ -102,7 +102,7 @@ def test_markup_of_the_host_is_text() -> None:
     st.text(alphabet="ab 1.)-+*_`~|<>[]()#!&\\\"'@:=$\n\r\t\0\x1b\u202e日é", min_size=1, max_size=60),
     st.text(alphabet="ab `~<>/\n#-|", max_size=60),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_no_text_of_the_host_changes_the_structure(told: str, seen: str) -> None:
     def of(message: str, content: str) -> Report:
         return report(
