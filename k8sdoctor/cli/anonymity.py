@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Host
     from k8sdoctor.report import Report
 
-_HOMES = re.compile(r"/home/[^/\s\"']+")
+_HOMES = re.compile(r"(/home/)[^/\s\"']+")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _without_names(report: Report, stand_ins: StandIns) -> Report:
     """Tracebacks name where the program lies, which may be somebody's home."""
 
     def safe(text: str) -> str:
-        return stand_ins.text(_HOMES.sub("/home/user", text))
+        return stand_ins.text(_HOMES.sub(r"\1user", text))
 
     broken = tuple(
         replace(each, what=safe(each.what), error=safe(each.error), traceback=safe(each.traceback))

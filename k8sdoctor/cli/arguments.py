@@ -86,6 +86,14 @@ class SavedReport:
     format: str
 
 
+@dataclass(frozen=True)
+class GivenBundle:
+    """A bundle that is to be judged: its path as given, and what it holds."""
+
+    path: str
+    recording: Recording
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, each held against what is right. Raises WrongUsageError, and SystemExit after `--help`."""
     words = list(argv)
@@ -151,6 +159,8 @@ def _refuse_one_file_for_two(arguments: argparse.Namespace) -> None:
         given = getattr(arguments, option, None)
         if given:
             taken[os.path.realpath(given["path"])] = f"it is what --{option} names"
+    if getattr(arguments, "bundle", None):
+        taken[os.path.realpath(arguments.bundle.path)] = "it is the bundle that is judged"
     for saved in arguments.report:
         why = taken.get(saved.path) or _printed_there(saved.path)
         if why:
@@ -580,14 +590,14 @@ def _target(path: str) -> Path:
         raise _wrong(f"{path}: {_reason(error)}") from None
 
 
-def _bundle(path: str) -> Recording:
+def _bundle(path: str) -> GivenBundle:
     """What was recorded, whole and held against its format."""
     from k8sdoctor.host.bundle import BundleError, open_bundle
 
     if not stat.S_ISREG(_stat(path).st_mode):
         raise _wrong(f"{path} is not a regular file")
     try:
-        return open_bundle(path)
+        return GivenBundle(path, open_bundle(path))
     except BundleError as error:
         raise _wrong(str(error)) from None
 

@@ -98,10 +98,10 @@ def _this_machine(arguments: argparse.Namespace) -> _Subject:
 
 def _recorded(arguments: argparse.Namespace) -> _Subject:
     """A recording, judged as its run was: by the same profile, and by the checks that its options asked for."""
-    request = _as_recorded(arguments.bundle)
+    request = _as_recorded(arguments.bundle.recording)
     if arguments.checks:
         request = replace(request, also=frozenset[str]())
-    return _Subject(arguments.bundle.again, replace(request, profile=arguments.profile or request.profile))
+    return _Subject(arguments.bundle.recording.again, replace(request, profile=arguments.profile or request.profile))
 
 
 def _as_recorded(kept: Recording) -> engine.Request:

@@ -111,12 +111,13 @@ def _writer(file: BinaryIO, host: Host, arguments: argparse.Namespace, request: 
 
 @contextlib.contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """Let SIGTERM and a lost terminal end what runs as Ctrl-C does: with nothing left behind."""
+    """Let SIGTERM and a lost terminal end what runs as Ctrl-C does: with nothing left behind. What nohup has us ignore is ignored."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tarfile
 from dataclasses import dataclass
 from importlib import resources
@@ -187,6 +188,21 @@ def test_an_interrupted_recording_leaves_nothing(tmp_path: Path, node: list[str]
     assert list(folder.iterdir()) == []
 
 
+def test_a_recording_under_nohup_outlives_its_terminal(tmp_path: Path, node: list[str]) -> None:
+    script = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); from k8sdoctor import cli, engine; run = engine.run\n"
+        "def hung_up(*words, **more): os.kill(os.getpid(), signal.SIGHUP); return run(*words, **more)\n"
+        "engine.run = hung_up; sys.exit(cli.run(sys.argv[1:]))"
+    )
+    target = tmp_path / "node.tar.gz"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "record", "-o", str(target), *node], check=False, env=environment()
+    )
+
+    assert done.returncode == 0
+    assert target.exists()
+
+
 # -- judging -----------------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +292,16 @@ def test_an_option_that_steers_how_a_node_is_looked_at_is_refused(
     assert said.err.startswith(
         f"k8sdoctor: --bundle judges what was recorded, and {name} steers how a node is looked at"
     )
+
+
+def test_a_report_does_not_take_the_bundles_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = written([], tmp_path / "node.tar.gz")
+    before = bundle.read_bytes()
+
+    code = cli.run(["check", "--bundle", str(bundle), "--report", str(bundle)])
+
+    assert (code, bundle.read_bytes()) == (2, before)
+    assert "it is the bundle that is judged; name another file" in capsys.readouterr().err
 
 
 def test_what_is_no_bundle_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
