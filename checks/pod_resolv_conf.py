@@ -12,7 +12,7 @@ world, and one that fails makes musl's resolver give up.
 ## How it is decided
 An address of the kubelet's fails if no service has it, no interface of the node has it, and nobody answers there. A loopback server fails where
 nobody answers in the pod either, for a sidecar may serve there. Of the search list only what is not the cluster's own domain is judged; how
-many queries a name costs is told and no fault. What is beyond the limits of kubelet and libc warns. A loopback address or a missing file at the
+many queries a name costs, and how long they take, is told and no fault. What is beyond the limits of kubelet and libc warns. A loopback address or a missing file at the
 kubelet's `resolvConf` is the check `kubelet`'s to tell.
 
 ## Reasons
@@ -37,7 +37,8 @@ Give the kubelet the service's address, or a resolv.conf without the stub and th
 `k8sdoctor check pod-resolv-conf dns-reply-source`
 
 ## References
-- kubernetes `pkg/kubelet/network/dns/dns.go`, `pkg/apis/core/validation` (32 search domains and 2048 characters since 1.28, 6 and 256 before)
+- kubernetes `pkg/kubelet/network/dns/dns.go`, `pkg/apis/core/validation` (32 search domains and 2048 characters from 1.26
+  on, 6 and 256 before)
 - resolv.conf(5): three servers; glibc before 2.26: 6 search domains
 - musl `src/network/resolvconf.c`: lines of 256 characters and more are passed over
 """
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
 
 MOST_SERVERS = 3
 MOST_SEARCHES, LONGEST_SEARCH = 32, 2048
+FEWER_SEARCHES, SHORTER_SEARCH = 6, 256
+EXPANDED = (1, 26, 0)  # from here on the feature gate ExpandedDNSConfig is on
 MUSL_LINE = 256
 VERIFY = "k8sdoctor check pod-resolv-conf dns-reply-source"
 
@@ -99,6 +102,7 @@ def pod_resolv_conf(  # noqa: PLR0913, PLR0917 -- each is a fact of its own
         *_stubs(pods),
         *_searched(pods, dns),
         *_limits(resolver, pods),
+        *_cut(kubelet, resolver, dns),
     ]
     yield from findings
     if pods.problem is not None and pods.problem.reason != "Offline":
@@ -279,6 +283,29 @@ def _limits(resolver: PodResolver, pods: PodResolvConfs) -> Iterator[Finding]:
             return
 
 
+def _cut(kubelet: Kubelet, resolver: PodResolver, dns: ClusterDns) -> Iterator[Finding]:
+    """What the kubelet leaves out of the search lists that it makes: the cluster's three domains first, then the node's."""
+    if dns.domain is None or not resolver.search:
+        return
+    domain = dns.domain.rstrip(".")
+    whole = list(dict.fromkeys((f"default.svc.{domain}", f"svc.{domain}", domain, *resolver.search)))
+    new = kubelet.version is None or kubelet.version >= EXPANDED
+    most, longest = (MOST_SEARCHES, LONGEST_SEARCH) if new else (FEWER_SEARCHES, SHORTER_SEARCH)
+    kept = whole[:most]
+    while kept and len(" ".join(kept)) > longest:
+        kept.pop()
+    left = whole[len(kept) :]
+    if left:
+        yield warn(
+            "SearchTooLong",
+            f"{resolver.path} has {len(resolver.search)} search domains, and with the cluster's own the kubelet hands on {most} and {longest} characters "
+            f"at most: names in {', '.join(left[:3])}{' and others' if len(left) > 3 else ''} are not found from pods.",  # noqa: PLR2004 -- enough to know them
+            subject=resolver.path,
+            evidence=[Evidence(resolver.path, "search " + " ".join(resolver.search))],
+            fix=_drop_domain(left[-1]),
+        )
+
+
 # -- nothing to say against it ---------------------------------------------------------------------------------------
 
 
@@ -289,7 +316,12 @@ def _fits(kubelet: Kubelet, pods: PodResolvConfs) -> Finding:
         return passed("ResolvConfFits", f"{told}.", subject=kubelet.config_path)
     most = 2 * (len(asker.search) + 1)
     cost = f"with ndots:{asker.ndots} and {len(asker.search)} search domains a name outside costs up to {most} queries"
-    counted = f"; {len(pods.searched)} were asked and {_absent(pods)} answered NXDOMAIN" if pods.searched else ""
+    counted = (
+        f"; {len(pods.searched)} were asked and {_absent(pods)} answered NXDOMAIN, which takes a resolver {1000 * _waited(pods):.0f} ms before it "
+        "asks for the name itself"
+        if pods.searched
+        else ""
+    )
     return passed(
         "ResolvConfFits",
         f"{told}; {cost}{counted}.",
@@ -305,12 +337,26 @@ def _absent(pods: PodResolvConfs) -> int:
     return sum(_code(outcome) == "NXDOMAIN" for outcome in pods.searched)
 
 
+def _waited(pods: PodResolvConfs) -> float:
+    """How long a resolver waits that asks for A and AAAA at once, for one entry of the search list after the other."""
+    slowest: dict[str, float] = {}
+    for one in pods.searched:
+        name = one["query"]["name"]
+        took = next((reply["seconds"] for reply in one["replies"] if reply["matches"]), one["seconds"])
+        slowest[name] = max(slowest.get(name, 0.0), took)
+    return sum(slowest.values())
+
+
 def _asked(pods: PodResolvConfs, asker: ResolvConf) -> Evidence:
     lines = [
-        f"{each['query']['name']} {each['query']['type']}: {_code(each) or each['error'] or 'no reply'}"
+        f"{each['query']['name']} {each['query']['type']}: {_code(each) or each['error'] or 'no reply'}{_took(each)}"
         for each in pods.searched
     ]
     return Evidence(f"{OUTSIDE} asked from pod {asker.pod.name}", "\n".join(lines))
+
+
+def _took(outcome: DnsOutcome) -> str:
+    return next((f", {1000 * reply['seconds']:.0f} ms" for reply in outcome["replies"] if reply["matches"]), "")
 
 
 def _code(outcome: DnsOutcome) -> str:

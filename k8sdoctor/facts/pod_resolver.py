@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts.cluster_dns import parse_resolv_conf
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -23,7 +24,7 @@ BEHIND_RESOLVED = "/run/systemd/resolve/resolv.conf"
 class PodResolver:
     """`path` is the file; empty where the configuration switches it off (`resolvConf: ""`). `absent` is true where it is not there.
 
-    `loopback` are its name servers that are loopback addresses. `better` is systemd-resolved's file without the stub, where there is one that
+    `loopback` are its name servers that are loopback addresses, `search` its search domains. `better` is systemd-resolved's file without the stub, where there is one that
     names others. `problem` is why the file could not be read.
     """
 
@@ -33,6 +34,7 @@ class PodResolver:
     loopback: tuple[str, ...] = ()
     better: str | None = None
     problem: Unobserved | None = None
+    search: tuple[str, ...] = ()
 
     @classmethod
     def observe(cls, host: Host, kubelet: Kubelet) -> Self:
@@ -48,7 +50,10 @@ class PodResolver:
         if text is None:
             return cls(path, absent=True, better=better)
         servers = tuple(_servers(text))
-        return cls(path, servers=servers, loopback=tuple(filter(_is_loopback, servers)), better=better)
+        _, search = parse_resolv_conf(text)
+        return cls(
+            path, servers=servers, loopback=tuple(filter(_is_loopback, servers)), better=better, search=tuple(search)
+        )
 
 
 def _servers(text: str) -> Iterator[str]:

@@ -102,7 +102,7 @@ def test_a_healthy_pod_is_told_what_a_name_outside_costs() -> None:
 
     assert (finding.status, finding.reason) == (Status.PASS, "ResolvConfFits")
     assert (
-        "ndots:5 and 4 search domains a name outside costs up to 10 queries; 8 were asked and 8 answered NXDOMAIN"
+        "ndots:5 and 4 search domains a name outside costs up to 10 queries; 8 were asked and 8 answered NXDOMAIN, which takes a resolver"
         in finding.message
     )
 
@@ -256,3 +256,43 @@ def test_a_file_that_is_gone_or_no_file_costs_nothing() -> None:
 
     assert seen.files == ()
     assert judge(seen) == [(Status.PASS, "ResolvConfFits")]
+
+
+@pytest.mark.parametrize(
+    ("version", "count", "left"),
+    [
+        ((1, 25, 16), 3, None),
+        ((1, 25, 16), 4, "d3.example"),
+        ((1, 26, 0), 29, None),
+        ((1, 26, 0), 30, "d29.example"),
+        (None, 29, None),
+    ],
+)
+def test_search_domains_that_the_kubelet_leaves_out_are_told_by_its_version(
+    version: tuple[int, int, int] | None, count: int, left: str | None
+) -> None:
+    resolver = PodResolver(
+        "/etc/resolv.conf", servers=("192.0.2.53",), search=tuple(f"d{each}.example" for each in range(count))
+    )
+    found = findings(resolver=resolver, of=replace(kubelet(), version=version))
+
+    assert [one.reason for one in found] == ["SearchTooLong" if left else "ResolvConfFits"]
+    assert left is None or f"names in {left} are not found" in found[0].message
+
+
+def test_a_search_list_of_too_many_characters_is_cut_where_they_end() -> None:
+    resolver = PodResolver(
+        "/etc/resolv.conf", search=(f"{'a' * 60}.example", f"{'b' * 60}.example", f"{'c' * 60}.example")
+    )
+    [finding] = findings(resolver=resolver, of=replace(kubelet(), version=(1, 24, 0)))
+
+    assert f"names in {'c' * 60}.example are not found" in finding.message
+
+
+def test_how_long_a_resolver_waits_for_the_search_list_is_measured() -> None:
+    [finding] = findings()
+
+    # Four entries one after the other, A and AAAA of each at once: the recorded host answers each in the same time.
+    took = observe().searched[0]["replies"][0]["seconds"]
+    assert f"takes a resolver {4000 * took:.0f} ms" in finding.message
+    assert f"NXDOMAIN, {1000 * took:.0f} ms" in finding.evidence[1].content
