@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.facts.conntrack_losses import STATISTICS
 from k8sdoctor.facts.dns_pairs import TYPES
 from k8sdoctor.facts.dns_path import answered
-from k8sdoctor.finding import Evidence, Finding, Fix, Safety, fail
+from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,14 @@ def _pair_lost(asked: DnsPairs, address: str) -> Finding:
         subject=address,
         evidence=seen(asked),
         traits=[f"address:{address}", *(["pairs:raced"] if raced else [])],
+        explains=[
+            Link(
+                "dns-reply-source",
+                "FailedWhileWatched",
+                "queries of pairs failed, and no others",
+                when=frozenset({f"address:{address}", "pairs:alone"}),
+            )
+        ],
         fix=Fix(
             "Let pods ask a cache on their own node (NodeLocal DNSCache), whose queries are not tracked; until then have those that suffer ask from "
             "two ports (`single-request-reopen`) or over TCP (`use-vc`). Where the kernel is older than 5.0, update it",

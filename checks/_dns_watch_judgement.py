@@ -62,13 +62,18 @@ def judge(watch: DnsWatch, dns: ClusterDns) -> Iterator[Finding]:
         if longest[2] > 1
         else "never two in a row"
     )
+    torn = (
+        " Only queries of pairs failed, A and AAAA from one port, as resolvers ask: `k8sdoctor check dns-path conntrack` looks for a race."
+        if all("group" in tally["query"] for _, tally in failed)
+        else ""
+    )
     yield make(
         "FailedWhileWatched",
         f"Over {span} pods asked cluster DNS {total} times, and {lost} queries ({100 * lost / total:.2g} %) failed, at "
-        f"{', '.join(where)}: the first at {_clock(watch, first)}, the last at {_clock(watch, last)}, {row}.{_alone(alone)}",
+        f"{', '.join(where)}: the first at {_clock(watch, first)}, the last at {_clock(watch, last)}, {row}.{torn}{_alone(alone)}",
         subject=subject,
         evidence=evidence,
-        traits={f"address:{one.address}" for one in dns.addresses},
+        traits={*(f"address:{one.address}" for one in dns.addresses), *(["pairs:alone"] if torn else [])},
         fix=fixes.look_at_load(dns),
     )
 
@@ -136,7 +141,8 @@ def _rank(tally: DnsTally, part: int) -> int:
 
 def _name(tally: DnsTally) -> str:
     query = tally["query"]
-    return f"{authority(query['server'], query['port'])} {query['transport']}"
+    at_once = f" {query['type']} of a pair" if "group" in query else ""
+    return f"{authority(query['server'], query['port'])} {query['transport']}{at_once}"
 
 
 def _clock(watch: DnsWatch, offset: float) -> str:

@@ -49,8 +49,8 @@ that name, it is a warning of its own.
 
 ## What it sends
 DNS queries for `kubernetes.default.svc.<cluster domain>`, type A, over UDP and TCP: from up to three pods 4 to 32 by UDP and 3 by
-TCP to each cluster DNS address and 3 to each of up to six DNS servers; from the node 3 to each address and each server. With `--for 10m`, two a second to each address by UDP and by TCP and to each server by UDP,
-spread over those pods, for so long.
+TCP to each cluster DNS address and 3 to each of up to six DNS servers; from the node 3 to each address and each server. With `--for 10m`, two a second to each address by UDP and by TCP and to each server by UDP, and
+two pairs a second of A and AAAA from one port to each address, spread over those pods, for so long.
 
 ## How to fix
 Where the bridge's switch is the cause, `br-netfilter` names it and carries the fix. Else follow the way of a packet: kube-proxy's

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
+from k8sdoctor.facts.dns_pairs import TYPES
 from k8sdoctor.facts.dns_replies import MOST_BACKENDS, choose_pods
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.facts.side_by_side import side_by_side
@@ -71,7 +72,12 @@ def _watch(host: Host, dns: ClusterDns, pod: PodNamespace, seconds: float, every
 
 
 def _queries(dns: ClusterDns, pod: PodNamespace) -> list[DnsQuery]:
-    """Each address over UDP and TCP, and each server directly over UDP."""
+    """Each address over UDP and TCP, and for A and AAAA from one port as resolvers ask; each server directly over UDP."""
+
+    def half(server: str, kind: str, number: int) -> DnsQuery:
+        one = query(server, PORT, "udp")
+        one["type"], one["group"] = kind, number
+        return one
 
     def query(server: str, port: int, transport: Literal["udp", "tcp"]) -> DnsQuery:
         return DnsQuery(server=server, port=port, transport=transport, name=dns.name, type="A", attempt=0)
@@ -85,4 +91,5 @@ def _queries(dns: ClusterDns, pod: PodNamespace) -> list[DnsQuery]:
         *(query(one, PORT, "udp") for one in addresses),
         *(query(one, PORT, "tcp") for one in addresses),
         *(query(one.address, one.port, "udp") for one in backends),
+        *(half(one, kind, number) for number, one in enumerate(addresses) for kind in TYPES),
     ]

@@ -730,6 +730,20 @@ def test_forged_replies_of_a_while_are_counted() -> None:
     assert "7 replies were no answer to the query" in told(watched(tally(forged=7))).evidence[0].content
 
 
+def test_that_only_queries_of_pairs_failed_is_said() -> None:
+    half = tally((1.0, 1.0, 1), (90.0, 90.0, 1), (200.0, 200.0, 1))
+    half["query"].update({"type": "AAAA", "group": 0})
+    finding = told(watched(tally(), half))
+
+    assert "Only queries of pairs failed" in finding.message
+    assert "pairs:alone" in finding.traits
+    assert "10.96.0.10:53 udp AAAA of a pair from pod default/client, 1 failed" in finding.evidence[0].content
+
+    finding = told(watched(tally((5.0, 5.0, 1)), half))
+    assert "of pairs failed" not in finding.message
+    assert "pairs:alone" not in finding.traits
+
+
 def test_a_long_timeline_is_cut_in_the_middle() -> None:
     lines = told(watched(tally(*[(float(at), float(at), 1) for at in range(50)]))).evidence[0].content.splitlines()
 

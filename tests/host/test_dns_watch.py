@@ -14,7 +14,7 @@ from k8sdoctor.host import dns_watch
 from k8sdoctor.host.dns_watch import MOST_BURSTS, Tally
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.host.recording import Recorder, Recording
-from tests.host.test_dns import answer_of, query, udp_server
+from tests.host.test_dns import answer_of, kind_of, pair, query, server_of_ports, udp_server
 
 if TYPE_CHECKING:
     from k8sdoctor.host.base import DnsOutcome
@@ -55,6 +55,27 @@ def test_strays_are_counted_by_their_source() -> None:
     [tally] = told["tallies"]
     assert tally["strays"] == {"127.0.0.2": tally["asked"]}
     assert tally["failed"] == tally["asked"]
+
+
+def test_queries_of_a_group_share_a_port_each_time_and_each_is_counted_by_itself() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def reply(wire: bytes, port: int) -> list[bytes]:
+        seen.append((kind_of(wire), port))
+        forged = bytes([wire[0] ^ 1]) + answer_of(wire)[1:]
+        return [answer_of(wire)] if kind_of(wire) == "A" else [forged]
+
+    with server_of_ports(reply) as port:
+        told = LiveHost().watch_dns(pair(port), seconds=0.2, every=0.05)
+
+    first, second = told["tallies"]
+    assert first["asked"] == first["answered"] == second["asked"] >= 2
+    assert second["answered"] == 0
+    assert second["failed"] == second["asked"]
+    assert first["forged"] == second["asked"]  # what answers nobody is the first one's
+    ports = [port for kind, port in seen if kind == "A"]
+    assert ports == [port for kind, port in seen if kind == "AAAA"]
+    assert len(set(ports)) == len(ports)
 
 
 def test_an_interruption_ends_it_with_what_was_counted() -> None:

@@ -92,7 +92,7 @@ def serve(server: Pod, *options: str) -> Daemon:
         [
             *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"),
             *("--pid-file=", "--log-facility=-"),
-            *(options or (f"--address=/{NAME}/10.96.0.1",)),
+            *(options or (f"--address=/{NAME}/10.96.0.1", f"--local=/{NAME}/")),
         ]
     )
     wait_for(lambda: ":53 " in server.run(["ss", "-lnut"]).stdout, "the DNS server")
