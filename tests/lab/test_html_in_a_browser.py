@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -190,7 +191,14 @@ def test_headings_landmarks_and_the_table_lead_a_screen_reader(browser: Browser,
         1,
     ]
     assert browser.evaluate("document.documentElement.lang") == "en"
-    assert browser.evaluate("document.title").startswith("node: ") or browser.evaluate("document.title")
+    assert browser.evaluate("document.title") == "node1: something is broken - k8sdoctor"
     assert browser.evaluate("[...document.querySelectorAll('th')].filter(each => !each.scope).length") == 0
     assert browser.evaluate("document.querySelectorAll('table > caption').length") == 1
     assert browser.evaluate(DANGLING) == 0
+    browser.evaluate(UNFOLD)
+    for width in (1100, 375):
+        browser.look(width=width)
+        tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+        roles = Counter(each["role"]["value"] for each in tree if not each["ignored"])
+
+        assert (roles["table"], roles["row"], roles["rowheader"]) == (1, 1 + len(SICK.results), len(SICK.results))
