@@ -192,7 +192,8 @@ def compare(a: Side, b: Side) -> Comparison:
 def _differences(a: Side, b: Side, changed: tuple[FindingChange, ...]) -> Iterator[Difference]:
     recorded = a.recording is not None and b.recording is not None
     told = {(known_as(each.source), each.before, each.after) for change in changed for each in change.evidence}
-    for each in differences(a.properties(recorded=recorded), b.properties(recorded=recorded), changed):
+    first, second = (side.properties(recorded=recorded) for side in (a, b))
+    for each in differences(first, second, changed, a.own, b.own):
         if recorded or (each.name, each.a, each.b) not in told:
             yield each
 

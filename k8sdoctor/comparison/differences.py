@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from k8sdoctor.comparison.findings import Change, lines_changed
-from k8sdoctor.comparison.properties import Property, Weight
+from k8sdoctor.comparison.properties import Property, Weight, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from k8sdoctor.comparison.findings import FindingChange
+    from k8sdoctor.comparison.noise import Own
 
 _TELLING = (Change.NEW, Change.WORSE, Change.CHANGED, Change.UNSEEN_IN_A, Change.FIXED, Change.GONE, Change.BETTER)
 """Changes of findings that a difference may be behind: what both have alike, no difference explains."""
@@ -33,7 +34,7 @@ class Difference:
 
 
 def differences(
-    a: Mapping[str, Property], b: Mapping[str, Property], changes: Iterable[FindingChange]
+    a: Mapping[str, Property], b: Mapping[str, Property], changes: Iterable[FindingChange], own_a: Own, own_b: Own
 ) -> tuple[Difference, ...]:
     """What differs of what both sides looked at: first what a changed finding names, the cause's first, then by weight; noise at the end."""
     texts = [(f"{each.check}/{each.told.reason}", _text(each)) for each in changes if each.change in _TELLING]
@@ -42,7 +43,7 @@ def differences(
         old, new = a.get(key) or _missing(key, b[key], a), b.get(key) or _missing(key, a[key], b)
         if old is None or new is None:
             continue
-        difference = _difference(old, new)
+        difference = _difference(old, new, own_a, own_b)
         if difference is None:
             continue
         removed, added, noise = difference
@@ -66,16 +67,21 @@ def _missing(key: str, held: Property, other: Mapping[str, Property]) -> Propert
     return Property(held.name, held.weight, None)
 
 
-def _difference(old: Property, new: Property) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, bool] | None:
+def _difference(
+    old: Property, new: Property, own_a: Own, own_b: Own
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None, bool] | None:
     """The lines that one side alone has, and whether that is noise; None where the two are the same."""
     if old.lines is None or new.lines is None:
         return None if old.lines == new.lines else (old.lines, new.lines, False)
     if old.lines == new.lines:
         return None
-    removed, added = lines_changed(old.lines, new.lines, old.keys, new.keys)
+    (before, old_keys), (after, new_keys) = prepared(old.lines, own_a), prepared(new.lines, own_b)
+    removed, added = lines_changed(before, after, old_keys, new_keys)
     if removed or added:
         return tuple(removed), tuple(added), False
-    removed, added = lines_changed(old.lines, new.lines, old.lines, new.lines)
+    if before == after:  # comments
+        return None
+    removed, added = lines_changed(before, after, before, after)
     return tuple(removed), tuple(added), True
 
 

@@ -44,28 +44,31 @@ class Weight(IntEnum):
 
 @dataclass(frozen=True)
 class Property:
-    """One property. `lines` None means that it is not there; `keys` are the lines by which two nodes are held against each other."""
+    """One property. `lines` None means that it is not there."""
 
     name: str
     weight: Weight
     lines: tuple[str, ...] | None
-    keys: tuple[str, ...] = ()
 
 
 def of_recording(entries: Iterable[Entry], own: Own) -> dict[str, Property]:
     """The properties of a recorded node, by names less what is the node's own."""
     found: dict[str, Property] = {}
     for entry in entries:
-        listed: Iterable[_Listed]
-        if "answer" in entry:
-            listed = _OF[entry["verb"]](entry["arguments"], entry["answer"]) if entry["verb"] in _OF else ()
-        elif entry.get("error", {}).get("reason") == "NotFound":
-            listed = _absent(entry["verb"], entry["arguments"])
-        else:
-            continue
-        for name, weight, lines in listed:
-            _put(found, own, name, weight, lines)
+        # Anybody may have made the file: a question of another form than ours says nothing.
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            for listed in _of(entry):
+                _put(found, own, *listed)
     return found
+
+
+def _of(entry: Entry) -> Iterable[_Listed]:
+    """What one entry says of the node."""
+    if "answer" in entry:
+        return list(_OF[entry["verb"]](entry["arguments"], entry["answer"])) if entry["verb"] in _OF else ()
+    if entry.get("error", {}).get("reason") == "NotFound":
+        return list(_absent(entry["verb"], entry["arguments"]))
+    return ()
 
 
 def of_report(report: Report, own: Own) -> dict[str, Property]:
@@ -89,8 +92,7 @@ def _put(found: dict[str, Property], own: Own, name: str, weight: Weight, lines:
         # That a file is not there is told once, whichever way somebody looked.
         found.setdefault(key, Property(name, weight, None))
     elif known is None or known.lines is None or known.weight > weight:
-        shown, keys = _prepared(lines, own)
-        found[key] = Property(name, weight, shown, keys)
+        found[key] = Property(name, weight, tuple(map(str, lines)))
 
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -99,8 +101,11 @@ _COUNTERS = re.compile(r"\[\d+:\d+\]|\bpackets \d+ bytes \d+|# handle \d+|\b\w*(
 _COMMENT = re.compile(r"\s*[#;]")
 
 
-def _prepared(lines: list[str], own: Own) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The lines less comments, and the key of each. A certificate is one line, and only an authority's key tells nodes apart."""
+def prepared(lines: Iterable[str], own: Own) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Lines less comments, and for each a key that is the same where nodes differ by noise alone.
+
+    A certificate is one line, and only an authority's key tells nodes apart.
+    """
     text = "\n".join(lines)
     if "LS0tLS1CRUdJTi" in text:
         text = _BASE64_PEM.sub(_decoded, text)

@@ -8,12 +8,16 @@ import pytest
 
 from k8sdoctor import Evidence, Finding, fail, passed
 from k8sdoctor.comparison import Comparison, Difference, compare
+from k8sdoctor.comparison.differences import differences
+from k8sdoctor.comparison.noise import Own
+from k8sdoctor.comparison.properties import of_recording
 from k8sdoctor.host.recording import UNTOLD, Entry, Manifest, Recording
 from tests.certificates import base64_pem, cluster_ca, issue
 from tests.comparison.sides import marks, side
 
 if TYPE_CHECKING:
     from k8sdoctor.comparison import Side
+    from k8sdoctor.host.base import Json
 
 CA = cluster_ca()
 GOOD = passed("On", "The switch is on.")
@@ -317,6 +321,30 @@ def test_a_recording_of_another_version_is_remarked() -> None:
     found = compare(node("n1", manifest=manifest), node("n1"))
 
     assert any("A was recorded by k8sdoctor 0.0.9" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"path": 7}, {"path": None, "argv": []}, {"path": [], "what": "links"}])
+def test_a_question_of_another_form_than_ours_says_nothing(arguments: dict[str, Any]) -> None:
+    verbs = ["read", "lines", "listdir", "stat", "readlink", "run", "netlink", "space", "resolve", "cri", "kube"]
+    answers: list[Json] = ["x", 7, [None]]
+    entries = [Entry(verb=verb, arguments=arguments, answer=answer) for verb in verbs for answer in answers]
+    entries += [Entry(verb=verb, arguments=arguments, error={"reason": "NotFound", "message": "x"}) for verb in verbs]
+    good = [file(FORWARD, "1")]
+
+    assert told(compared([*entries, *good], [*entries, file(FORWARD, "0")])) == [
+        ("net.ipv4.ip_forward", ("1",), ("0",))
+    ]
+
+
+def test_a_long_recording_that_is_the_same_on_both_sides_is_not_read_line_by_line() -> None:
+    class Unread(Own):
+        def stable(self, text: str) -> str:
+            assert len(text) < 100
+            return text
+
+    held = of_recording([file("/etc/long", "x" * 1000)], Unread({}))
+
+    assert differences(held, held, (), Unread({}), Unread({})) == ()
 
 
 def test_a_hostile_recording_is_compared_all_the_same() -> None:
