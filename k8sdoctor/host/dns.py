@@ -274,7 +274,9 @@ class _Udp(Question):
 
     def is_answer(self, data: bytes) -> bool:
         """Whether a message of several that share a socket is for this query."""
-        return len(self.company) > 1 and not self.done and _read_reply(data, self._message)["matches"]
+        if len(self.company) == 1 or self.done or data[:2] != self._wire[:2]:  # the id comes first (RFC 1035, 4.1.1)
+            return False
+        return _read_reply(data, self._message)["matches"]
 
     def _settle(self) -> None:
         """Listen for a moment longer, once each of the company has its answer."""
