@@ -37,15 +37,19 @@ exit codes:
 """
 
 _DIFF_EPILOG = """\
-A and B are reports (`k8sdoctor check -o json`, or yaml) or recordings (`k8sdoctor record`, judged by today's checks): of one
-node before and after, or of a healthy node and a sick one. Their order matters: the question is whether B is worse.
-- is a report on stdin. Of two recordings all that differs is told: files, kernel switches, versions, links.
+A and B are reports (`k8sdoctor check -o json`, or yaml; - is one on stdin) or
+recordings (`k8sdoctor record`), which are judged by today's checks: of one node
+before and after, or of a healthy node and a sick one. Their order matters: the
+question is whether B is worse. Of two recordings all that differs is told:
+files, kernel switches, versions, links.
 
 exit codes:
   0    B is no worse
-  1    B is worse: something new fails or warns, or does worse, or two nodes share what must be unique
+  1    B is worse: something new fails or warns, or does worse, or two nodes
+       share what must be unique
   2    wrong usage, or A or B is neither a report nor a recording
-  3    B is no worse where both looked, but one of them did not look at all that the other judged
+  3    B is no worse where both looked, but one of them did not look at all
+       that the other judged
 """
 
 
@@ -217,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     _diff_options(
         command(
             "diff",
-            "compare two reports or recordings: what is new, fixed, or still there, and what differs",
+            "compare two reports or recordings: what is new, fixed or still there",
             epilog=_DIFF_EPILOG,
         )
     )

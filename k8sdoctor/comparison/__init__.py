@@ -232,8 +232,8 @@ def _remarks(a: Side, b: Side, *, same_node: bool | None) -> Iterator[str]:
     """What keeps the two from being held against each other in full, and what may look like a change of the node and is none."""
     first, second = a.report, b.report
     yield from _kinds(a, b)
-    if first == second:
-        yield "Both are the same report."
+    if first == second or a.path == b.path:
+        yield "Both are the same."
         return
     if same_node and second.started_at < first.started_at:
         yield "B was made before A: what got worse from A to B got better in time."

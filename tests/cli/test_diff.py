@@ -58,7 +58,7 @@ def test_a_report_against_itself_is_no_worse(capsys: pytest.CaptureFixture[str],
     code, out, _ = diff(capsys, sick, sick)
 
     assert code == 0
-    assert "Both are the same report." in out
+    assert "Both are the same." in out
 
 
 @pytest.mark.parametrize("format_", list(render.COMPARISON_FORMATS))
@@ -114,6 +114,15 @@ def test_a_recording_is_judged_with_the_checks_of_a_folder_too(
 
     assert code == 0
     assert "failed/Failed (cni0)" in out
+    assert "Both are the same." in out
+
+
+def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    _, out, _ = diff(capsys, "--help")
+
+    assert [line for line in out.splitlines() if len(line) > 80] == []
 
 
 def test_a_recording_on_stdin_is_refused_with_what_is_right(

@@ -30,7 +30,8 @@ N2 = {
 
 def compared(a: dict[str, str], b: dict[str, str], names: tuple[str, str] = ("n1", "n2")) -> Comparison:
     first, second = (
-        side(("node-identity", marks(**each)), node=name) for each, name in zip((a, b), names, strict=True)
+        side(("node-identity", marks(**each)), node=name, path=f"{name}-{each}.json")
+        for each, name in zip((a, b), names, strict=True)
     )
     return compare(first, second)
 
