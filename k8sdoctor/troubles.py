@@ -124,7 +124,7 @@ def _joined(before: str, matched: Match | None, line: str) -> tuple[str, Match] 
     rest = line[len(prefix_of(line)) :]
     for glue in ("", " "):
         match = recognise(f"{before.rstrip()}{glue}{rest}")
-        if match is None or not match.rank or rest.strip() in ("", match.message):
+        if match is None or not match.rank:
             continue
         if matched is None or match.rank > matched.rank:
             half = recognise(rest)

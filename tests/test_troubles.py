@@ -107,6 +107,13 @@ def test_two_lines_that_are_two_lines_are_not_put_together() -> None:
     assert checks_of("running with swap on is not supported,", "please disable swap") == []  # too short for any width
 
 
+def test_the_two_halves_of_a_line_are_used_once() -> None:
+    line = f"E1120 10:00:00.000001     812 run.go:72] command failed: {SWAP}"
+    [swap] = told_of(line[:80], line[80:], line[80:], "")
+
+    assert (swap.count, swap.first.line, swap.last.line) == (1, 1, 1)
+
+
 def test_a_whole_line_after_a_long_one_is_counted_once() -> None:
     [swap] = told_of("x" * 80, SWAP, "y" * 80, SWAP)
 
@@ -215,8 +222,9 @@ def test_a_binary_journal_is_named_and_so_is_the_way_to_read_it() -> None:
         (f"password: {'hunter22' * LINE_LIMIT}: {SWAP}", "hunter22"),
         (f"{'x' * LINE_LIMIT}token={'hunter22' * 2000} {SWAP}", "hunter22"),
         ("unknown flag: --password=hunter22", "hunter22"),
+        ('connection to "https://user:hunter22@192.0.2.1" uses proxy', "hunter22"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_no_secret_of_a_line_is_told(line: str, secret: str) -> None:
     [trouble] = told_of(line)
