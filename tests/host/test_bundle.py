@@ -216,6 +216,30 @@ def test_who_asks_again_is_told_what_the_bundle_will_say() -> None:
     assert Recording.of(host.entries()).now() == 1.0
 
 
+def test_two_who_ask_at_once_are_told_the_same() -> None:
+    asked, go = threading.Event(), threading.Event()
+    numbers = iter([1.0, 2.0])
+
+    def later() -> Json:
+        number = next(numbers)
+        if number == 1.0:
+            asked.set()
+            go.wait()
+        return number
+
+    host = Recorder(FakeHost(now=later))
+    told: list[float] = []
+    first = threading.Thread(target=lambda: told.append(host.now()))
+    first.start()
+    asked.wait()
+    told.append(host.now())
+    go.set()
+    first.join()
+
+    assert told == [2.0, 2.0]
+    assert Recording.of(host.entries()).now() == 2.0
+
+
 def test_a_question_that_still_waits_when_the_run_is_over_is_kept_as_that() -> None:
     asked, go = threading.Event(), threading.Event()
 
