@@ -204,24 +204,22 @@ def _keep_what_is_ours(reply: dict[str, Json]) -> None:
 
 
 def _hidden(host: LiveHost, value: Json) -> Json:
-    if isinstance(value, str):
-        return host.vault.hide(_hidden_inside(host, value))
-    if isinstance(value, list):
-        return [_hidden(host, item) for item in value]
-    if isinstance(value, dict):
-        return {key: _hidden(host, item) for key, item in value.items()}
-    return value
+    return host.vault.hide_in(_parsed_inside(host, value))
 
 
-def _hidden_inside(host: LiveHost, text: str) -> str:
+def _parsed_inside(host: LiveHost, value: Json) -> Json:
     r"""A JSON text whose own texts are JSON again, as containerd quotes CNI files: there, `\"` would keep a secret from being seen."""
-    if not text.startswith(("{", "[")):
-        return text
+    if isinstance(value, list):
+        return [_parsed_inside(host, item) for item in value]
+    if isinstance(value, dict):
+        return {key: _parsed_inside(host, item) for key, item in value.items()}
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
     try:
-        value = json.loads(text)
+        inner = json.loads(value)
     except (ValueError, RecursionError):
-        return text
-    return json.dumps(_hidden(host, cast("Json", value)), ensure_ascii=False)
+        return value
+    return json.dumps(_hidden(host, cast("Json", inner)), ensure_ascii=False)
 
 
 class _Short:

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from k8sdoctor.host import own_limits, resolver, trust
 from k8sdoctor.host.base import HostError, HttpAnswer, HttpRequest, Json, NetworkError, NetworkFailure, authority
 from k8sdoctor.host.dial import dial
+from k8sdoctor.host.secrets import is_secret
 
 if TYPE_CHECKING:
     from k8sdoctor.host.live import LiveHost
@@ -130,7 +131,7 @@ class _Exchange:
         return self._failed(kind, f"{self._peer or self.where} gave no answer within {limit:g} s ({self._stage})")
 
     def _failed(self, kind: NetworkError, message: str) -> HttpAnswer:
-        failure = NetworkFailure(kind=kind, message=self._host.vault.hide(message))
+        failure = NetworkFailure(kind=kind, message=self._host.vault.hide_echo(message))
         return HttpAnswer(status=0, headers={}, body="", peer=self._peer, failure=failure)
 
     # -- the steps -----------------------------------------------------------------------------------------------------
@@ -156,11 +157,13 @@ class _Exchange:
                 raise http.client.IncompleteRead(body, response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _classified(error, self._peer or self.where) from None
-        hide = self._host.vault.hide
+        hide = self._host.vault.hide_echo
+        hide_value = self._host.vault.hide_value
         headers: dict[str, str] = {}
         for name, value in response.getheaders():
             # A challenge holds no secret, yet reads like one: `Bearer realm=https://…`.
-            shown = value if name.lower() == "www-authenticate" else hide(value)
+            plain = name.lower() in ("www-authenticate", "proxy-authenticate")
+            shown = value if plain else hide_value(value) if is_secret(name) else hide(value)
             headers[name.lower()] = f"{headers[name.lower()]}\n{shown}" if name.lower() in headers else shown
         text = hide(body.decode("utf-8", "replace"))
         return HttpAnswer(status=response.status, headers=headers, body=text, peer=self._peer, failure=None, at=came)
@@ -291,18 +294,22 @@ class _Exchange:
             reveal = (
                 self._host.vault.reveal
             )  # a registry's password is a secret as it is, and only its placeholder is quoted
-            headers["Authorization"] = _basic(
-                reveal(unquote(self._url.username)), reveal(unquote(self._url.password or ""))
-            )
+            password = reveal(unquote(self._url.password or ""))
+            self._host.vault.tell(password)
+            headers["Authorization"] = _basic(reveal(unquote(self._url.username)), password)
         if self._proxy is not None and self._url.scheme == "http":
             headers |= self._proxy_login()
-        return headers | {name: self._host.vault.reveal(value) for name, value in self._request["headers"].items()}
+        headers |= {name: self._host.vault.reveal(value) for name, value in self._request["headers"].items()}
+        self._host.vault.tell(*(value.rpartition(" ")[2] for name, value in headers.items() if is_secret(name)))
+        return headers
 
     def _proxy_login(self) -> dict[str, str]:
         if self._proxy is None or self._proxy.username is None:
             return {}
         reveal = self._host.vault.reveal  # a proxy's is a part of its URL, so the secret itself is quoted
-        login = _basic(unquote(reveal(self._proxy.username)), unquote(reveal(self._proxy.password or "")))
+        password = unquote(reveal(self._proxy.password or ""))
+        login = _basic(unquote(reveal(self._proxy.username)), password)
+        self._host.vault.tell(password, login.rpartition(" ")[2])
         return {"Proxy-Authorization": login}
 
 

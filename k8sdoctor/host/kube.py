@@ -248,15 +248,13 @@ def _words(error: BaseException) -> str:
 
 
 def _hidden(host: LiveHost, value: Json) -> Json:
-    """The value without secrets: those that look like one, environment variables with a telling name, and copies of the whole object."""
-    if isinstance(value, str):
-        return host.vault.hide(value)
+    """The value without secrets, and without what only tells again what the object says."""
+    return host.vault.hide_in(_without_copies(value))
+
+
+def _without_copies(value: Json) -> Json:
     if isinstance(value, list):
-        return [_hidden(host, item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {key: _hidden(host, item) for key, item in value.items() if key not in ("managedFields", _CLIENT_COPY)}
-    name, text = kept.get("name"), kept.get("value")
-    if isinstance(name, str) and isinstance(text, str) and host.vault.hide(f"{name}: x") != f"{name}: x":
-        kept["value"] = host.vault.hide_value(text)
-    return cast("Json", kept)
+        return [_without_copies(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_copies(item) for key, item in value.items() if key not in ("managedFields", _CLIENT_COPY)}
+    return value

@@ -11,28 +11,161 @@ import base64
 import binascii
 import re
 import threading
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-# A value after one of these keys is secret, in YAML, TOML, JSON, ini and environment files. `token` alone counts, while
-# `token-auth-file` or `tokenTTL` do not.
+if TYPE_CHECKING:
+    from k8sdoctor.host.base import Json
+
+# What a value is called that is a secret: the end of a key, behind a dash, dot, underscore, digit or nothing, or a capitalised word within one.
+# `token` alone counts, while `token-auth-file`, `tokenTTL` or `secretName` do not.
 _KEYS = (
-    r"password|passwd|passphrase|secret|token|bearer[-_]?token|auth|identity[-_]?token|registry[-_]?token|access[-_]?key|"
-    r"secret[-_]?key|secret[-_]?access[-_]?key|api[-_]?key|client[-_]key[-_]data|certificate[-_]?key|encryption[-_]?key|"
-    r"private[-_]?key|id[-_]token|refresh[-_]token|access[-_]token|client[-_]secret"
+    r"secret|token|bearer[-_]?token|auth|identity[-_]?token|registry[-_]?token|access[-_]?key|secret[-_]?(?:access[-_]?)?key|"
+    r"secret[-_]?key[-_]?base|api[-_]?key|client[-_]key[-_]data|certificate[-_]?key|encryption[-_]?key|private[-_]?key|signing[-_]?key|"
+    r"shared[-_]?key|pre[-_]?shared[-_]?key|account[-_]?key|storage[-_]?key|master[-_]?key|gossip[-_]?key|luks\.key|psk|"
+    r"id[-_]token|refresh[-_]token|access[-_]token|client[-_]secret|credentials?|bindpw|community|(?<=[_-])(?:pass|pwd)|(?<=[?&])sig"
 )
+_CAPITAL = (
+    r"Secret|Token|Auth|Pass|Pwd|Psk|PSK|(?:Access|Secret|Private|Signing|Shared|PreShared|Account|Storage|Master|Encryption|Api|API)Key|"
+    r"Credentials?"
+)
+_KEY = rf"(?:(?<![A-Za-z])(?i:{_KEYS})|(?i:password|passwd|passphrase)|(?<=[a-z0-9])(?:{_CAPITAL}))"
+
 # A flag whose value is secret; `--token-auth-file` names a file, and `--discovery-token-ca-cert-hash` a public key.
-_FLAG = r"--(?:[a-z0-9-]*-)?(?:token|password|passphrase|secret|api-?key)"
-_PATTERNS = (
-    # PEM private keys of every kind, also where newlines are written as \n.
-    re.compile(r"-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)", re.DOTALL),
-    # In /proc/<pid>/environ a NUL ends a value.
+_FLAG = r"--(?:[a-z0-9-]*-)?(?:token|pass|password|passphrase|secret|api-?key|certificate-key)"
+_LOGIN = r"--(?:proxy-)?user|-u"  # curl's and etcdctl's: a name, a colon, and a password
+
+# A value in quotes (escaped as JSON does it within JSON), whether or not the text goes on to the second one.
+_QUOTED = (
+    r"""(?P<q>\\+["'])(?P<e>(?:[^\\"\n]|(?!(?P=q))(?>\\+)[^\n])+)|"""
+    r""""(?P<d>(?:\\.|[^"\\\n])+)|'(?P<s>(?:''|[^'\n])+)"""
+)
+_IS = r"""\\*["']?[ \t]*[:=][ \t]*"""
+# In /proc/<pid>/environ a NUL ends a value.
+_START = r"(?:^|(?<=\x00))[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?[\"']?[\w./-]*?"
+_KIND = r"""\bkind\\*["']?[ \t]*:[ \t]*\\*["']?Secret(?:List)?\b"""
+
+_KEY_HINTS = (
+    "secret",
+    "token",
+    "auth",
+    "pass",
+    "pwd",
+    "credential",
+    "key",
+    "psk",
+    "community",
+    "cookie",
+    "bindpw",
+    "sig=",
+)
+"""One of these is in every text that a pattern with `_KEY` could match, in lower case."""
+
+_PEM_KEYS = (
+    # PEM private keys of every kind, also where newlines are written as \n; of the end of a log, the first lines may be missing.
     re.compile(
-        rf"""(?im)(?<![\w-])(?:\w*[-_.])?(?:{_KEYS})\\*["']?[ \t]*[:=][ \t]*\[?[ \t]*(?:\\+["'](?P<e>[^"'\\\n]+)|"(?P<d>[^"\n]+)"|'(?P<s>[^'\n]+)'|(?P<p>[^\s\x00"'#\[{{,}}\]][^\s\x00"',}}\]]*))"""
+        r"-----BEGIN (?P<kind>[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)",
+        re.DOTALL,
     ),
-    re.compile(r"(?i)\b(?:bearer|basic)[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})"),
-    re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
-    re.compile(rf"""{_FLAG}(?:=|[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
-    re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])"),  # a bootstrap token
-    re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"),  # a JSON Web Token
+    re.compile(r"\A(?P<secret>[A-Za-z0-9+/=\s]+)-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
+)
+_LONG = (
+    # Headers whose every value may be one: HTTP's own, and those that containerd's hosts.toml and Docker's config.json add.
+    re.compile(
+        r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+)?(?P<secret>(?!(?:bearer|basic|token|negotiate)\b)[^\s"'\\\[][^"'\\\n]*)"""
+    ),
+    re.compile(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
+    # YAML's blocks, and a value on the line below its key; a table there has a colon, a list a dash.
+    re.compile(
+        rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*(?:[&!]\S+[ \t]+)*[|>][-+0-9]*[ \t]*(?:\#[^\n]*)?\r?\n"
+        r"(?P=i)[ \t]+(?P<secret>\S[^\r\n]*(?:\r?\n(?:(?P=i)[ \t]+\S[^\r\n]*|[ \t]*(?=\r?\n)))*)"
+    ),
+    re.compile(
+        rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*\r?\n(?P=i)[ \t]+(?P<secret>(?!-[ \t])[^\s:\#{{\[\"'][^\s:]*)[ \t]*\r?$"
+    ),
+    re.compile(
+        rf"(?m)^[ \t]*\?[ \t]+[\"']?[\w.-]*?{_KEY}[\"']?[ \t]*\r?\n[ \t]*:[ \t]+[\"']?(?P<secret>[^\s\"'][^\r\n\"']*)"
+    ),
+    re.compile(rf"(?s){_KEY}{_IS}(?:\"\"\"(?P<t>.+?)(?:\"\"\"|\Z)|\'\'\'(?P<u>.+?)(?:\'\'\'|\Z))"),
+    # A variable of a container: name and value are two keys.
+    re.compile(
+        rf"""\bname{_IS}\\*["']?[\w.-]*?{_KEY}\\*["']?\s*,?\s*\\*["']?value{_IS}(?:{_QUOTED}|(?P<secret>[^\s"'\\][^\n]*))"""
+    ),
+    re.compile(rf"""\bvalue{_IS}(?:{_QUOTED})\\*["']\s*,\s*\\*["']name{_IS}\\*["'][\w.-]*?{_KEY}\\*["']"""),
+    re.compile(rf"""{_FLAG}(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
+)
+"""These are looked for in a whole text, since they go over lines."""
+
+_SHORT = (
+    # A value that goes on to the line's end: in YAML, in ini and environment files.
+    re.compile(
+        rf"(?m){_START}{_KEY}[\"']?[ \t]*:[ \t]+(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\"'\[{{|>&!\#\x00][^\n\x00]*?)(?=[ \t]*(?:[ \t]\#[^\n\x00]*)?\r?(?:$|\x00))"
+    ),
+    re.compile(
+        rf"(?m){_START}{_KEY}[ \t]*=[ \t]*(?P<secret>(?!\{{[^\n]*=|\[[ \t]*[\"'\n])[^\s\"'\x00][^\n\r\x00]*?)(?=[ \t]*\r?(?:$|\x00))"
+    ),
+    # Anywhere else.
+    re.compile(rf"{_KEY}{_IS}\[?[ \t]*(?:[&!]\S+[ \t]+)*(?:{_QUOTED})"),
+    re.compile(rf"{_KEY}[\"']?[ \t]*:[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\#\[{{,}}\]][^\s\x00\"',}}\]]*)"),
+    re.compile(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
+    # 32 random bytes or more in base64, behind a key that says no more than that.
+    re.compile(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
+)
+"""These are looked for in lines that hold a hint, for each costs a second or so for a million lines."""
+
+_URLS = (
+    # Users in URLs. A password may hold what should have been quoted; the last @ before the host's end is what divides.
+    re.compile(
+        r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"'\x00]*:(?!\d+[/?\#])(?P<secret>(?:(?!://)[^\s\"'\x00\\])+)@(?=[^\s\"'@,\x00]*(?:[\s\"',\x00]|\\|\Z))"
+    ),
+    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
+    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
+    re.compile(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
+    re.compile(r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?://)?[^\s/:@\"'\\]+:(?P<secret>[^\s@\"'\\]+)@"),
+)
+_BOOTSTRAP = re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
+# What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of
+# some services.
+_SHAPES = (
+    ("earer", re.compile(r"(?i)\bbearer[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("EARER", re.compile(r"\bBEARER[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("asic", re.compile(r"(?i)\bbasic[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("eyJ", re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)")),
+    ("K10", re.compile(r"\bK10[0-9a-f]{64}::(?:[\w-]+:)?(?P<secret>[^\s\"'\\]+)")),
+    ("$", re.compile(r"(?P<secret>\$(?:apr1|[1256]|2[abxy]|y|gy)\$[./0-9A-Za-z$]{8,})")),
+    (
+        "-u",
+        re.compile(
+            rf"""(?<![\w-])(?:{_LOGIN})(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?[\w.@-]+:(?P<secret>(?!\d+(?::|\b))[^\s"',]+)"""
+        ),
+    ),
+    ("password", re.compile(r"\blogin[ \t]+\S+[ \t]+password[ \t]+(?P<secret>\S+)")),  # netrc(5)
+    ("bindpw", re.compile(r"(?m)^[ \t]*bindpw[ \t]+(?P<secret>\S+)")),
+    ("gh", re.compile(r"\b(?P<secret>gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
+    ("glpat-", re.compile(r"\b(?P<secret>glpat-[\w-]{16,})")),
+    ("xox", re.compile(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
+    ("AIza", re.compile(r"\b(?P<secret>AIza[\w-]{35})")),
+    ("hvs.", re.compile(r"\b(?P<secret>hvs\.[\w-]{20,})")),
+)
+# Objects of the kind Secret: every value of `data` and `stringData`.
+_SECRET_OBJECT = re.compile(_KIND)
+_DOCUMENTS = re.compile(r"(?m)^---")
+_SECRET_LINES = re.compile(
+    r"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?(?:data|stringData):[ \t]*\r?\n(?P<block>(?:(?P=i)[ \t]+\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)"
+)
+_SECRET_LINE = re.compile(
+    r"(?m)^(?P<key>[ \t]+[^\s:][^:\n]*:[ \t]+)(?![|>][-+0-9]*[ \t]*$)(?P<secret>\S[^\n]*)|^(?P<fold>[ \t]+)(?P<more>[^\s:]+)[ \t]*$"
+)
+_SECRET_FLOW = re.compile(r"""\b(?:data|stringData)\\*["']?[ \t]*:[ \t\n]*\{(?P<block>[^{}]*)\}""")
+_FLOW_VALUE = re.compile(r"""(?P<key>:[ \t\n]*)(?P<quote>\\*["']?)(?P<secret>[^\s"'\\,{}][^"'\\,{}\n]*)""")
+# Tables of headers that a registry is sent: containerd's, which end at the next table, and Docker's.
+_HEADERS = (
+    re.compile(r"(?m)^[ \t]*\[[^\n]*\.header\][ \t]*\n(?P<block>(?:(?![ \t]*\[[\w\"'])[^\n]*(?:\n|\Z))*)"),
+    re.compile(r"(?i)\bauthorization[\"']?[ \t]*[=:][ \t]*\[(?P<block>[^\]]*)\]"),
+    re.compile(r"\"HttpHeaders\"[ \t\n]*:[ \t\n]*\{(?P<block>[^{}]*)\}"),
+)
+_HEADER_VALUE = re.compile(
+    r"""(?<=[:=\[,\n \t])(?P<quote>["'])(?P<secret>(?:\\.|(?!(?P=quote))[^\\\n])+)(?P=quote)(?![ \t]*[:=])"""
 )
 # "-----BEGIN" in base64, as in kubeconfigs, with what follows: a value may be folded over lines, which YAML writes in many ways.
 FOLD = r"(?:\\[rn]|[\s\\])"
@@ -42,7 +175,20 @@ DEFAULT_TOKEN = "REDACTED-DEFAULT-TOKEN"  # noqa: S105 -- a placeholder
 
 _PUBLISHED_TOKEN = "abcdef.0123456789abcdef"  # noqa: S105 -- kubeadm's `config print init-defaults`
 _PLACEHOLDER = re.compile(rf"REDACTED-\d+|{DEFAULT_TOKEN}")
+_TELLING = 8
+"""Letters from which on a secret is told from a word that a peer says anyway."""
+
 _PLAIN = frozenset({"true", "false", "null", "none", "~", "|", ">", "|-", ">-"})
+_SECRET_KEY = re.compile(rf"[\w./-]*?{_KEY}|(?i:(?:proxy-)?authorization|(?:set-)?cookie)")
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of a key, a variable or a header is a secret by its name.
+
+    >>> [is_secret(key) for key in ("token", "DB_PASSWORD", "clientSecret", "tokenTTL", "secretName", "token-auth-file", "PWD")]
+    [True, True, True, False, False, False, False]
+    """
+    return _SECRET_KEY.fullmatch(key) is not None
 
 
 class Vault:
@@ -52,14 +198,82 @@ class Vault:
         """Start empty."""
         self._secrets: dict[str, str] = {}
         self._placeholders: dict[str, str] = {}
+        self._told: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def hide(self, text: str) -> str:
         """The text with every secret replaced by its placeholder; the same secret always gets the same one."""
         text = BASE64_PEM.sub(self._replace_key, text)
-        for pattern in _PATTERNS:
+        if "Secret" in text and _SECRET_OBJECT.search(text):
+            text = self._hide_objects(text)
+        if "PRIVATE KEY" in text:
+            text = self._without(text, _PEM_KEYS)
+        lower = text.lower()
+        if any(hint in lower for hint in _KEY_HINTS):
+            for pattern in _HEADERS:
+                text = pattern.sub(lambda match: self._within(match, _HEADER_VALUE), text)
+            text = self._without(text, _LONG)
+            text = "\n".join(map(self._hide_line, text.split("\n")))
+        if "@" in text:
+            text = self._without(text, _URLS)
+        for hint, pattern in _SHAPES:
+            if hint in text:
+                text = pattern.sub(self._replace, text)
+        return _BOOTSTRAP.sub(self._replace, text)
+
+    def _hide_line(self, line: str) -> str:
+        lower = line.lower()
+        return self._without(line, _SHORT) if any(hint in lower for hint in _KEY_HINTS) else line
+
+    def _without(self, text: str, patterns: tuple[re.Pattern[str], ...]) -> str:
+        for pattern in patterns:
             text = pattern.sub(self._replace, text)
         return text
+
+    def hide_in(self, value: Json) -> Json:
+        """The value with every secret in its texts replaced, and each text whose key says that it is one.
+
+        Of an object of the kind Secret, no value of `data` is left.
+        """
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, list):
+            return [self.hide_in(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        kept = {key: self._of_key(key, item) for key, item in value.items()}
+        name, text = kept.get("name"), kept.get("value")
+        if isinstance(name, str) and isinstance(text, str) and is_secret(name):
+            kept["value"] = self.hide_value(text)
+        if value.get("kind") == "Secret" or str(value.get("type", "")).startswith(
+            ("kubernetes.io/dockerconfig", "bootstrap.")
+        ):
+            for key in ("data", "stringData"):
+                held = value.get(key)
+                if isinstance(held, dict):
+                    kept[key] = {name: self.hide_value(str(each)) for name, each in held.items()}
+        return kept
+
+    def _of_key(self, key: str, value: Json) -> Json:
+        if isinstance(value, str) and is_secret(key):
+            return self.hide_value(value)
+        return self.hide_in(value)
+
+    def _hide_objects(self, text: str) -> str:
+        """Each document that is a Secret, or a list of them, without what `data` holds."""
+        starts = [0, *(match.start() for match in _DOCUMENTS.finditer(text)), len(text)]
+        return "".join(self._hide_object(text[start:end]) for start, end in pairwise(starts))
+
+    def _hide_object(self, text: str) -> str:
+        if not _SECRET_OBJECT.search(text):
+            return text
+        text = _SECRET_LINES.sub(lambda match: self._within(match, _SECRET_LINE), text)
+        return _SECRET_FLOW.sub(lambda match: self._within(match, _FLOW_VALUE), text)
+
+    def _within(self, match: re.Match[str], values: re.Pattern[str]) -> str:
+        """The match with every value in its block replaced."""
+        start, end = match.start("block") - match.start(), match.end("block") - match.start()
+        return match[0][:start] + values.sub(self._replace, match["block"]) + match[0][end:]
 
     def hide_words(self, words: list[str]) -> list[str]:
         """The words of a command line with every secret replaced, also one that stands behind its flag."""
@@ -86,6 +300,18 @@ class Vault:
         """The text with every placeholder turned into its secret again."""
         return _PLACEHOLDER.sub(lambda match: self._secrets.get(match[0], match[0]), text)
 
+    def tell(self, *words: str) -> None:
+        """Note what a peer is told of secrets: `hide_echo` hides it in what the peer says."""
+        for word in words:
+            if len(word) >= _TELLING:
+                self._told[word] = self.hide_value(word)
+
+    def hide_echo(self, text: str) -> str:
+        """What a peer said: without secrets, and without what it was told of them, however it says so."""
+        for word in sorted(self._told, key=len, reverse=True):
+            text = text.replace(word, self._told[word])
+        return self.hide(text)
+
     def _replace_key(self, match: re.Match[str]) -> str:
         """A private key in base64 is hidden; a certificate is no secret."""
         head = re.sub(FOLD, "", match[0])[:80]
@@ -96,7 +322,7 @@ class Vault:
         return self.hide_value(match[0]) if b"PRIVATE KEY-" in begin else match[0]
 
     def _replace(self, match: re.Match[str]) -> str:
-        for name in ("secret", "e", "d", "s", "p"):
+        for name in ("secret", "more", "e", "t", "u", "d", "s"):
             if name in match.re.groupindex and match[name] is not None:
                 start, end = match.span(name)
                 whole = match[0]

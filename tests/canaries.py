@@ -1,0 +1,193 @@
+"""Every kind of secret in every form that it is written in on a node, with words in it by which it is found again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import textwrap
+
+SECRET = "c4n4ryS3cretQ9xZ"
+ENCODED = base64.b64encode(b"c4n4ry-secret-0123456789abcdef!!").decode()
+BOOTSTRAP = "abcdea.0123456789abcd9f"
+
+FORMS: dict[str, str] = {
+    "kubeconfig block token": f"users:\n- name: a\n  user:\n    token: {SECRET}\n",
+    "kubeconfig token next line": f"    token:\n      {SECRET}\n",
+    "kubeconfig token folded >": f"    token: >-\n      {SECRET}\n    x: y\n",
+    "kubeconfig token |": f"    token: |\n      {SECRET}\n",
+    "flow yaml": f"user: {{token: {SECRET}, name: x}}",
+    "flow yaml quoted": f"user: {{'token': '{SECRET}', name: x}}",
+    "json pretty": f'{{"user": {{"token" : "{SECRET}"}}}}',
+    "password basic": f"    username: admin\n    password: {SECRET}\n",
+    "password quoted with escapes": f'    password: "a\\"{SECRET}"\n',
+    "password with spaces": f"password: {SECRET} and {SECRET}2\n",
+    "password starting special": f"password: '#{SECRET}'\npassword: \"{{{SECRET}\"\n",
+    "unquoted with leading #?": f"password=#{SECRET}\n",
+    "unquoted with [": f"PASSWORD=[{SECRET}\n",
+    "unquoted with comma": f"PASSWORD=ab,{SECRET}\n",
+    "env with quote in middle": f"PASSWORD=ab'{SECRET}\n",
+    "unit Environment": f'Environment="REGISTRY_PASSWORD={SECRET}"',
+    "unit Environment no quotes": f"Environment=DB_PASSWORD={SECRET} OTHER=x",
+    "unit Environment two": f'Environment="A=b" "API_TOKEN={SECRET}"',
+    "unit env PASS": f'Environment="DB_PASS={SECRET}"',
+    "env PWD-like": f"MYSQL_PWD={SECRET}",
+    "env KEY": f"AZURE_CLIENT_SECRET={SECRET}\nAZURE_STORAGE_KEY={SECRET}\nAZURE_STORAGE_ACCOUNT_KEY={SECRET}",
+    "env conn string": f"DefaultEndpointsProtocol=https;AccountName=x;AccountKey={ENCODED};EndpointSuffix=core.windows.net",
+    "env SAS": f"https://x.blob.core.windows.net/c?sv=2020&sig={SECRET}%3D&se=2020",
+    "url query token": f"https://x.example/api?access_token={SECRET}&b=c",
+    "url query token2": f"https://x.example/api?token={SECRET}",
+    "aws key": f"aws_secret_access_key = {SECRET}\nAWS_SESSION_TOKEN={SECRET}\n",
+    "gcp json": json.dumps(
+        {
+            "type": "service_account",
+            "private_key": "-----BEGIN PRIVATE KEY-----\nMIIE" + SECRET + "\n-----END PRIVATE KEY-----\n",
+            "private_key_id": "x",
+        }
+    ),
+    "github tok": "remote: ghp_" + SECRET * 2 + "abcd",
+    "gitlab tok": "x glpat-" + SECRET,
+    "slack": "xoxb-1234567890-" + SECRET,
+    "google api key": "AIzaSy" + SECRET * 2 + "a",
+    "containerd auth": f'[plugins."io.containerd.grpc.v1.cri".registry.configs."r".auth]\n  username = "u"\n  password = "{SECRET}"\n  auth = "{ENCODED}"\n  identitytoken = "{SECRET}"\n',
+    "toml literal": f"password = '{SECRET}'\n",
+    "toml multi": f'password = """\n{SECRET}"""\n',
+    "toml multi literal": f"password = '''{SECRET}'''\n",
+    "hosts.toml header": f'[host."https://r".header]\n  Authorization = "Basic {ENCODED}"\n',
+    "hosts.toml header list": f'[host."https://r".header]\n  Authorization = ["Basic {ENCODED}", "Bearer {SECRET}"]\n',
+    "hosts.toml header custom": f'[host."https://r".header]\n  x-api-key = "{SECRET}"\n  X-JFrog-Art-Api = "{SECRET}"\n  PRIVATE-TOKEN = "{SECRET}"\n',
+    "header token scheme": f'  Authorization = "token {SECRET}"\n',
+    "header multi": f'  Authorization = [\n    "Bearer x",\n    "Custom {SECRET}"\n  ]\n',
+    "header cookie": f"cookie: session={SECRET}",
+    "docker auth": json.dumps({"auths": {"r": {"auth": ENCODED}}}),
+    "docker auth pretty": json.dumps(
+        {
+            "auths": {
+                "r": {
+                    "auth": ENCODED,
+                    "email": "a@b",
+                    "password": SECRET,
+                    "identitytoken": SECRET,
+                    "registrytoken": SECRET,
+                }
+            }
+        },
+        indent=2,
+    ),
+    "docker HttpHeaders": json.dumps({"HttpHeaders": {"X-Meta-Auth": SECRET, "Authorization": "x " + SECRET}}),
+    "encryption config": f"kind: EncryptionConfiguration\nresources:\n- providers:\n  - aescbc:\n      keys:\n      - name: key1\n        secret: {ENCODED}\n  - secretbox:\n      keys:\n      - name: key1\n        secret: {ENCODED}\n",
+    "encryption flow": f"keys: [{{name: key1, secret: {ENCODED}}}]",
+    "certificateKey": f"certificateKey: {'e' * 40}c4n4ry\n",
+    "certificate-key flag": f"kubeadm join --certificate-key {SECRET} x",
+    "certificate-key flag=": f"kubeadm join --certificate-key={SECRET} x",
+    "Secret yaml": f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\ndata:\n  foo: {ENCODED}\n  bar.txt: {ENCODED}\nstringData:\n  baz: {SECRET}\ntype: Opaque\n",
+    "Secret yaml data first": f"data:\n  foo: {ENCODED}\napiVersion: v1\nkind: Secret\n",
+    "Secret json": json.dumps(
+        {"apiVersion": "v1", "kind": "Secret", "data": {"foo": ENCODED}, "stringData": {"x": SECRET}}
+    ),
+    "Secret list json": json.dumps(
+        {"kind": "SecretList", "items": [{"metadata": {"name": "x"}, "data": {"foo": ENCODED}}]}
+    ),
+    "last-applied": json.dumps(
+        {
+            "metadata": {
+                "annotations": {
+                    "kubectl.kubernetes.io/last-applied-configuration": json.dumps(
+                        {"kind": "Secret", "data": {"foo": ENCODED}}
+                    )
+                }
+            }
+        }
+    ),
+    "cloud.conf": f'[Global]\nauth-url=https://k\nusername=u\npassword={SECRET}\napplication-credential-secret="{SECRET}"\n',
+    "azure.json": json.dumps({"aadClientSecret": SECRET, "aadClientId": "x"}, indent=1),
+    "vsphere": f'[VirtualCenter "1.2.3.4"]\nuser = "u"\npassword = "{SECRET}"\n',
+    "calico etcd": f'"etcd_key": "-----BEGIN RSA PRIVATE KEY-----\\nMII{SECRET}\\n-----END RSA PRIVATE KEY-----"',
+    "wireguard": f"[Interface]\nPrivateKey = {ENCODED}\nPresharedKey = {ENCODED}\n",
+    "wg json": json.dumps({"psk": SECRET, "privateKey": ENCODED}),
+    "ssh key": f"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb{SECRET}\n-----END OPENSSH PRIVATE KEY-----",
+    "pgp": f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQ{SECRET}\n=abcd\n-----END PGP PRIVATE KEY BLOCK-----",
+    "htpasswd": "user:$apr1$abc$" + SECRET,
+    "shadow": "root:$6$salt$" + SECRET + ":1:0",
+    "bcrypt": "admin:$2y$05$" + SECRET * 3,
+    "jwt": "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlIn0." + SECRET,
+    "jwt in log": "token=eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlIn0." + SECRET + " x",
+    "bootstrap": "x abcdea.0123456789abcd9f y",
+    "bootstrap in config": 'token: "abcdea.0123456789abcd9f"',
+    "bootstrap in user:": "system:bootstrap:abcdea.0123456789abcd9f",
+    "bootstrap quoted json esc": '\\"abcdea.0123456789abcd9f\\"',
+    "bootstrap in token-secret": "token-id: abcdea\ntoken-secret: 0123456789abcd9f",
+    "proxy url": f"http://u:{SECRET}@p:3128",
+    "proxy url user only token": f"http://{SECRET}@p:3128",
+    "proxy url specials": f"http://u:p@{SECRET}@p:3128",
+    "proxy url slash in pw": f"http://u:a/{SECRET}@p:3128",
+    "proxy uppercase scheme": f"HTTP://u:{SECRET}@p",
+    "proxy percent": f"http://u:%40{SECRET}@p",
+    "proxy no scheme": f"HTTP_PROXY=u:{SECRET}@proxy:3128",
+    "proxy double slash": f"proxy = //u:{SECRET}@proxy",
+    "flag token list": f"['--token', '{SECRET}']",
+    "flag json list": json.dumps(["kubelet", "--token", SECRET, "--x"]),
+    "flag args yaml": f"    - --token\n    - {SECRET}\n",
+    "flag password space": f"cmd --password {SECRET} --x",
+    "flag etcd": f"etcdctl --user root:{SECRET} get",
+    "flag user=": f"etcdctl --user=root:{SECRET}",
+    "etcd json": f'{{"rootPassword":"{SECRET}","userPassword":"{SECRET}"}}',
+    "camel": f'"clientSecret": "{SECRET}", "dbPassword": "{SECRET}", "accessToken": "{SECRET}", "apiKey": "{SECRET}", "secretKey":"{SECRET}", "authToken":"{SECRET}", "bearerToken": "{SECRET}"',
+    "camelyaml": f"clientSecret: {SECRET}\nsharedSecret: {SECRET}\nsecretAccessKey: {SECRET}\n",
+    "upper": f"GITHUB_TOKEN={SECRET}\nDOCKER_AUTH={SECRET}\nSECRET_KEY_BASE={SECRET}\nENCRYPTION_KEY={SECRET}\nSIGNING_KEY={SECRET}\nJWT_SECRET={SECRET}\nPGPASSWORD={SECRET}\nREDISCLI_AUTH={SECRET}\nCREDENTIALS={SECRET}\n",
+    "k3s config": f"token: {SECRET}\nagent-token: {SECRET}\ndatastore-endpoint: postgres://u:{SECRET}@h/db\n",
+    "k3s K10": "K10" + "a" * 64 + "::server:" + SECRET,
+    "k3s env": f"K3S_TOKEN={SECRET}",
+    "mysql dsn": f"mysql://user:{SECRET}@tcp(host:3306)/db",
+    "dsn noscheme": f"user:{SECRET}@tcp(host:3306)/db",
+    "snmp": f"community: {SECRET}",
+    "http body json token": f'{{"token":"{SECRET}","access_token":"{SECRET}","expires_in":300}}',
+    "http set-cookie": f"set-cookie: sid={SECRET}; Path=/",
+    "log klog": f'I0101 "Got token" token="{SECRET}"',
+    "log go struct": f"&Config{{Username:admin Password:{SECRET} Token:{SECRET} BearerToken:{SECRET}}}",
+    "log curl": f"-u admin:{SECRET}",
+    "log curl long": f"curl --user admin:{SECRET}",
+    "client-key-data base64 der": f"client-key-data: {ENCODED}",
+    "client key data json": f'"client-key-data":"{ENCODED}"',
+    "client key yaml folded": "client-key-data: >-\n      "
+    + "\n      ".join(
+        textwrap.wrap(base64.b64encode(b"-----BEGIN EC PRIVATE KEY-----\n" + SECRET.encode() * 8).decode(), 40)
+    ),
+    "exec env kubeconfig": f"      env:\n      - name: AWS_SECRET_ACCESS_KEY\n        value: {SECRET}\n",
+    "manifest env": json.dumps({"env": [{"name": "DB_PASSWORD", "value": SECRET}]}),
+    "manifest env value first": json.dumps({"env": [{"value": SECRET, "name": "DB_PASSWORD"}]}),
+    "auth-provider": f"    auth-provider:\n      config:\n        access-token: {SECRET}\n        id-token: {SECRET}\n        refresh-token: {SECRET}\n        client-secret: {SECRET}\n",
+    "docker legacy dockercfg": json.dumps({"https://r": {"auth": ENCODED, "email": "x"}}),
+    "netrc": f"machine r login u password {SECRET}",
+    "kernel cmdline": f"root=/dev/sda rd.luks.key={SECRET} ip=x",
+    "wpa": f'psk="{SECRET}"',
+    "iscsi": f"node.session.auth.password = {SECRET}\n",
+    "ceph": f"[client.admin]\n\tkey = {ENCODED}\n",
+    "ceph mount": f"10.0.0.1:/ /mnt ceph name=admin,secret={SECRET} 0 0",
+    "cifs": f"//h/s /m cifs username=u,password={SECRET} 0 0",
+    "ldap": f"bindpw {SECRET}",
+    "flannel etcd": f"--etcd-password={SECRET} --etcd-username=u",
+    "kube-vip": f'- name: BGP_PASSWORD\n  value: "{SECRET}"',
+    "header Proxy-Authorization": f"Proxy-Authorization: Basic {ENCODED}",
+    "yaml anchors": f"token: &t {SECRET}\n",
+    "yaml tag": f"token: !!str {SECRET}\n",
+    "yaml ? key": f"? token\n: {SECRET}\n",
+    "yaml quoted key": f'"token": {SECRET}\n',
+    "toml dotted": f'a.auth.password = "{SECRET}"\n',
+    "toml quoted key": f'"password" = "{SECRET}"\n',
+    "toml inline": f'auth = {{username = "u", password = "{SECRET}"}}\n',
+    "cr only": f"password: {SECRET}\rfoo",
+    "tabs": f"password:\t{SECRET}",
+    "colon no space": f"password:{SECRET}",
+    "double-encoded json": json.dumps(json.dumps({"password": SECRET})),
+    "triple-encoded json": json.dumps(json.dumps(json.dumps({"password": SECRET}))),
+    "single-quoted py dict": f"{{'password': '{SECRET}'}}",
+    "go map": f"map[password:{SECRET} token:{SECRET}]",
+}
+
+
+def leaks(text: str) -> list[str]:
+    """What is left of a secret in a text, also in base64."""
+    found = [word for word in ("c4n4ry", "YzRuNHJ5", "0123456789abcd9f") if word in text]
+    runs = re.findall(r"[A-Za-z0-9+/]{24,}", re.sub(r"(?<=[A-Za-z0-9+/])\n\s*(?=[A-Za-z0-9+/])", "", text))
+    return found + [run[:16] for run in runs if b"c4n4ry" in base64.b64decode(run[: len(run) // 4 * 4])]
