@@ -143,8 +143,8 @@ _DOCKERS_TIME = re.compile(r'"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
 
 
 def _sighting(vault: Vault, source: str, number: int, line: str, match: Match) -> Sighting:
-    message = vault.hide(match.message)
-    words = vault.hide(match.words)
+    message = vault.hide(match.message, prose=True)
+    words = vault.hide(match.words, prose=True)
     if CUT in message and words not in message.partition(CUT)[0]:
         # What stands behind the cut may be the end of a secret whose name was cut off.
         kept = message.partition(CUT)[2]

@@ -69,7 +69,7 @@ class LiveHost(Host):
             "now": time.time,
             "read": self._read,
             "lines": self._lines,
-            "tail": lambda path, size: self.vault.hide(self.files.tail(path, size)),
+            "tail": lambda path, size: self.vault.hide(self.files.tail(path, size), prose=True),
             "listdir": self.files.listdir,
             "stat": self.files.stat,
             "readlink": self.files.readlink,

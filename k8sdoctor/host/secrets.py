@@ -42,7 +42,7 @@ _QUOTED = (
 )
 _IS = r"""\\*["']?[ \t]*[:=][ \t]*"""
 # In /proc/<pid>/environ a NUL ends a value.
-_START = r"(?:^|(?<=\x00))[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?[\"']?[\w./-]*?"
+_START = r"(?:^|(?<=\x00))[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?(?!--)[\"']?[\w./-]*?"
 _KIND = r"""\bkind\\*["']?[ \t]*:[ \t]*\\*["']?Secret(?:List)?\b"""
 
 _KEY_HINTS = (
@@ -72,7 +72,8 @@ _PEM_KEYS = (
 _LONG = (
     # Headers whose every value may be one: HTTP's own, and those that containerd's hosts.toml and Docker's config.json add.
     re.compile(
-        r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+)?(?P<secret>(?!(?:bearer|basic|token|negotiate)\b)[^\s"'\\\[][^"'\\\n]*)"""
+        r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+(?P<secret>[^\s"'\\]+)|"""
+        r"""(?!(?:bearer|basic|token|negotiate)\b)(?P<more>[^\s"'\\\[][^"'\\\n]*))"""
     ),
     re.compile(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
     # YAML's blocks, and a value on the line below its key; a table there has a colon, a list a dash.
@@ -96,7 +97,7 @@ _LONG = (
 )
 """These are looked for in a whole text, since they go over lines."""
 
-_SHORT = (
+_TO_THE_END = (
     # A value that goes on to the line's end: in YAML, in ini and environment files.
     re.compile(
         rf"(?m){_START}{_KEY}[\"']?[ \t]*:[ \t]+(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\"'\[{{|>&!\#\x00][^\n\x00]*?)(?=[ \t]*(?:[ \t]\#[^\n\x00]*)?\r?(?:$|\x00))"
@@ -104,14 +105,20 @@ _SHORT = (
     re.compile(
         rf"(?m){_START}{_KEY}[ \t]*=[ \t]*(?P<secret>(?!\{{[^\n]*=|\[[ \t]*[\"'\n])[^\s\"'\x00][^\n\r\x00]*?)(?=[ \t]*\r?(?:$|\x00))"
     ),
+)
+"""These are looked for in lines that hold a hint, for each costs a second or so for a million lines."""
+
+_SHORT = (
     # Anywhere else.
     re.compile(rf"{_KEY}{_IS}\[?[ \t]*(?:[&!]\S+[ \t]+)*(?:{_QUOTED})"),
-    re.compile(rf"{_KEY}[\"']?[ \t]*:[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\#\[{{,}}\]][^\s\x00\"',}}\]]*)"),
+    re.compile(
+        rf"{_KEY}[\"']?[ \t]*:[ \t]*\[?[ \t]*(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\x00\"'\\\#\[{{,}}\]][^\s\x00\"',}}\]]*)"
+    ),
     re.compile(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
     # 32 random bytes or more in base64, behind a key that says no more than that.
     re.compile(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
 )
-"""These are looked for in lines that hold a hint, for each costs a second or so for a million lines."""
+"""As these."""
 
 _URLS = (
     # Users in URLs. A password may hold what should have been quoted; the last @ before the host's end is what divides.
@@ -201,8 +208,11 @@ class Vault:
         self._told: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def hide(self, text: str) -> str:
-        """The text with every secret replaced by its placeholder; the same secret always gets the same one."""
+    def hide(self, text: str, *, prose: bool = False) -> str:
+        """The text with every secret replaced by its placeholder; the same secret always gets the same one.
+
+        In `prose`, such as a log, a value without quotes ends with its word; elsewhere it may have the rest of its line.
+        """
         text = BASE64_PEM.sub(self._replace_key, text)
         if "Secret" in text and _SECRET_OBJECT.search(text):
             text = self._hide_objects(text)
@@ -213,7 +223,7 @@ class Vault:
             for pattern in _HEADERS:
                 text = pattern.sub(lambda match: self._within(match, _HEADER_VALUE), text)
             text = self._without(text, _LONG)
-            text = "\n".join(map(self._hide_line, text.split("\n")))
+            text = "\n".join(self._hide_line(line, prose=prose) for line in text.split("\n"))
         if "@" in text:
             text = self._without(text, _URLS)
         for hint, pattern in _SHAPES:
@@ -221,9 +231,11 @@ class Vault:
                 text = pattern.sub(self._replace, text)
         return _BOOTSTRAP.sub(self._replace, text)
 
-    def _hide_line(self, line: str) -> str:
+    def _hide_line(self, line: str, *, prose: bool) -> str:
         lower = line.lower()
-        return self._without(line, _SHORT) if any(hint in lower for hint in _KEY_HINTS) else line
+        if not any(hint in lower for hint in _KEY_HINTS):
+            return line
+        return self._without(line if prose else self._without(line, _TO_THE_END), _SHORT)
 
     def _without(self, text: str, patterns: tuple[re.Pattern[str], ...]) -> str:
         for pattern in patterns:
