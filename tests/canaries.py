@@ -185,6 +185,9 @@ FORMS: dict[str, str] = {
     "go map": f"map[password:{SECRET} token:{SECRET}]",
 }
 
+NOT_IN_LOGS = frozenset({"password with spaces"})
+"""In a log, a value without quotes ends with its word: what comes behind it is what the log has to tell."""
+
 
 def leaks(text: str) -> list[str]:
     """What is left of a secret in a text, also in base64."""

@@ -11,7 +11,7 @@ import pytest
 
 from k8sdoctor.render import FORMATS
 from tests.anonymize.nodes import healthy_node, sick_node
-from tests.canaries import FORMS, leaks
+from tests.canaries import FORMS, NOT_IN_LOGS, leaks
 from tests.cli.doctor import doctor
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVERY = "\n".join(FORMS.values())
+IN_LOGS = "\n".join(text for name, text in FORMS.items() if name not in NOT_IN_LOGS)
 
 # Beside what facts asked for on two recorded nodes: where runtimes, clouds and networks keep what logs in.
 PLACES = (
@@ -95,7 +96,7 @@ def planted(root: Path, *, whole: bool) -> Path:
         if file.is_dir() or any(parent.is_file() for parent in file.parents):
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{text}\n{EVERY}\n", newline="")
+        file.write_text(f"{text}\n{IN_LOGS if path.startswith('/var/log/') else EVERY}\n", newline="")
     return root
 
 

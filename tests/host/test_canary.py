@@ -15,7 +15,7 @@ import pytest
 from k8sdoctor.host import live
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.host.secrets import Vault, is_secret
-from tests.canaries import ENCODED, FORMS, SECRET, leaks
+from tests.canaries import ENCODED, FORMS, NOT_IN_LOGS, SECRET, leaks
 from tests.host.test_cri import runtime
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 # Texts of one line, since `lines` and command lines hold no others.
 LINES = {name: text for name, text in FORMS.items() if "\n" not in text.strip("\n") and "\r" not in text}
-
-NOT_IN_LOGS = {"password with spaces"}
-"""In a log, a value without quotes ends with its word: what comes behind it is what the log has to tell."""
 
 ASKED_HERE = {"read", "lines", "tail", "run", "processes", "listeners", "http", "upload", "kube", "cri", "given"}
 
