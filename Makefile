@@ -101,15 +101,22 @@ differential: $(VENV)/.tools lab-packages ## hold predictions against the real p
 
 .PHONY: dist
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-dist: $(VENV)/.tools ## build wheel, sdist, man page and shell completions into dist/
+dist: LAB_PACKAGES := dpkg-dev
+dist: $(VENV)/.onefile lab-packages ## build into dist/: wheel, sdist, an executable for nodes without Python, man page, shell completions
 	rm -rf dist build
 	@$(IN) build --no-isolation --outdir dist . >/dev/null
+	@$(IN) onefile.build dist/*.whl
 	@$(VENV)/bin/python docs/manual.py dist >/dev/null
+	@cd dist && find * -type f | LC_ALL=C sort | xargs sha256sum > ../SHA256SUMS && mv ../SHA256SUMS .
 	@ls dist/*
+
+.PHONY: dist-test
+dist-test: $(VENV)/.onefile lab-packages ## test the executable that `make dist` has built, in a root without Python (root)
+	@$(IN) pytest --quiet --numprocesses $(JOBS) --dist loadfile onefile/tests
 
 .PHONY: clean
 clean: ## remove all that these commands made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- what the commands above need ------------------------------------------------------------------------------------------
@@ -138,6 +145,11 @@ $(VENV)/.tools: $(VENV)/.installed
 	@$(IN) pip install --quiet --group dev
 	@touch $@
 
+$(VENV)/.onefile: $(VENV)/.tools
+	@echo "installing what the one-file executable is linked with into $(VENV)" >&2
+	@$(IN) pip install --quiet --group onefile
+	@touch $@
+
 # Only as root, only what is missing, and without starting anything: policy-rc.d is how Debian says so.
 .PHONY: lab-packages
 lab-packages:
@@ -145,7 +157,7 @@ lab-packages:
 	missing=; for each in $(LAB_PACKAGES); do \
 		dpkg-query -W -f '$${Status}' $$each 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$each"; done; \
 	[ -n "$$missing" ] || exit 0; \
-	echo "installing Debian packages for the lab:$$missing" >&2; \
+	echo "installing Debian packages:$$missing" >&2; \
 	export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; \
 	if [ ! -e $$policy ]; then \
 		trap 'rm -f $$policy' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \

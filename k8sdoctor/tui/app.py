@@ -7,6 +7,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -66,7 +67,7 @@ class DoctorApp(App[None]):
     """The terminal app."""
 
     TITLE = "k8sdoctor"
-    CSS_PATH = "app.tcss"
+    CSS = (files("k8sdoctor.tui") / "app.tcss").read_text("utf-8")  # not by CSS_PATH, which no archive has
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal"), (120, "-wide")]  # noqa: RUF012 -- Textual declares it so
     VERTICAL_BREAKPOINTS = [(0, "-lowest"), (12, "-low"), (18, "-high")]  # noqa: RUF012
 

@@ -1,0 +1,44 @@
+/* The executable: Debian's CPython, and behind it in the same file a zip archive of all that it imports.
+
+   Nothing of the node's Python has a say: no environment variable, no site folder, no pyvenv.cfg beside the executable. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define SELF L"/proc/self/exe" /* also the file that runs where its path has been replaced or lies in another root */
+
+static void give_up(PyStatus status) {
+  if (PyStatus_Exception(status)) Py_ExitStatusException(status);
+}
+
+int main(int argc, char **argv) {
+  if (access("/proc/self/exe", R_OK) != 0) {
+    fputs("k8sdoctor: this executable reads itself through /proc/self/exe, which is not there: mount /proc\n", stderr);
+    return 3;
+  }
+
+  PyPreConfig before;
+  PyPreConfig_InitPythonConfig(&before);
+  before.use_environment = 0;
+  give_up(Py_PreInitialize(&before));
+
+  PyConfig config;
+  PyConfig_InitPythonConfig(&config);
+  config.use_environment = 0;
+  config.user_site_directory = 0;
+  config.site_import = 0;
+  config.write_bytecode = 0;
+  config.safe_path = 1;
+  config.parse_argv = 0;
+  config.pathconfig_warnings = 0;
+  config.module_search_paths_set = 1;
+  give_up(PyConfig_SetBytesArgv(&config, argc, argv));
+  wchar_t **told[] = {&config.executable, &config.base_executable, &config.prefix, &config.base_prefix,
+                      &config.exec_prefix, &config.base_exec_prefix, &config.stdlib_dir};
+  for (size_t each = 0; each < sizeof told / sizeof *told; each++) give_up(PyConfig_SetString(&config, told[each], SELF));
+  give_up(PyWideStringList_Append(&config.module_search_paths, SELF));
+  give_up(PyConfig_SetString(&config, &config.run_command, L"from k8sdoctor_onefile import main; main()"));
+  give_up(Py_InitializeFromConfig(&config));
+  PyConfig_Clear(&config);
+  return Py_RunMain();
+}

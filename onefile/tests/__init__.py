@@ -1,0 +1,1 @@
+"""Tests of what `make dist` has built: run them after it."""
