@@ -71,7 +71,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> BareRoot:
 
 def untimed(report: str) -> str:
     """A report without what any two runs differ in."""
-    return re.sub(r'((seconds|durationSeconds)"?: |time=")[0-9.]+', r"\1", report)
+    return re.sub(r'((seconds|durationSeconds)"?: )[0-9.]+', r"\1", report)
 
 
 def test_the_root_has_no_python_and_nothing_that_can_be_written_to(root: BareRoot) -> None:
@@ -93,7 +93,7 @@ def test_it_prints_what_the_source_prints(root: BareRoot, command: list[str]) ->
     assert done.stdout
 
 
-@pytest.mark.parametrize("output", ["json", "yaml", "html", "junit"])
+@pytest.mark.parametrize("output", ["json", "yaml"])
 def test_the_demo_s_report_is_the_source_s(root: BareRoot, output: str) -> None:
     done, expected = root.run("demo", "-o", output), run([*FROM_SOURCE, "demo", "-o", output])
 
