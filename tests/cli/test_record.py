@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from k8sdoctor import cli
+from k8sdoctor.host.bundle import open_bundle
 from k8sdoctor.host.recording import Recording
 from tests.bundles import with_members, written
 from tests.cli.doctor import WATCHDOG, command, doctor, document, environment
 from tests.lab.node import wait_for
-from tests.reports import differences, judged, timeless
+from tests.reports import concluded, differences, judged, timeless
 from tests.tui.terminal import Terminal
 
 DEMO = Path(str(resources.files("k8sdoctor"))) / "data" / "demo.json"
@@ -94,6 +95,16 @@ def test_a_bundle_is_judged_as_the_node_was(kept: Kept) -> None:
     assert (kept.live["metadata"]["source"], again["metadata"]["source"]) == ("live", "bundle")
     assert kept.live["metadata"]["node"] == again["metadata"]["node"] == "worker-1"
     assert again["summary"]["status"] == "fail"
+
+
+def test_a_bundle_that_lacks_an_answer_is_judged_otherwise(tmp_path: Path, kept: Kept) -> None:
+    """What the comparison of the two would overlook, no test with it could see."""
+    entries = [each for each in open_bundle(kept.bundle).entries() if each["verb"] != "listdir"]
+
+    again = judged(written(entries, tmp_path / "node.tar.gz", profile=kept.live["metadata"]["profile"]))
+
+    assert differences(kept.live, again) != []
+    assert concluded(kept.live, again) != []
 
 
 def test_its_files_are_readable_and_hold_no_secret(kept: Kept) -> None:
