@@ -16,6 +16,9 @@ _NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _NO_HOST = re.compile(r"[0-9.]+|[0-9a-f]{32,}|_default")
 """Addresses, containers' IDs after `containerd://`, and containerd's folder for every registry."""
 
+_TELLING = 4
+"""Letters of a domain from which on it is looked for where it stands alone."""
+
 _LONG = 40
 """Letters from which on the length of a label is kept, since limits of 63 and 253 are near."""
 
@@ -39,6 +42,8 @@ class Names:
 
     def see_host(self, name: str, kind: Kind = "host") -> None:
         """Note a host, by a name with or without a domain. What is no name is left alone."""
+        if kind == "node" and not _NAME.fullmatch(name.strip().strip(".")):
+            self.see_phrase(name.strip(), kind)  # letters that no name has: it stays a bad name, of another text
         name = name.lower().strip().rstrip(".").removeprefix("*.").lstrip(".")
         labels = tuple(name.split("."))
         if not _NAME.fullmatch(name) or _NO_HOST.fullmatch(name) or is_public(labels):
@@ -56,6 +61,8 @@ class Names:
             return
         if len(labels) > 1 or not (labels[0] in TOP or is_ordinary(labels[0])):
             self._domains.add(labels)
+        if len(labels) > 1 and len(labels[-2]) >= _TELLING and (labels[-1] in TOP or labels[-1] in COUNTRIES):
+            self._see_alone(labels[-2], "domain")  # the company's own name, which is in names of files and images, too
 
     def see_user(self, name: str, kind: Kind = "user") -> None:
         """Note a person's name, or one that somebody gave."""

@@ -53,7 +53,10 @@ _LISTS = re.compile(
 _UNITS = re.compile(
     r"\.(?:service|socket|target|timer|mount|slice|scope|path|swap|device|conf|d|toml|yaml|json|crt|pem|key|sock|log|go)$"
 )
-_USERS = (re.compile(r"(?<![\w.-])/home/(?P<name>[\w.-]+)"),)
+_USERS = (
+    re.compile(r"(?<![\w.-])/home/(?P<name>[\w.-]+)"),
+    re.compile(r"\b[a-z][a-z0-9+.-]{0,15}://(?P<name>[\w.-]+)(?::[^\s/@]{0,256})?@"),
+)
 _OWN_SUBJECTS = re.compile(
     r"(?i)(?:system|kubeadm):[\w:.-]*|(?:kube|k3s|rke2|etcd|front-proxy|apiserver|k0s|microk8s|minikube|kubernetes)[\w@:./-]*"
 )
