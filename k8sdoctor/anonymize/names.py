@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 Kind: TypeAlias = 'Literal["node", "host", "domain", "user", "cluster", "organisation", "authority", "place", "id"]'
 
 _NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*")
-_NO_HOST = re.compile(r"[0-9.]+|[0-9a-f]{32,}|_default")
-"""Addresses, containers' IDs after `containerd://`, and containerd's folder for every registry."""
+_NO_HOST = re.compile(r"[0-9.]+|_default")
+"""Addresses, and containerd's folder for every registry."""
+
+_CONTAINER = re.compile(r"[0-9a-f]{32,}")
+"""The ID of a container, which stands behind `containerd://`."""
 
 _TELLING = 4
 """Letters of a domain from which on it is looked for where it stands alone."""
@@ -48,6 +51,8 @@ class Names:
         labels = tuple(name.split("."))
         if not _NAME.fullmatch(name) or _NO_HOST.fullmatch(name) or is_public(labels):
             return
+        if kind != "node" and _CONTAINER.fullmatch(name):
+            return
         if len(labels) == 1 or kind == "node":
             self._see_alone(labels[0], kind)
         self.see_domain(".".join(labels[1:]))
@@ -75,6 +80,7 @@ class Names:
             self._phrases.setdefault(text, kind)
 
     def _see_alone(self, label: str, kind: Kind) -> None:
+        label = label.strip("-_")
         if is_ordinary(label):
             self.kept |= {label} if kind == "node" else set()
         elif kind == "node" or label not in self._alone:
