@@ -25,6 +25,7 @@ A node that has not joined a cluster needs no configuration yet.
 - `PluginNotExecutable` (fail): a program is there and cannot be run
 - `VersionUnsupported` (fail): the file's `cniVersion` is unknown to the runtime or to a plugin
 - `NameInvalid` (fail): the network's name is one on which libcni starts no pod
+- `NoAddresses` (fail): no plugin of the network gives pods an address, so containerd starts none
 - `SubnetFileMissing`, `SubnetFileInvalid` (fail or unknown): flannel has not told this node's subnet, so its plugin starts no pod
 - `StaleLoad` (fail): the folder is good, and the runtime holds something else, or nothing
 - `NotInitialized` (fail): the runtime says that its network is not ready, and the folder does not explain it
@@ -62,7 +63,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import check
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
-from k8sdoctor.facts.cni_network import SPECIFICATIONS, Requirement
+from k8sdoctor.facts.cni_network import SPECIFICATIONS, CniNetwork, Requirement
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pod_subnets import CONTROLLER_MANAGER, PodSubnets
 from k8sdoctor.facts.runtime import Runtime
@@ -420,10 +421,34 @@ class _Judge:
                     fix=_rename(file),
                     explains=NO_PODS,
                 )
+            if self.folder.kind == "containerd" and network.gives_no_address:
+                yield self._no_addresses(file, network)
             version = network.cni_version
             newest = self.folder.settings.newest_specification
             if version and (version not in SPECIFICATIONS or _number(version) > _number(newest)):
                 yield self._version(file, f"{self.runtime.label} knows versions up to {newest}")
+
+    def _no_addresses(self, file: CniFile, network: CniNetwork) -> Finding:
+        """Containerd ends a pod whose first interface has no address (`setupPodNetwork` in its sandbox_run.go)."""
+        plugins = ", ".join(plugin.type for plugin in network.plugins)
+        path = shlex.quote(file.path)
+        return fail(
+            "NoAddresses",
+            f'The network "{network.name}" of {file.path} gives pods no address: none of its plugins ({plugins}) has an "ipam" with a '
+            '"type", and containerd starts no pod without one.',
+            subject=file.path,
+            evidence=[_excerpt(file)],
+            fix=Fix(
+                'Give the plugin that makes the interface an "ipam", such as host-local with this node\'s pod subnet',
+                (
+                    f"grep -n '\"type\"\\|ipam' {path}",
+                    "kubectl get nodes -o custom-columns=NAME:.metadata.name,PODS:.spec.podCIDRs",
+                ),
+                f"grep -n -A4 ipam {path}",
+                Safety.MANUAL,
+            ),
+            explains=NO_PODS,
+        )
 
     def _programs(self) -> Iterator[Finding]:
         lacking = self._loopback()

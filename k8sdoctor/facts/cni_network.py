@@ -42,6 +42,10 @@ _RUN_ADDRESS_MANAGEMENT = frozenset(
     }
 )
 
+# Plugins that hand on what address management gives, and chained ones that give no address (containernetworking/plugins 1.1).
+_ADDRESSED_BY_IPAM = frozenset({"bridge", "dummy", "host-device", "ipvlan", "macvlan", "ptp", "tap", "vlan"})
+_WITHOUT_ADDRESSES = frozenset({"bandwidth", "firewall", "loopback", "portmap", "sbr", "tuning", "vrf"})
+
 # A secret's placeholder may have taken the place of a number.
 _PLACEHOLDER = re.compile(r"(?<=[:\[,\s])REDACTED-\d+(?=\s*[,\]}])")
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
@@ -103,6 +107,14 @@ class CniNetwork:
     def plugin_types(self) -> tuple[str, ...]:
         """The types of all programs that it needs."""
         return tuple(requirement.type for requirement in self.requirements)
+
+    @property
+    def gives_no_address(self) -> bool:
+        """Whether a pod's interface gets no address for sure: only plugins whose addresses come from an `ipam`, and none has one."""
+        types = {plugin.type for plugin in self.plugins}
+        return types <= _ADDRESSED_BY_IPAM | _WITHOUT_ADDRESSES and not any(
+            plugin.ipam and plugin.type in _ADDRESSED_BY_IPAM for plugin in self.plugins
+        )
 
     @property
     def is_loopback(self) -> bool:
@@ -265,16 +277,23 @@ def _plugin(value: Json, where: str) -> CniPlugin:
             raise CniError(f'capability "{key}" is {_kind(switch)} and neither true nor false{where}')
     ipam = _mapping(_field(config, "ipam"))
     _must_be(ipam, "type", str, "a string", f" of ipam{where}")
-    dns = _mapping(_field(config, "dns"))
-    _must_be(dns, "domain", str, "a string", f" of dns{where}")
-    for key in ("nameservers", "search", "options"):
-        _must_be(dns, key, list, "a list", f" of dns{where}")
+    _dns(_mapping(_field(config, "dns")), where)
     type_ = _text(config, "type")
     if not type_:
         if "plugins" in config:
             raise CniError('no "type": this is a list, whose file name must end in .conflist')
         raise CniError(f'no "type"{where}')
     return CniPlugin(type_, _text(ipam, "type"), config)
+
+
+def _dns(dns: Mapping[str, Json], where: str) -> None:
+    """Refuse resolver settings of a wrong kind (`types.DNS`)."""
+    _must_be(dns, "domain", str, "a string", f" of dns{where}")
+    for key in ("nameservers", "search", "options"):
+        _must_be(dns, key, list, "a list", f" of dns{where}")
+        for each in _list(_field(dns, key)):
+            if not isinstance(each, str) and each is not None:
+                raise CniError(f'"{key}" of dns{where} holds {_kind(each)}, and is to hold strings')
 
 
 def _must_be(config: Mapping[str, Json], key: str, kind: type, words: str, where: str) -> None:

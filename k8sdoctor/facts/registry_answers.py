@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.facts.manifest import words
 from k8sdoctor.facts.pull import PullAttempts
+from k8sdoctor.facts.refused_certificate import Refusal
 from k8sdoctor.facts.registry_config import RegistryConfig, is_made_up
+from k8sdoctor.facts.registry_exchange import REFUSED_CERTIFICATES
 from k8sdoctor.facts.registry_hosts import PullConfig
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
@@ -94,6 +96,9 @@ def _once(host: Host, place: RegistryHost, proxy: ProxyEnvironment) -> Answer:
     try:
         got = _get(host, place, url, way, verify=place.verify)
         failure = got["failure"]
+        if failure is not None and failure["kind"] in REFUSED_CERTIFICATES and way is None:
+            refusal = Refusal.observe(host, url, failure["kind"], failure["message"])
+            return Answer(place, failure=refusal.kind, said=refusal.words)
         if failure is not None and failure["kind"] not in {"protocol", "reset"}:
             return Answer(place, failure=failure["kind"], said=failure["message"], proxy=shown)
         tls = url.startswith("http://") and (failure is not None or got["status"] == 400)  # noqa: PLR2004 -- Bad Request

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from k8sdoctor.facts import manifest
+from k8sdoctor.facts.refused_certificate import Refusal
 from k8sdoctor.facts.registry_exchange import REFUSED_CERTIFICATES, EndError, Exchange, Got, Place, without_user
 from k8sdoctor.facts.registry_login import log_in
-from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address
-from k8sdoctor.host import Host, HostError
+from k8sdoctor.host import Host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,7 +164,10 @@ class Conversation:
                 raise EndError("tls-port", exchange) from None
             asked = exchange in self.exchanges
             if failure in REFUSED_CERTIFICATES and exchange.proxy is None and asked:
-                raise EndError("unreachable", exchange, exchange.words + self._certificate(url)) from None
+                refusal = Refusal.observe(self._host, url, failure, exchange.words)
+                told = replace(exchange, failure=refusal.kind, words=refusal.words)
+                self.exchanges[self.exchanges.index(exchange)] = told
+                raise EndError("unreachable", told) from None
             raise
 
     def _http(
@@ -182,21 +185,6 @@ class Conversation:
                 "limit": LIMIT,
             }
         )
-
-    def _certificate(self, url: str) -> str:
-        """What a refused certificate says of itself; empty where it cannot be had."""
-        parts = urlsplit(url)
-        name = parts.hostname or ""
-        with contextlib.suppress(HostError, BadCertificateError):
-            served = self._host.tls(name, parts.port or 443, server_name=None if as_address(name) else name)["chain"]
-            if served:
-                leaf = Certificate.parse(served[0])
-                begin, end = (
-                    f"{dt.datetime.fromtimestamp(when, dt.UTC):%F}" for when in (leaf.not_before, leaf.not_after)
-                )
-                names = ", ".join(leaf.names) or "no name at all (no subject alternative name)"
-                return f"; it is for {names}, by {leaf.issuer}, valid from {begin} to {end}"
-        return ""
 
     def _speaks_tls(self, url: str) -> bool:
         """Whether a port that did not understand plain HTTP understands TLS."""

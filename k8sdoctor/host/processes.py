@@ -76,7 +76,8 @@ def _run(host: LiveHost, argv: list[str], keep: tuple[bytes, ...]) -> CommandRes
     except OSError as error:
         raise HostError("Unreadable", f"the command {argv[0]} cannot be run: {os.strerror(error.errno or 0)}") from None
     out, err = _output(process, keep, host.probe_limit, argv)
-    if host.root and process.returncode == 127:  # noqa: PLR2004 -- chroot's code for a command that is not there
+    # chroot's code and words for a command that is not there; env(1) ends with the same code where its own command is not.
+    if host.root and process.returncode == 127 and err.startswith("chroot: "):  # noqa: PLR2004
         raise HostError("NotFound", f"the command {argv[0]} is not installed")
     return CommandResult(code=process.returncode, out=host.vault.hide(out), err=host.vault.hide(err))
 

@@ -401,11 +401,34 @@ def test_a_network_name_with_a_blank_starts_no_pod() -> None:
     assert commands(finding) == (f"""sed -i 's/"name": *"my net"/"name": "my-net"/' {D}/10-x.conflist""",)
 
 
+IPAM = '"ipam": {"type": "host-local", "subnet": "10.244.0.0/24"}'
+
+
 def test_a_single_plugin_without_a_name_starts_no_pod() -> None:
-    finding = one(judge({f"{D}/10-x.conf": '{"type": "bridge"}'}), "NameInvalid")
+    finding = one(judge({f"{D}/10-x.conf": f'{{"type": "bridge", {IPAM}}}'}), "NameInvalid")
 
     assert "has no name" in finding.message
-    one(judge({f"{D}/10-x.conf": '{"type": "bridge", "name": "n"}'}), "Loaded", Status.PASS)
+    one(judge({f"{D}/10-x.conf": f'{{"type": "bridge", "name": "n", {IPAM}}}'}), "Loaded", Status.PASS)
+
+
+@pytest.mark.parametrize(
+    "ipam", ["", ', "ipam": {}', ', "ipam": {"type": ""}', ', "ipam": null', ', "ipam": {"subnet": "10.244.0.0/24"}']
+)
+def test_a_network_that_gives_no_address_starts_no_pod_of_containerd(ipam: str) -> None:
+    network = f'{{"name": "n", "plugins": [{{"type": "bridge"{ipam}}}, {{"type": "portmap"}}]}}'
+
+    finding = one(judge({f"{D}/10-x.conflist": network}), "NoAddresses")
+
+    assert finding.subject == f"{D}/10-x.conflist"
+    assert "bridge, portmap" in finding.message
+    assert finding.explains
+
+
+@pytest.mark.parametrize("plugin", ["calico", "antrea", "cilium-cni", "flannel", "some-other"])
+def test_who_else_gives_addresses_is_not_ours_to_say(plugin: str) -> None:
+    network = f'{{"name": "n", "plugins": [{{"type": "{plugin}"}}, {{"type": "portmap"}}]}}'
+
+    assert "NoAddresses" not in {each.reason for each in judge({f"{D}/10-x.conflist": network})}
 
 
 def test_flannel_without_its_subnet_file_fails_on_a_joined_node_only() -> None:

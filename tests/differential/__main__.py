@@ -51,10 +51,28 @@ def modules(seeds: range) -> Iterator[str | None]:
         yield from oracles.module_differences(node, seeds)
 
 
+def cni(seeds: range) -> Iterator[str | None]:
+    from tests.differential import cni_oracle as oracle
+    from tests.lab.node import LabNode
+
+    with LabNode() as node:
+        yield from oracle.differences(node, seeds)
+
+
+def pulls(seeds: range) -> Iterator[str | None]:
+    from tests.differential import pull_oracle as oracle
+    from tests.lab.node import LabNode
+
+    with LabNode() as node:
+        yield from oracle.differences(node, seeds)
+
+
 PARTS = (
     Part("certificates", 1000, certificates),
     Part("sysctl", 1000, sysctl),
     Part("modules", 500, modules),
+    Part("cni", 300, cni),
+    Part("pulls", 200, pulls),
 )
 
 

@@ -19,7 +19,7 @@ from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.fake import FakeHost
 from k8sdoctor.host.recording import Recorder, Recording
-from tests.certificates import issue
+from tests.certificates import DAY, NOW, Issued, issue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,6 +287,29 @@ def test_a_refused_certificate_says_for_whom_by_whom_and_until_when_it_is() -> N
 
     expected = "refused; it is for other.lab, 192.0.2.7, by CN=mirror, valid from 2026-05-27 to 2026-06-06"
     assert pull.attempts[0].words == expected
+
+
+@pytest.mark.parametrize(
+    ("leaf", "kind", "words"),
+    [
+        (issue("m", dns=["registry.k8s.io"], start=NOW - 9 * DAY, days=8), "tls-expired", "refused; it is for"),
+        (issue("m", dns=["other.lab"], start=NOW - 9 * DAY, days=8), "tls-expired", "refused; it is for"),
+        (issue("m", dns=["registry.k8s.io"], start=NOW + DAY, days=8), "tls-not-yet-valid", "refused; it is for"),
+        (issue("m", dns=["other.lab"]), "tls-name", "refused; it is for"),
+        (issue("registry.k8s.io"), "tls-name", "refused; it is for"),
+        (issue("m", dns=["*.k8s.io"]), "tls-untrusted", "refused: self-signed certificate; it is for"),
+    ],
+)
+def test_a_refused_certificate_is_refused_for_what_go_names_first(leaf: Issued, kind: str, words: str) -> None:
+    tls: Json = {"peer": "192.0.2.1:443", "chain": [leaf.pem], "client_cas": [], "failure": None}
+    said = failure("tls-untrusted", "the certificate was refused: self-signed certificate")
+    host = FakeHost(http=Web({"https://registry.k8s.io/v2/pause/manifests/3.6": said}), cri={"image": None}, tls=tls)
+
+    pull = PullAttempts.observe(host, IMAGE, RegistryHosts(ImageReference.parse(NAME), (UPSTREAM,)), RUNTIME)
+
+    assert (pull.attempts[0].outcome, pull.attempts[0].failure) == ("unreachable", kind)
+    assert words in pull.attempts[0].words
+    assert pull.attempts[0].exchanges[-1].failure == kind
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_a_folder_without_configuration_is_named(containerd: Containerd) -> None
         '{"cniVersion": "0.4.0", "name": null, "plugins": [{"type": "bridge"}]}',
         '{"cniVersion": "0.4.0", "name": "n", "mtu": 1e999, "plugins": [{"type": "bridge"}]}',
         '{"cniVersion": "0.4.0", "name": "n", "plugins": [{"type": "bridge", "dns": {"search": "a"}}]}',
+        '{"cniVersion": "0.4.0", "name": "n", "plugins": [{"type": "bridge", "dns": {"nameservers": [5]}}]}',
     ],
 )
 def test_what_containerd_refuses_is_predicted_and_placed(node: LabNode, content: str) -> None:
@@ -161,7 +162,18 @@ def test_what_containerd_takes_is_not_called_invalid(node: LabNode, name: str, c
     findings = look(containerd)
 
     assert containerd.load_status == "OK"
-    assert reasons(findings) == {"Loaded"}
+    assert reasons(findings) == {"NoAddresses"}  # of a file that is valid
+
+
+@pytest.mark.parametrize("main", ["bridge", "ptp"])
+def test_a_network_that_gives_no_address_starts_no_pod(containerd: Containerd, main: str) -> None:
+    containerd.write_network("10-x.conflist", {"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": main}]})
+    wait_for(lambda: containerd.network_ready, "the network")
+
+    [finding] = look(containerd)
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "NoAddresses")
+    assert not starts_pods(containerd)
 
 
 def test_a_list_that_is_named_conf_is_refused_and_renaming_it_mends_it(containerd: Containerd) -> None:
@@ -302,9 +314,10 @@ def test_a_program_that_cannot_run_is_named_and_chmod_mends_it(
     assert starts_pods(containerd)
 
 
-def test_a_program_of_another_machine_cannot_run(containerd: Containerd, node: LabNode) -> None:
+@pytest.mark.parametrize("content", ["head -c 4096 /dev/urandom", "echo '#!/nowhere/sh'"])
+def test_a_program_of_another_machine_cannot_run(containerd: Containerd, node: LabNode, content: str) -> None:
     containerd.write_bridge_network()
-    node.shell(f"rm {PLUGINS}/bridge; head -c 4096 /dev/urandom > {PLUGINS}/bridge; chmod 755 {PLUGINS}/bridge")
+    node.shell(f"rm {PLUGINS}/bridge; {content} > {PLUGINS}/bridge; chmod 755 {PLUGINS}/bridge")
 
     [finding] = look(containerd)
 

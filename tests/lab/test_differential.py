@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.differential import boot_oracles, certificate_oracles
+from tests.differential import boot_oracles, certificate_oracles, cni_oracle, pull_oracle
 from tests.differential.certificates import certificate_case
 
 if TYPE_CHECKING:
@@ -45,3 +45,13 @@ def test_what_is_set_and_loaded_at_boot_is_what_systemd_sets_and_loads_in_its_or
 
     assert not differing(boot_oracles.sysctl_differences(node, seeds))
     assert not differing(boot_oracles.module_differences(node, seeds))
+
+
+@pytest.mark.needs("containerd", "runc", "ctr", "busybox")
+def test_a_cni_folder_comes_to_what_a_running_containerd_makes_of_it(node: LabNode) -> None:
+    assert not differing(cni_oracle.differences(node, range(5)))
+
+
+@pytest.mark.needs("containerd", "docker-registry", "nginx", "skopeo", "iptables", "busybox")
+def test_a_pull_ends_where_containerd_ends_it_and_for_the_same_reason(node: LabNode) -> None:
+    assert not differing(pull_oracle.differences(node, range(5)))
