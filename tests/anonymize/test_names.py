@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEY = b"k" * 32
+PERSON = "boromir"
 
 FILES = {
     "/etc/hostname": "legolas\n",
@@ -32,7 +33,7 @@ FILES = {
     "/var/lib/kubelet/config.yaml": "clusterDNS:\n- 10.113.0.10\nclusterDomain: k8s.acme.com\n",
     "/var/lib/kubelet/kubeadm-flags.env": 'KUBELET_KUBEADM_ARGS="--hostname-override=legolas --node-ip=10.27.53.7 --pod-infra-container-image=harbor.acme.com:5000/k8s/pause:3.9"\n',
     "/proc/1/net/ip_vs": "TCP  0A1B3507:0035 rr\n  -> 0AF40002:0035 Masq 1 0 0\n",
-    "/home/boromir/.kube/config": "x",
+    f"/home/{PERSON}/.kube/config": "x",
     "/kubeadm.yaml": "kind: ClusterConfiguration\ncontrolPlaneEndpoint: vip.acme.com:6443\napiServer:\n  certSANs:\n  - api.numenor.io\n  - 198.51.100.77\n  - 51.15.3.4\nnetworking:\n  serviceSubnet: 10.113.0.0/16\n  podSubnet: 10.200.0.0/14\n  dnsDomain: k8s.acme.com\n---\nkind: InitConfiguration\nnodeRegistration:\n  kubeletExtraArgs: {}\n  name: legolas\nlocalAPIEndpoint:\n  advertiseAddress: 10.27.53.7\n",
     "/var/log/x.log": 'E1120 node "legolas" not found; lookup db.faramir.net on 10.27.1.1:53: no such host; dial tcp 10.27.53.8:6443; Nov 20 gimli kubelet[1]: ip-10-27-53-9.eu-central-1.compute.internal 7.53.27.10.in-addr.arpa user legolas-admin /v1/nodes/legolas?x=spec.nodeName%3Dlegolas kube-proxy-legolas [2a01:4f8:77::7]:6443 ::ffff:10.27.53.7 2a01:4f8:77::a3f1 7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.7.7.0.0.8.f.4.0.1.0.a.2.ip6.arpa mac 3c:ec:ef:12:34:56 3c-ec-ef-12-34-56 v1.28.15 5.15.0-113.123 10.27.53.7-10.27.53.8 kubelet-10.27.53.7.crt v1.2.3.5 /dev/disk',
 }
@@ -42,7 +43,7 @@ ANSWERS: list[tuple[str, dict[str, Any], Any]] = [
     (
         "user",
         {},
-        {"name": "root", "home": "/root", "kubeconfig": [], "sudo_user": "boromir", "sudo_home": "/home/boromir"},
+        {"name": "root", "home": "/root", "kubeconfig": [], "sudo_user": PERSON, "sudo_home": f"/home/{PERSON}"},
     ),
     (
         "netlink",
