@@ -411,12 +411,18 @@ def _observe(fact: type, host: Host, arguments: dict[str, object], deadline_over
 
 def _judge(chosen: Check[Any], arguments: dict[str, object]) -> _Done:
     try:
-        findings = tuple(chosen(**arguments))
+        try:
+            findings = tuple(chosen(**arguments))
+        except Exception as error:
+            own_limits.hold(error)  # as above
+            raise
         strangers = [finding for finding in findings if not isinstance(finding, Finding)]
         if strangers:
             raise TypeError(f"the check {chosen.id} yielded {strangers[0]!r}, which is no Finding")  # noqa: TRY301
         if not findings:
             raise ValueError(f"the check {chosen.id} yielded nothing")  # noqa: TRY301 -- silence is no pass
+    except HostError as error:
+        return _Done(chosen.id, (unknown(error.reason, f"This could not be judged: {error.message}."),))
     except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
         broke = _check_broke(f"The check {chosen.id} is at fault: {_line(error)}")
         return _Done(chosen.id, (broke,), _broken(f"check {chosen.id}", error))

@@ -16,6 +16,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_families import PodFamilies
 from k8sdoctor.facts.sandboxes import PodSandboxes
 from k8sdoctor.finding import Unobserved
+from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -178,4 +179,6 @@ def _reaches(addresses: tuple[IPv4Interface | IPv6Interface, ...], ips: tuple[st
 
 def _switch(host: Host, name: str) -> bool | None:
     text = host.read_optional(f"{SWITCHES}/{name}")
+    if text is None and not host.exists("/proc/sys/net"):
+        raise HostError("Unreadable", "/proc/sys/net is not there, so no switch can be read; is /proc mounted?")
     return None if text is None else text.strip() != "0"

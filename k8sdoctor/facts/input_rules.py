@@ -198,13 +198,15 @@ _SILENT = frozenset(
 def parse_iptables(text: str, name: str, family: int) -> RuleSet | None:
     r"""The chain INPUT of the table filter, and what it leads to; None where there is none.
 
+    What it does not lead to is not read: kube-proxy and block lists write tens of thousands of rules elsewhere.
+
     >>> text = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n"
     >>> rules = parse_iptables(text, "iptables", 4)
     >>> [rules.outcomes(Packet(4, "tcp", port, "eth0")) for port in (22, 6443)]
     [(frozenset({'accept'}), ''), (frozenset({'drop'}), 'policy of chain INPUT: drop')]
     """
     table, policy = "", None
-    chains: dict[str, list[Rule]] = {}
+    lines: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("*"):
             table = line[1:].strip()
@@ -212,18 +214,24 @@ def parse_iptables(text: str, name: str, family: int) -> RuleSet | None:
             continue
         elif line.startswith(":"):
             chain, _, rest = line[1:].partition(" ")
-            chains.setdefault(chain, [])
+            lines.setdefault(chain, [])
             if chain == "INPUT":
                 policy = rest.partition(" ")[0]
         elif line.startswith("-A "):
-            chain, rule = _iptables_rule(line)
-            chains.setdefault(chain, []).append(rule)
+            lines.setdefault(line[3:].partition(" ")[0], []).append(line)
     if policy is None:
         return None
+    chains: dict[str, list[Rule]] = {chain: [] for chain in lines}  # by its chains one knows whose firewall it is
+    ahead = ["INPUT"]
+    while ahead:
+        chain = ahead.pop()
+        if lines.get(chain):
+            chains[chain] = [_iptables_rule(line) for line in lines.pop(chain)]
+            ahead += [rule.to for rule in chains[chain] if rule.to]
     return RuleSet(name, (family,), (("INPUT", "drop" if policy == "DROP" else "accept"),), chains)
 
 
-def _iptables_rule(line: str) -> tuple[str, Rule]:
+def _iptables_rule(line: str) -> Rule:
     try:
         words = shlex.split(line)
     except ValueError:  # a comment with an odd quote
@@ -251,7 +259,7 @@ def _iptables_rule(line: str) -> tuple[str, Rule]:
         at += 1 if value.startswith("-") else 2  # --syn and its like have none
     verdict = _TARGETS.get(target, "")
     to = "" if verdict or target in _SILENT or not leads else target
-    return words[1], Rule(tuple(conditions), verdict, line, to)
+    return Rule(tuple(conditions), verdict, line, to)
 
 
 def _iptables_condition(word: str, value: str, *, negated: bool) -> Condition:

@@ -17,6 +17,10 @@ MANIFESTS = "/etc/kubernetes/manifests"
 """kubeadm's folder: kubeadmconstants.ManifestsSubDirName under /etc/kubernetes, which it also writes as the kubelet's staticPodPath."""
 
 
+MOST = 1000
+"""Files that are read of one folder; a control plane has a handful, and what is no more than that is not judged by a part."""
+
+
 @dataclass(frozen=True)
 class StaticPods:
     """What the kubelet reads, in its order, which is bytewise by name (kubernetes pkg/kubelet/config/file.go).
@@ -102,6 +106,8 @@ def _read_all(host: Host, folder: str) -> tuple[tuple[Manifest, ...], tuple[str,
         if error.reason == "Unreadable" and host.stat(folder)["kind"] == "file":
             return (_read(host, folder),), ()
         raise
+    if len(entries) > MOST:
+        raise HostError("Unreadable", f"{folder} holds {len(entries)} names, and no more than {MOST} are read")
     manifests: list[Manifest] = []
     ignored: list[str] = []
     for entry in entries:

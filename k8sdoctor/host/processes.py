@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.host.live import LiveHost
 
-OUTPUT_LIMIT = 1024 * 1024
+OUTPUT_LIMIT = 4 * 1024 * 1024
 
 # A user's PATH often lacks the sbin folders, and a root shell's may hold anything.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"
@@ -119,6 +119,8 @@ def _output(
             os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
         process.wait()
         raise HostError("DeadlineExceeded", f"`{' '.join(argv)}` did not end within {limit:g} s")
+    if len(held[0]) >= OUTPUT_LIMIT:  # a part of it would be taken for the whole
+        raise HostError("Unreadable", f"`{' '.join(argv)}` printed more than {OUTPUT_LIMIT >> 20} MiB")
     out, err = (bytes(each[:OUTPUT_LIMIT]).decode("utf-8", "replace") for each in held)
     return out, err
 

@@ -24,7 +24,7 @@ from k8sdoctor.testing import FakeHost, HostError
 
 SILENT = Unobserved("RuntimeUnreachable", "nobody answers")
 UNREAD = Unobserved("NotPermitted", "Permission denied: /etc/cni/net.d")
-EMPTY = FakeHost()
+EMPTY = FakeHost({"/proc/sys/net/ipv4/ip_forward": "1\n"})
 BRIDGE_NETWORK = '{"cniVersion":"1.0.0","name":"%s","plugins":[{"type":"bridge","bridge":"%s","ipam":{"type":"host-local","subnet":"%s"}}]}'
 
 
@@ -274,7 +274,7 @@ def test_an_uplink_lives_on_advertisements_where_it_accepts_them_only_while_not_
 
 def test_a_switch_that_is_not_there_is_not_observed() -> None:
     with pytest.raises(HostError, match="ip_forward does not exist"):
-        Forwarding.observe(EMPTY, UNREAD, UNREAD)
+        Forwarding.observe(FakeHost(), UNREAD, UNREAD)
 
 
 # -- programs that set switches again --------------------------------------------------------------------------------
@@ -388,3 +388,10 @@ def test_networkd_since_256_keeps_forwarding_on_where_networkd_conf_asks_for_it(
 
 def test_no_files_at_boot_are_no_files() -> None:
     assert BootFiles.gather(EMPTY, "sysctl.d") == BootFiles()
+
+
+def test_where_proc_is_not_mounted_no_switch_is_taken_for_absent() -> None:
+    with pytest.raises(HostError, match="is /proc mounted") as told:
+        observe(network("cni0"), host=FakeHost())
+
+    assert told.value.reason == "Unreadable"

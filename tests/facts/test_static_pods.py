@@ -244,3 +244,11 @@ def test_the_kubelet_reads_the_first_document_and_passes_unknown_fields_over() -
     manifest = Manifest.parse(POD.replace("hostNetwork", "hostNetwerk") + "---\nkind: Secret\n", "/m/a.yaml")
 
     assert (manifest.fault, manifest.documents, manifest.host_network) == (None, 2, False)
+
+
+def test_a_folder_of_thousands_of_files_is_not_judged_by_a_part_of_them() -> None:
+    found = pods({f"{MANIFESTS}/{number}.yaml": "" for number in range(1001)})
+
+    assert found.problem is not None
+    assert found.problem.reason == "Unreadable"
+    assert "holds 1001 names" in found.problem.message

@@ -37,10 +37,12 @@ def test_of_a_long_output_only_the_lines_are_kept_that_hold_what_is_looked_for()
     )
 
 
-def test_an_output_without_end_is_cut_and_read_to_its_end() -> None:
-    said = LiveHost().run("head", "-c", "5000000", "/dev/zero")
+def test_of_an_output_that_is_too_long_no_part_is_taken_for_the_whole() -> None:
+    with pytest.raises(HostError, match=r"`head -c 5000000 /dev/zero` printed more than 4 MiB") as refused:
+        LiveHost().run("head", "-c", "5000000", "/dev/zero")
 
-    assert (len(said["out"]), said["code"]) == (OUTPUT_LIMIT, 0)
+    assert refused.value.reason == "Unreadable"
+    assert len(LiveHost().run("head", "-c", f"{OUTPUT_LIMIT - 1}", "/dev/zero")["out"]) == OUTPUT_LIMIT - 1
 
 
 @pytest.mark.parametrize("text", ["sleep 600.0625", "sleep 600.0625 & echo started", "yes"])

@@ -232,7 +232,14 @@ class LabNode:
             raise
         return self
 
+    def thaw(self) -> None:
+        """Let every daemon that was stopped by a signal go on: nsenter stops along with what it started, out of that one's reach."""
+        for daemon in self._daemons:
+            if daemon.running:
+                daemon.process.send_signal(signal.SIGCONT)
+
     def __exit__(self, *_: object) -> None:
+        self.thaw()
         self._far.end()
         self._node.end()
         for daemon in self._daemons:
@@ -314,8 +321,11 @@ class LabNode:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def check(self, *arguments: str) -> Outcome:
-        """Run `k8sdoctor check -o json` with more arguments on the node."""
-        return self.doctor("check", "-o", "json", *arguments)
+        """Run `k8sdoctor check -o json` with more arguments on the node.
+
+        The whole run has time enough also on a machine that is busy with other tests; each probe keeps its own limit.
+        """
+        return self.doctor("check", "-o", "json", "--deadline", f"{WATCHDOG:g}", *arguments)
 
     # -- files -------------------------------------------------------------------------------------------------------
 
