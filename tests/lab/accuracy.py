@@ -52,7 +52,7 @@ _CERTS_D = """
 _say = partial(print, flush=True)
 
 _PATIENT = ("--deadline", "60")
-"""Hundreds of runs take an hour in which a machine may be busy otherwise: what it is too slow for is no miss."""
+"""The machine may be busy with other tests: what it is too slow for is no miss."""
 
 _LOOKS = 8
 """containerd sees a change of its folder of networks a moment later than we look, so a wrong answer is asked for again."""
@@ -183,7 +183,7 @@ class Ward:
                 if not verdict.wrong or verdict.replayed:
                     break
                 time.sleep(0.2)
-                verdict = judge(scenario, node.check(*scenario.options), verdict.seconds)
+                verdict = judge(scenario, node.check(*scenario.options, *_PATIENT), verdict.seconds)
             return verdict
         finally:
             heal(node, scenario)
