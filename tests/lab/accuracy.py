@@ -177,7 +177,7 @@ class Ward:
         try:
             break_(node, scenario)
             begin = time.monotonic()
-            outcome, replayed = node.record(*scenario.options)
+            outcome, replayed = node.record(*scenario.options, *_PATIENT)
             verdict = replace(judge(scenario, outcome, time.monotonic() - begin), replayed=tuple(replayed))
             for _ in range(_LOOKS if scenario.area == "pod network" else 0):
                 if not verdict.wrong or verdict.replayed:
