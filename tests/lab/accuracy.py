@@ -308,6 +308,8 @@ def pairs(scenarios: Iterable[Scenario] = SCENARIOS) -> Iterator[tuple[Scenario,
             and other.area not in one.blinds
             and one.area not in other.blinds
             and not {one.cause, *one.symptoms} & {other.cause, *other.symptoms}
+            and other.cause not in one.takes
+            and one.cause not in other.takes
         ):
             yield one, other
 

@@ -52,6 +52,8 @@ class Scenario:
     blinds: tuple[str, ...] = ()
     sometimes: tuple[str, ...] = ()
     """Symptoms that are there or not, as it happens: a runtime sees a change of its folder when it sees it."""
+    takes: tuple[str, ...] = ()
+    """Causes that would rightly be taken for its symptoms: whoever ended the one may have ended the other."""
 
 
 ASTRAY = "dns-reply-source/UnexpectedSource"
@@ -397,6 +399,9 @@ _KUBELET = partial(Scenario, "kubelet and runtime")
 _CERTIFICATES = partial(Scenario, "certificates")
 _CONTROL = partial(Scenario, "control plane")
 _BEFORE = partial(Scenario, "before init", role="prepared", options=("--profile", "init"))
+
+_STARTED = ("kube-proxy/NotRunning", "control-plane/ComponentDown")
+"""What a kubelet starts again where it can."""
 
 SCENARIOS = (
     # -- DNS and what leads there
@@ -770,7 +775,7 @@ SCENARIOS = (
         status="warn",
     ),
     # -- kubelet and runtime
-    _KUBELET("the kubelet ended", _stop("kubelet"), "node-ready/KubeletStopped"),
+    _KUBELET("the kubelet ended", _stop("kubelet"), "node-ready/KubeletStopped", takes=_STARTED),
     _KUBELET(
         "the runtime ended",
         _stop("containerd"),
@@ -844,6 +849,7 @@ SCENARIOS = (
         _fill_images,
         "disk/NoSpaceLeft",
         ("node-ready/DiskPressure",),
+        takes=_STARTED,
         heals="mount -o remount,size=50% /var/lib/containerd",
     ),
     _KUBELET(
