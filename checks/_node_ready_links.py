@@ -34,9 +34,9 @@ def runtime_ends(why: str) -> list[Link]:
     return [Link("node-ready", reason, why) for reason in ("RuntimeDown", "CriNotServed")]
 
 
-def kubelet_unheard(why: str) -> list[Link]:
-    """The kubelet may run, and the API server does not take its word."""
+def kubelet_unheard(why: str, *, ends: bool = True) -> list[Link]:
+    """The kubelet may run, and the API server does not take its word. `ends` is false where a kubelet bears it: then its own last words must say so."""
     return [
         *(Link("node-ready", reason, why) for reason in ("NotRegistered", "StatusUnknown", "LeaseStale")),
-        *kubelet_ends(why, "kubeconfig"),
+        *(each for each in kubelet_ends(why, "kubeconfig") if ends or UNKNOWN not in each.when),
     ]

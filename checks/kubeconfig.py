@@ -445,7 +445,7 @@ def _identity(file: Kubeconfig, leaf: Certificate, pair: Pair, scene: Scene, fix
             subject=file.path,
             evidence=[*evidence, Evidence("the name by which the kubelet registers", scene.node)],
             fix=fix,
-            explains=kubelet_unheard("the API server lets a kubelet write no Node but its certificate's"),
+            explains=kubelet_unheard("the API server lets a kubelet write no Node but its certificate's", ends=False),
         )
 
 
@@ -634,6 +634,10 @@ def _permissions(credentials: Credentials) -> Iterator[Finding]:
 # -- the rest -----------------------------------------------------------------------------------------------------------
 
 
+# A kubelet that starts looks at the dates and the key of its certificate (isClientConfigStillValid), and at nobody's word for it.
+_BORNE = frozenset({"OtherNode", "OtherAuthority", "ClientCertificateUntrusted", "WrongIdentity"})
+
+
 def _heard(finding: Finding, scene: Scene) -> Finding:
     """With what cannot be asked by a kubeconfig that is at fault, and what that does to the node where the kubelet uses it."""
     if finding.status is not Status.FAIL or finding.subject is None:
@@ -643,7 +647,8 @@ def _heard(finding: Finding, scene: Scene) -> Finding:
     links = unasked(f"the API server cannot be asked by {words.listed(asked)}", *asked)
     if scene.kubelet_conf in paths:
         links += kubelet_unheard(
-            f"the API server does not take the word of a kubelet whose {scene.kubelet_conf} is at fault"
+            f"the API server does not take the word of a kubelet whose {scene.kubelet_conf} is at fault",
+            ends=finding.reason not in _BORNE,
         )
     return replace(finding, explains=(*finding.explains, *links))
 

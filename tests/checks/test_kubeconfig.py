@@ -425,6 +425,24 @@ def test_a_machine_that_does_not_know_its_name_yet_is_not_called_another_node(na
     assert {each.status for each in Node(verbs={"identity": identity}).findings()} == {Status.PASS}
 
 
+@pytest.mark.parametrize(
+    ("leaf", "ends"),
+    [
+        (node_client("node2"), False),
+        (node_client(ca=cluster_ca("other")), False),
+        (node_client(start=NOW - 400 * DAY), True),
+    ],
+)
+def test_a_kubelet_that_does_not_run_is_explained_by_what_it_looks_at_when_it_starts(leaf: Issued, ends: bool) -> None:
+    found = only(Node(files={CURRENT: pem(leaf)}))
+
+    stopped = {link.when for link in found.explains if link.reason == "KubeletStopped"}
+    crashed = {trait for link in found.explains if link.reason == "KubeletCrashes" for trait in link.when}
+    assert bool(stopped) is ends
+    assert ("points-to:unknown" in crashed) is ends
+    assert "points-to:kubeconfig" in crashed
+
+
 def test_whoever_is_of_the_masters_may_do_all_under_any_name() -> None:
     masters = client("kubernetes-admin", group="system:masters")
 
