@@ -1,0 +1,116 @@
+"""The Job asks for no right that the checks can do without, and for all that they need: each is taken away on a real node."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+import k8sdoctor
+from onefile.tests.bare_root import DIST, executable
+from tests.lab.node import LabNode, Outcome
+from tests.lab.whole_node import WholeNode, alarms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+REPOSITORY = DIST.parent
+MANIFEST = REPOSITORY / "deploy" / "job.yaml"
+JOB = yaml.safe_load(MANIFEST.read_text())
+POD = JOB["spec"]["template"]["spec"]
+[CONTAINER] = POD["containers"]
+CAPABILITIES: list[str] = CONTAINER["securityContext"]["capabilities"]["add"]
+
+WITHOUT = {
+    "SYS_ADMIN": {"dns-path", "dns-reply-source", "ip-forward", "node-ready"},
+    "SYS_PTRACE": {"ip-forward", "node-ready", "subnets"},
+    "SYS_CHROOT": {"firewall", "kube-proxy"},
+    "NET_ADMIN": {"firewall", "kube-proxy"},
+    "NET_RAW": {"firewall"},
+    "DAC_READ_SEARCH": {"kubeconfig"},
+}
+"""Capability → checks that cannot look without it."""
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[WholeNode]:
+    """A node with its root mounted at /run/host, read-only, as in the Job's container; one file is another user's, one rule is a legacy one."""
+    with LabNode("worker-1") as lab:
+        made = WholeNode(lab)
+        made.start()
+        lab.shell(
+            "chown 998 /etc/kubernetes/kubelet.conf; chmod 600 /etc/kubernetes/kubelet.conf; iptables-legacy -A INPUT -j ACCEPT;"
+            "mkdir /run/host; mount --rbind / /run/host; mount -o remount,bind,ro /run/host"
+        )
+        yield made
+
+
+def check(node: WholeNode, capabilities: Iterable[str]) -> Outcome:
+    """The one file as root with these rights alone, in a pid namespace of its own as a container is."""
+    bounding = "".join(f",+{name.lower()}" for name in capabilities)
+    container = ("unshare", "--pid", "--fork", "--mount-proc", "setpriv", f"--bounding-set=-all{bounding}")
+    done = node.lab.run(
+        [*container, str(executable()), "check", "--root", "/run/host", *CONTAINER["args"]], check=False
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def unknown(outcome: Outcome) -> set[str]:
+    return {result["check"] for result in outcome.report["results"] if result["status"] == "unknown"}
+
+
+@pytest.mark.lab
+@pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "iptables-legacy", "ss", "setpriv")
+def test_with_the_rights_of_the_job_every_check_can_look(node: WholeNode) -> None:
+    outcome = check(node, CAPABILITIES)
+
+    assert outcome.report["broken"] == []
+    assert unknown(outcome) == set(), alarms(outcome)
+
+
+@pytest.mark.lab
+@pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "iptables-legacy", "ss", "setpriv")
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_without_one_of_them_some_cannot(node: WholeNode, capability: str) -> None:
+    outcome = check(node, [each for each in CAPABILITIES if each != capability])
+
+    assert unknown(outcome) >= WITHOUT[capability], alarms(outcome)
+
+
+def test_the_job_has_no_field_that_kubernetes_does_not_know() -> None:
+    api: Any = client.ApiClient()
+
+    job = api.deserialize(json.dumps(JOB), "V1Job", "application/json")
+
+    assert api.sanitize_for_serialization(job) == JOB
+
+
+def test_each_right_has_its_reason_above_it() -> None:
+    lines = MANIFEST.read_text().splitlines()
+
+    for capability in CAPABILITIES:
+        assert re.match(r" +# \w", lines[lines.index(f"                - {capability}") - 1]), capability
+
+
+def test_the_job_asks_for_nothing_more() -> None:
+    security = CONTAINER["securityContext"]
+
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert "privileged" not in security
+    assert security["readOnlyRootFilesystem"] is True
+    assert POD["automountServiceAccountToken"] is False
+    assert not {"hostPID", "hostIPC"} & set(POD)
+    assert [(mount["mountPath"], mount["readOnly"]) for mount in CONTAINER["volumeMounts"]] == [("/host", True)]
+
+
+def test_the_image_is_this_version_and_looks_at_the_mounted_root() -> None:
+    recipe = (REPOSITORY / "Containerfile").read_text()
+
+    assert CONTAINER["image"] == f"REGISTRY/k8sdoctor:{k8sdoctor.__version__}"
+    assert f"k8sdoctor:{k8sdoctor.__version__} ." in recipe
+    [entry] = re.findall(r"^ENTRYPOINT (.*)$", recipe, re.MULTILINE)
+    assert json.loads(entry)[1:] == ["check", "--root", CONTAINER["volumeMounts"][0]["mountPath"]]
