@@ -128,7 +128,7 @@ _URLS = (
     re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
     re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
     re.compile(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
-    re.compile(r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?://)?[^\s/:@\"'\\]+:(?P<secret>[^\s@\"'\\]+)@"),
+    re.compile(r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?://)?[^\s/:@\"'\\]+:(?!//)(?P<secret>[^\s@\"'\\]+)@"),
 )
 _BOOTSTRAP = re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
 # What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of

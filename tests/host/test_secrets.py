@@ -149,12 +149,22 @@ def test_the_same_secret_gets_the_same_placeholder_and_hiding_twice_changes_noth
     assert vault.hide(once) == once
 
 
-def test_a_hidden_proxy_is_still_a_url() -> None:
+@pytest.mark.parametrize(
+    "before",
+    ["", "HTTPS_PROXY=", "export https_proxy=", 'Environment="HTTP_PROXY=', "proxy: ", '{"https_proxy": "'],
+    ids=lambda before: before or "alone",
+)
+def test_a_hidden_proxy_is_still_the_url_that_it_was(before: str) -> None:
     from urllib.parse import urlsplit
 
-    parts = urlsplit(Vault().hide(f"http://user:{SECRET}@proxy:3128"))
+    vault = Vault()
+    text = f'{before}http://user:{SECRET}@proxy:3128"'
+    hidden = vault.hide(text)
 
+    parts = urlsplit(hidden.removeprefix(before).rstrip('"'))
+    assert (parts.scheme, parts.username, parts.password) == ("http", "user", "REDACTED-1")
     assert (parts.hostname, parts.port) == ("proxy", 3128)
+    assert vault.reveal(hidden) == text
 
 
 def test_a_live_host_hides_secrets_of_files_and_of_what_was_given(tmp_path: object) -> None:
