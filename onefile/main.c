@@ -1,6 +1,6 @@
 /* The executable: Debian's CPython, and behind it in the same file a zip archive of all that it imports.
 
-   Nothing of the node's Python has a say: no environment variable, no site folder, no pyvenv.cfg beside the executable. */
+   Nothing of the node's Python has a say: no environment variable, no site folder, no file beside the executable. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -33,7 +33,8 @@ int main(int argc, char **argv) {
   config.pathconfig_warnings = 0;
   config.module_search_paths_set = 1;
   give_up(PyConfig_SetBytesArgv(&config, argc, argv));
-  wchar_t **told[] = {&config.executable, &config.base_executable, &config.prefix, &config.base_prefix,
+  /* With a home CPython looks for no ._pth file and no pybuilddir.txt beside the executable: whoever can write to /tmp may lay one there. */
+  wchar_t **told[] = {&config.home, &config.executable, &config.base_executable, &config.prefix, &config.base_prefix,
                       &config.exec_prefix, &config.base_exec_prefix, &config.stdlib_dir};
   for (size_t each = 0; each < sizeof told / sizeof *told; each++) give_up(PyConfig_SetString(&config, told[each], SELF));
   give_up(PyWideStringList_Append(&config.module_search_paths, SELF));

@@ -160,6 +160,21 @@ def test_no_variable_of_the_node_s_has_a_say(root: BareRoot, variables: dict[str
     assert done.stderr == ""
 
 
+def test_no_file_beside_it_has_a_say(root: BareRoot) -> None:
+    evil = root.folder / "opt" / "evil"
+    evil.mkdir()
+    (evil / "k8sdoctor_onefile.py").write_text("print('evil')")
+    beside = {"k8sdoctor._pth": "/opt/evil", "pyvenv.cfg": "home = /opt/evil", "pybuilddir.txt": "opt/evil"}
+    for name, text in beside.items():
+        (root.folder / name).write_text(text)
+
+    done = root.run("--version")
+
+    for name in beside:
+        (root.folder / name).unlink()
+    assert (done.stdout, done.stderr) == (f"k8sdoctor {k8sdoctor.__version__}\n", "")
+
+
 def test_without_proc_it_says_what_is_missing(root: BareRoot) -> None:
     done = root.run("list", proc=False)
 
