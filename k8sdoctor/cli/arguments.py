@@ -54,8 +54,9 @@ exit codes:
 
 
 _RECORD_EPILOG = """\
-Secrets are replaced before anything is written. Look through the file with `tar tzf FILE` and `tar xzOf FILE NAME`; judge it anywhere
-with `k8sdoctor check --bundle FILE`.
+Secrets are replaced before anything is written. Look through the file with
+`tar tzf FILE` and `tar xzOf FILE NAME`; judge it anywhere with
+`k8sdoctor check --bundle FILE`.
 
 exit codes:
   0    the file was written, however sick the node is

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from k8sdoctor.render.layout import harmless, lines
-from k8sdoctor.render.outline import Entry, Name, bad, causes, counts, name_of, pressing_first, worst
+from k8sdoctor.render.outline import Entry, Name, bad, causes, counts, name_of, origin, pressing_first, worst
 from k8sdoctor.render.text import SAFETY
 
 if TYPE_CHECKING:
@@ -73,7 +72,6 @@ class _Page:
 
     def _header(self, title: str) -> Iterator[str]:
         report = self._report
-        started = datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         yield f"<header><h1>{title}</h1>"
         if report.results:
             told = "".join(
@@ -81,11 +79,9 @@ class _Page:
             )
             yield f'<ul class="counts" aria-label="How the checks ended">{told}</ul>'
         source = "seen by root" if report.euid == 0 else "not seen by root"
-        if report.source == "bundle":
-            source += ", from a recording"
         yield (
             f'<p class="muted">Node {_text(report.node)}, stage {_text(report.stage)}, profile {_text(report.profile)}, '
-            f"{source}; {len(report.results)} checks in {report.seconds:.1f} s on {started}; "
+            f"{source}, {origin(report)}; {len(report.results)} checks in {report.seconds:.1f} s; "
             f"k8sdoctor {_text(report.version)}</p>"
         )
         if report.interrupted:

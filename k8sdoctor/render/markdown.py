@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from k8sdoctor.render.layout import harmless, lines
-from k8sdoctor.render.outline import bad, causes, counts, name_of, pressing_first, worst
+from k8sdoctor.render.outline import bad, causes, counts, name_of, origin, pressing_first, worst
 from k8sdoctor.render.text import SAFETY
 
 if TYPE_CHECKING:
@@ -157,9 +157,8 @@ def _head(report: Report) -> Iterator[str]:
     yield f"# k8sdoctor: {plain(report.node)} is {report.status}"
     yield ""
     told = ", ".join(f"{number} {status}" for status, number in counts(report)) or "no check was run"
-    source = ", from a recording" if report.source == "bundle" else ""
     yield (
-        f"**{told}.** Stage {plain(report.stage)}, profile {plain(report.profile)}{source}; "
+        f"**{told}.** Stage {plain(report.stage)}, profile {plain(report.profile)}, {origin(report)}; "
         f"k8sdoctor {plain(report.version)}."
     )
     if report.interrupted:

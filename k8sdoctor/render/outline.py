@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from k8sdoctor.finding import Status
@@ -76,3 +77,13 @@ def causes(report: Report) -> dict[Name, Name]:
 def counts(report: Report) -> list[tuple[Status, int]]:
     """How many checks ended so, the worst status first; none that no check has."""
     return [(status, number) for status in reversed(Status) if (number := report.count(status))]
+
+
+def origin(report: Report) -> str:
+    """When the node was looked at, whether what is told comes from a recording, and whether its names are the node's own.
+
+    Who pastes a fix must know of stand-ins: the node has other names than the commands.
+    """
+    when = datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    recorded = "recorded " if report.source == "bundle" else ""
+    return f"{recorded}{when}" + (", with stand-ins for names and addresses" if report.anonymized else "")

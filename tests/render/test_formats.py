@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -13,6 +15,9 @@ from hypothesis import strategies as st
 from k8sdoctor import Evidence, fail, render
 from tests.conftest import VALIDATOR
 from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED, report
+
+if TYPE_CHECKING:
+    from k8sdoctor.report import Report
 
 
 @pytest.mark.parametrize("format_", render.FORMATS)
@@ -28,6 +33,18 @@ def test_every_format_tells_cause_fix_and_what_is_broken(format_: str) -> None:
 @pytest.mark.parametrize("format_", render.FORMATS)
 def test_every_format_is_the_same_text_for_the_same_report(format_: str) -> None:
     assert render.report(SICK, format_) == render.report(SICK, format_)
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown", "html"])
+def test_a_format_for_people_says_when_a_recording_was_made_and_whether_its_names_are_stand_ins(format_: str) -> None:
+    def told(made: Report) -> str:
+        return " ".join(render.report(made, format_).split())
+
+    recorded = replace(SICK, source="bundle")
+    assert ", 2026-05-28 20:26 UTC" in told(SICK)
+    assert ", recorded 2026-05-28 20:26 UTC" in told(recorded)
+    assert "stand-ins" not in told(recorded)
+    assert "UTC, with stand-ins for names and addresses" in told(replace(recorded, anonymized=True))
 
 
 def test_json_and_yaml_hold_the_same_document() -> None:

@@ -146,7 +146,7 @@ def test_what_is_broken_is_one_line_without_its_traceback() -> None:
 
 def test_a_healthy_node_is_told_in_four_lines() -> None:
     assert text(HEALTHY).splitlines() == [
-        "k8sdoctor 0.1.0: node node1, stage worker, profile node",
+        "k8sdoctor 0.1.0: node node1, 2026-05-28 20:26 UTC, stage worker, profile node",
         "",
         "CHECKS",
         "pass     ip-forward  IPv4 forwarding is on.",
