@@ -125,6 +125,12 @@ class Names:
             return word
         return self._domain_name(labels, lower) if self.is_known(lower) else ".".join(map(self.token, labels))
 
+    def mailbox(self, name: str, host: str) -> str | None:
+        """What stands for the person in `name@host`; None where the host is nobody's own, or the name is an ordinary word."""
+        if is_ordinary(name) or name.startswith("REDACTED") or not self.is_known(tuple(host.lower().split("."))):
+            return None
+        return self._make(name.lower(), "user")
+
     def _domain_name(self, labels: list[str], lower: tuple[str, ...]) -> str:
         end = next((start for start in range(len(lower)) if lower[start:] in _TENANTS), len(lower) - 1)
         # In names of services, service and namespace come before `svc`.

@@ -28,6 +28,7 @@ _SCAN = r"""
   | (?P<hex> (?<!\w) [0-9A-F]{8} (?= : [0-9A-F]{4} (?!\w) ) )
   | (?P<six> (?<![\w.:-]) [0-9A-Fa-f]{0,4} : [0-9A-Fa-f:]* : [0-9A-Fa-f:.]* (?: / \d{1,3} (?!\d) )? )
   | (?P<four> (?<![\w.-]) \d{1,3} (?: \. \d{1,3} ){3} (?: / \d{1,2} (?!\d) )? (?! [\w-] | \.\w ) )
+  | (?P<mailbox> \w [\w.+-]{0,63}+ (?= @ (?P<at> [\w-]++ (?: \. [\w-]++ )+ ) ) )
   | (?P<word> \w (?: [\w.-]* [\w-] )? )
 """
 _PEM = re.compile(
@@ -94,7 +95,7 @@ class Texts:
             self.addresses.see(IPv4Address(int(found, 16)))
         elif kind == "six":
             self._see_six(found)
-        elif kind == "word":
+        elif kind in ("word", "mailbox"):
             self._see_word(found)
 
     def _see_six(self, text: str) -> None:
@@ -223,6 +224,8 @@ class Texts:
                 return self._six(found)
             case "four":
                 return self._four(found)
+            case "mailbox":
+                return self.names.mailbox(found, match["at"]) or self._word(found)
             case "word":
                 return self._word(found)
             case _:

@@ -32,6 +32,7 @@ FILES = {
     "/etc/kubernetes/manifests/etcd.yaml": "spec:\n  containers:\n  - command:\n    - etcd\n    - --name=legolas\n    - --initial-cluster=legolas=https://10.27.53.7:2380,gimli=https://10.27.53.8:2380\n    - --advertise-client-urls=https://10.27.53.7:2379\n",
     "/var/lib/kubelet/config.yaml": "clusterDNS:\n- 10.113.0.10\nclusterDomain: k8s.acme.com\n",
     "/var/lib/kubelet/kubeadm-flags.env": 'KUBELET_KUBEADM_ARGS="--hostname-override=legolas --node-ip=10.27.53.7 --pod-infra-container-image=harbor.acme.com:5000/k8s/pause:3.9"\n',
+    "/etc/environment": "# frodo.baggins@acme.com told us\\nmailto:elrond+k8s@mirkwood.corp; git@github.com, kubernetes-admin@vip.acme.com, getty@tty1.service\n",
     "/proc/1/net/ip_vs": "TCP  0A1B3507:0035 rr\n  -> 0AF40002:0035 Masq 1 0 0\n",
     f"/home/{PERSON}/.kube/config": "x",
     "/kubeadm.yaml": "kind: ClusterConfiguration\ncontrolPlaneEndpoint: vip.acme.com:6443\napiServer:\n  certSANs:\n  - api.numenor.io\n  - 198.51.100.77\n  - 51.15.3.4\nnetworking:\n  serviceSubnet: 10.113.0.0/16\n  podSubnet: 10.200.0.0/14\n  dnsDomain: k8s.acme.com\n---\nkind: InitConfiguration\nnodeRegistration:\n  kubeletExtraArgs: {}\n  name: legolas\nlocalAPIEndpoint:\n  advertiseAddress: 10.27.53.7\n",
@@ -101,7 +102,7 @@ NAMES = (
         "2a01:4f8",
         "3c:ec",
     ),
-    *("3c-ec", "0a1b", "7.53.27", "eu-central"),
+    *("3c-ec", "0a1b", "7.53.27", "eu-central", "frodo", "baggins", "elrond"),
 )
 
 STAYS = (
@@ -124,6 +125,9 @@ STAYS = (
         "REDACTED-1",
         ":6443",
         "127.0.0.1 localhost",
+        "git@github.com",
+        "kubernetes-admin@",
+        "getty@tty1.service",
     ),
 )
 
