@@ -17,7 +17,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from onefile import debian, linking
+from onefile import debian, linking, sbom
 from onefile.run import CACHE, HERE, fresh, run
 
 DIST = HERE.parent / "dist"
@@ -59,6 +59,7 @@ def main(wheel: Path) -> None:
     version = wheel.name.split("-")[1]
     launcher = linking.launcher(compiler, python, HERE / "main.c")
     made = pack(launcher, tree, DIST / f"k8sdoctor-{version}-linux-x86_64")
+    sbom.write(made, tree, debian.archives(CACHE / "debian"))
     print(f"{made}: {made.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 

@@ -86,6 +86,11 @@ def fetch(folder: Path) -> tuple[Path, Path]:
     return system, source
 
 
+def archives(folder: Path) -> list[Path]:
+    """The packages that `fetch` has unpacked, as files."""
+    return [newest(folder / "debs", f"{package}_*.deb") for package in PACKAGES]
+
+
 def sources() -> str:
     """What apt is told to fetch from: the archives that this machine's apt knows already. Ends with a sentence where it knows none."""
     told = ("apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages", "Component: main")
