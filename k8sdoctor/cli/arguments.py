@@ -164,6 +164,10 @@ def _refuse_one_file_for_two(arguments: argparse.Namespace) -> None:
         given = getattr(arguments, option, None)
         if given:
             taken[os.path.realpath(given["path"])] = f"it is what --{option} names"
+    if arguments.kubeconfig is not None:
+        # As it was given, and as it may be meant: below the root.
+        for path in (arguments.kubeconfig, f"{arguments.root}/{arguments.kubeconfig}"):
+            taken[os.path.realpath(path)] = "it is what --kubeconfig names"
     if getattr(arguments, "bundle", None):
         taken[os.path.realpath(arguments.bundle.path)] = "it is the bundle that is judged"
     for saved in arguments.report:
@@ -302,7 +306,7 @@ def _check_options(check: argparse.ArgumentParser) -> None:
         help="judge what k8sdoctor record has kept of a node, and look at nothing here",
     )
     _anonymize(check)
-    _looking(check)
+    _looking(check, ctrl_c="ends it early")
     _folders(check)
     _colour(check)
 
@@ -321,7 +325,7 @@ def _record_options(record: argparse.ArgumentParser) -> None:
     _anonymize(record)
     _profile_option(record)
     _report_option(record)
-    _looking(record)
+    _looking(record, ctrl_c="gives the whole recording up")
     _folders(record)
     _colour(record)
 
@@ -351,8 +355,8 @@ def _report_option(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _looking(command: argparse.ArgumentParser) -> None:
-    """The options that steer what is looked at, and how."""
+def _looking(command: argparse.ArgumentParser, *, ctrl_c: str) -> None:
+    """The options that steer what is looked at, and how; `ctrl_c` is what it does while somebody waits."""
     add = command.add_argument
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
     add(
@@ -379,7 +383,7 @@ def _looking(command: argparse.ArgumentParser) -> None:
         dest="watch",
         type=_duration,
         metavar="DURATION",
-        help="keep asking cluster DNS from pods for so long (30s, 10m, 1h), and tell when and where it failed; Ctrl-C ends it early",
+        help=f"keep asking cluster DNS from pods for so long (30s, 10m, 1h), and tell when and where it failed; Ctrl-C {ctrl_c}",
     )
     add(
         "--intrusive",

@@ -315,6 +315,16 @@ def test_a_report_does_not_take_the_bundles_place(tmp_path: Path, capsys: pytest
     assert "it is the bundle that is judged; name another file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "told"), [("check", "Ctrl-C ends it early"), ("record", "Ctrl-C gives the whole recording up")]
+)
+def test_the_help_says_what_ctrl_c_does_to_a_long_watch(
+    command: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([command, "--help"]) == 0
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_is_no_bundle_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "node.tar.gz").write_bytes(b"\x1f\x8b\x08")
     os.mkfifo(tmp_path / "pipe")

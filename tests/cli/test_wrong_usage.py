@@ -194,6 +194,11 @@ def test_a_device_is_never_replaced_by_a_report(capsys: pytest.CaptureFixture[st
         (["check", "--report", "{odd}/r.json", "--report", "{odd}/./r.json"], "it is named twice"),
         (["check", "--report", "{odd}/new.json", "--report", "{odd}/link.json"], "it is named twice"),
         (["check", "--config", "{odd}/file", "--report", "{odd}/file"], "it is what --config names"),
+        (["check", "--kubeconfig", "{odd}/file", "--report", "{odd}/file"], "it is what --kubeconfig names"),
+        (
+            ["check", "--root", "{odd}", "--kubeconfig", "/file", "--report", "{odd}/file"],
+            "it is what --kubeconfig names",
+        ),
         (["record", "-o", "{odd}/n.tar.gz", "--report", "{odd}/n.tar.gz"], "the bundle itself goes there"),
     ],
 )
