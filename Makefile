@@ -99,6 +99,10 @@ differential: LAB_PACKAGES += golang-go
 differential: $(VENV)/.tools lab-packages ## hold predictions against the real parts for many seeds (root; ARGS="certificates --first 1000")
 	@$(IN) tests.differential $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.tools ## judge recorded nodes whose files and answers are spoiled, for many seeds (ARGS="1000 --first 5000")
+	@$(IN) tests.fuzz $(ARGS)
+
 .PHONY: hostile
 hostile: $(VENV)/.tools lab-packages ## measure runs on a node without files, threads, /proc, with a wrong clock and 50,000 rules (root)
 	@$(IN) tests.lab.hostile $(ARGS)

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _subnet_clashes
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.kubeadm import PLACEHOLDER_ADDRESS
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.resolvers import Resolvers
@@ -47,8 +48,8 @@ def _mask(cluster: KubeadmDocument | None, family: int) -> int:
     elif isinstance(given, list):
         pairs = {str(each.get("name")): str(each.get("value")) for each in given if isinstance(each, dict)}
     for name in (f"node-cidr-mask-size-ipv{family}", "node-cidr-mask-size"):
-        if pairs.get(name, "").isdecimal():
-            return int(pairs[name])
+        if (mask := numbers.whole(pairs.get(name, ""))) is not None:
+            return mask
     return _NODE_MASK[family]
 
 

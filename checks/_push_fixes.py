@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
+from k8sdoctor.facts import urls
 from k8sdoctor.finding import Fix, Safety
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def cancel(tried: UploadTry) -> Fix:
     begun = f"{tried.host.base_url}/{tried.host.repository}/blobs/uploads/"
     # distribution clears uploads away after a week by itself (`storage.maintenance.uploadpurging`).
     command = "find / -type d -path '*/_uploads/*' 2>/dev/null  # on the registry's machine; the newest one is it"
-    if tried.location:
-        command = f"curl -sS -X DELETE {shlex.quote(urljoin(begun, tried.location))}"
+    target = urls.joined(begun, tried.location) if tried.location else None
+    if target is not None:
+        command = f"curl -sS -X DELETE {shlex.quote(target)}"
     return Fix(
         title="Cancel the upload, or let the registry clear it away by itself (after a week, as distribution comes)",
         commands=(command,),

@@ -211,7 +211,9 @@ def cri(endpoint: str, method: str, request: Mapping[str, Any]) -> dict[str, Any
         case "RuntimeService/ListPodSandbox":
             return {"items": [pod["sandbox"] | {"state": "SANDBOX_READY"} for pod in recorded["pods"]]}
         case "RuntimeService/PodSandboxStatus":
-            [pod] = [pod for pod in recorded["pods"] if pod["sandbox"]["id"] == request["pod_sandbox_id"]]
+            pod = next((each for each in recorded["pods"] if each["sandbox"]["id"] == request["pod_sandbox_id"]), None)
+            if pod is None:
+                raise HostError("NotFound", f"the runtime has no sandbox {request['pod_sandbox_id']}")
             status = {"id": pod["sandbox"]["id"], "metadata": pod["sandbox"]["metadata"], "state": "SANDBOX_READY"}
             ip = _pod_ip(pod["sandbox"]["metadata"]["name"])
             return {

@@ -49,7 +49,7 @@ class Certificates:
             found = x509.load_der_x509_certificate(der)
             subject = found.subject.public_bytes()
             list(found.extensions)
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        except (ValueError, TypeError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
             return None
         self._seen[der] = found
         self._digests[sha256(der).hexdigest()] = der

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.processes import Processes, flag, of_the_node
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Unobserved
@@ -43,8 +44,7 @@ class ApiServer:
     @property
     def port(self) -> int:
         """The port that it serves."""
-        value = self.flag("--secure-port") or ""
-        return int(value) if value.isdecimal() else PORT
+        return numbers.port(self.flag("--secure-port") or "") or PORT
 
     @property
     def certificate(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from k8sdoctor.facts import versions
+from k8sdoctor.facts import numbers, versions
 from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.finding import Unobserved
@@ -93,4 +93,4 @@ def _values(host: Host, names: list[str]) -> Iterator[tuple[str, int]]:
 
 def _number(host: Host, path: str) -> int | None:
     text = (host.read_optional(path) or "").strip()
-    return int(text) if text.isdecimal() else None
+    return numbers.whole(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.host.base import HttpRequest, authority
@@ -73,7 +74,7 @@ def _ask(host: Host, name: str, container: Container) -> Health:
     bind = container.flag("--bind-address") or ""
     if bind in ("", "0.0.0.0", "::"):  # noqa: S104 -- listens everywhere
         bind = container.flag("--advertise-address") or ("::1" if bind == "::" else "127.0.0.1")
-    url = f"https://{authority(bind, int(given) if given.isdecimal() else port)}{path}"
+    url = f"https://{authority(bind, numbers.port(given) or port)}{path}"
     answer = host.http(
         HttpRequest(
             method="GET",

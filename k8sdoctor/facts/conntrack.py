@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
 from k8sdoctor.facts.conntrack_losses import LOST, counters, raced, rises
 from k8sdoctor.facts.dns_pairs import DnsPairs
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _SWITCHES = "/proc/sys/net/netfilter"
 COUNT, MAX = f"{_SWITCHES}/nf_conntrack_count", f"{_SWITCHES}/nf_conntrack_max"
+
+_MOST = 2**32 - 1  # both are counters of 32 bits
 
 TABLE = "/proc/1/net/nf_conntrack"  # of the node's network namespace, whichever the reader is in
 
@@ -90,9 +93,10 @@ class Conntrack:
 
 def _number(host: Host, path: str) -> int:
     text = host.read(path).strip()
-    if not text.isdecimal():
-        raise HostError("Unreadable", f"{path} holds {text[:40]!r}, not a number")
-    return int(text)
+    number = numbers.whole(text, _MOST)
+    if number is None:
+        raise HostError("Unreadable", f"{path} holds {text[:40]!r}, not a number of connections")
+    return number
 
 
 def _entries(host: Host, dns: ClusterDns) -> tuple[tuple[DnsEntry, ...] | None, str | None]:

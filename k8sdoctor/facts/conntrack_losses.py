@@ -23,6 +23,10 @@ CLASHES_RESOLVED = (4, 7, 0)
 counts `drop`, too (Linux commits 71d8c47fc653 and bc92470413f3)."""
 
 
+_DIGITS = 8
+"""Of a counter in hexadecimal, which has 32 bits."""
+
+
 def counters(host: Host, *, attempt: int) -> dict[str, int]:
     """The sums over all processors: a line of names, then one of hexadecimal numbers for each (`ct_cpu_seq_show`).
 
@@ -33,9 +37,15 @@ def counters(host: Host, *, attempt: int) -> dict[str, int]:
     if missing or not rows:
         raise HostError("Unreadable", f"{STATISTICS} does not tell {', '.join(missing) or 'a number'}")
     try:
-        return {name: sum(int(row[names.index(name)], 16) for row in rows) for name in LOST}
+        return {name: sum(_counter(row[names.index(name)]) for row in rows) for name in LOST}
     except (ValueError, IndexError):
         raise HostError("Unreadable", f"{STATISTICS} holds a line that is no row of numbers") from None
+
+
+def _counter(word: str) -> int:
+    if len(word) > _DIGITS:
+        raise ValueError("no counter of the kernel")
+    return int(word, 16)
 
 
 def rises(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -255,7 +255,7 @@ def _credentials(config: ContainerdConfig, name: str) -> Credentials | None:
     """`registry.configs.<host>.auth`, into which the older `registry.auths` is turned."""
     auth = toml.table(config.registry, "configs", name, "auth")
     for endpoint, table in toml.table(config.registry, "auths").items():
-        if isinstance(table, dict) and (urlsplit(endpoint).netloc if "://" in endpoint else endpoint) == name:
+        if isinstance(table, dict) and (endpoint.partition("://")[2].partition("/")[0] or endpoint) == name:
             auth = table
     if not auth:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts import yaml
+from k8sdoctor.facts import numbers, yaml
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.processes import flag
 from k8sdoctor.finding import Unobserved
@@ -37,10 +37,8 @@ class ControlPlanePod:
     @property
     def address(self) -> str | None:
         """Where an API server says that it is: `host:port` by its flags, for kubeadm's annotation stays as it was when those are edited."""
-        host, port = self.flag("--advertise-address"), self.flag("--secure-port") or "6443"
-        if not host or not port.isdecimal():
-            return self.endpoint
-        return authority(host, int(port))
+        host, port = self.flag("--advertise-address"), numbers.port(self.flag("--secure-port") or "6443")
+        return authority(host, port) if host and port else self.endpoint
 
     def flag(self, name: str) -> str | None:
         """The value of a flag of its command line."""

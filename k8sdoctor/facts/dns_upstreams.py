@@ -6,7 +6,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, Self
 
-from k8sdoctor.facts import corefile
+from k8sdoctor.facts import corefile, numbers
 from k8sdoctor.facts.cluster_dns import parse_resolv_conf
 from k8sdoctor.facts.coredns import CoreDns
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
@@ -131,9 +131,11 @@ def _place(word: str) -> tuple[str, int] | None:
     except ValueError:
         host, _, port = text.rpartition(":")
     try:
-        return str(ip_address(host.strip("[]").partition("%")[0])), int(port)
+        address = str(ip_address(host.strip("[]").partition("%")[0]))
     except ValueError:
         return None
+    number = numbers.port(port)
+    return (address, number) if number else None
 
 
 def _resolv_conf(host: Host, pod: PodNamespace | None) -> tuple[str, list[str]] | None:
@@ -144,7 +146,7 @@ def _resolv_conf(host: Host, pod: PodNamespace | None) -> tuple[str, list[str]] 
         servers, _ = parse_resolv_conf(host.read(f"/proc/{pod.pid}/root{RESOLV_CONF}"))
     except HostError:
         return None
-    return f"{RESOLV_CONF} of pod {pod.name}", servers
+    return f"{RESOLV_CONF} of pod {pod.name}", [each for each in servers if _place(each)]
 
 
 def _of_kubelet(resolver: PodResolver | Unobserved, dns: CoreDns) -> tuple[str, list[str]] | None:

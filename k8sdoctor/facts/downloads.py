@@ -6,9 +6,11 @@ import threading
 from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from k8sdoctor.facts.lists import ListedFiles, is_url
+from k8sdoctor.facts import numbers
+from k8sdoctor.facts import urls as url_texts
+from k8sdoctor.facts.lists import ListedFiles
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.host import Host, HostError
 from k8sdoctor.records import dataclass
@@ -153,15 +155,15 @@ def _head(host: Host, url: str, variables: Mapping[str, str]) -> Head:
             kind, words = answer["failure"]["kind"], answer["failure"]["message"]
             return Head(url, where, failure=kind, words=words, redirects=redirects, proxy=proxy)
         status, headers = answer["status"], answer["headers"]
-        target = urljoin(where, headers.get("location", ""))
-        if status not in _REDIRECTS or not headers.get("location") or not is_url(target) or redirects == REDIRECTS:
+        target = url_texts.joined(where, headers["location"]) if headers.get("location") else None
+        if status not in _REDIRECTS or target is None or " " in target or redirects == REDIRECTS:
             length = headers.get("content-length", "")
             return Head(
                 url,
                 where,
                 status,
                 content_type=headers.get("content-type", ""),
-                length=int(length) if length.isascii() and length.isdecimal() else None,
+                length=numbers.whole(length),
                 words=f"to {headers['location']}" if headers.get("location") else "",
                 redirects=redirects,
                 proxy=proxy,

@@ -12,6 +12,7 @@ from dataclasses import field
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -283,9 +284,8 @@ def _iptables_condition(word: str, value: str, *, negated: bool) -> Condition:
 def _range(text: str, sign: str) -> tuple[int, int]:
     """A port or a range of ports; what is none holds for no port."""
     low, _, high = text.partition(sign)
-    if not low.isdecimal() or (high and not high.isdecimal()):
-        return 1, 0
-    return int(low), int(high or low)
+    first, last = numbers.whole(low), numbers.whole(high or low)
+    return (1, 0) if first is None or last is None else (first, last)
 
 
 # -- nft -j --------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts import versions, yaml
+from k8sdoctor.facts import numbers, versions, yaml
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError, secrets
@@ -112,7 +112,7 @@ class KubeadmConfig:
             kubernetes_version=yaml.string(cluster, "kubernetesVersion"),
             control_plane_endpoint=yaml.string(cluster, "controlPlaneEndpoint"),
             advertise_address=yaml.string(_mapping(endpoint), "advertiseAddress"),
-            bind_port=int(port) if port.isdecimal() else 6443,
+            bind_port=numbers.port(port) or 6443,
             pod_subnets=_split(yaml.string(cluster, "networking", "podSubnet")),
             service_subnets=_split(yaml.string(cluster, "networking", "serviceSubnet")),
             dns_domain=yaml.string(cluster, "networking", "dnsDomain"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts import yaml
+from k8sdoctor.facts import numbers, yaml
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.service import Service
@@ -73,14 +73,14 @@ class KubeletHealth:
 
 
 def _url(kubelet: Kubelet) -> str | None:
-    port = kubelet.flags.get("--healthz-port") or yaml.string(kubelet.config, "healthzPort") or str(PORT)
-    if not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 -- ports; 0 switches it off
+    port = numbers.port(kubelet.flags.get("--healthz-port") or yaml.string(kubelet.config, "healthzPort") or str(PORT))
+    if port is None:  # 0 switches it off
         return None
     address = (
         kubelet.flags.get("--healthz-bind-address") or yaml.string(kubelet.config, "healthzBindAddress") or "127.0.0.1"
     )
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 -- what is written there
-    return f"http://{authority(reached, int(port))}/healthz"
+    return f"http://{authority(reached, port)}/healthz"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
+from k8sdoctor.facts import urls
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.records import dataclass
 
@@ -99,22 +99,8 @@ class ListedFiles:
         found: dict[str, None] = {}
         strangers = []
         for line in lines(given["text"]):
-            if is_url(line.text):
+            if urls.is_url(line.text):
                 found[line.text] = None
             else:
                 strangers.append(_stranger(line))
         return cls(given["path"], tuple(found), tuple(strangers))
-
-
-def is_url(text: str) -> bool:
-    """Whether a text is a URL that a downloader of HTTP can ask for.
-
-    >>> is_url("https://dl.k8s.io/v1.36.0/kubeadm"), is_url("ftp://x/y"), is_url("https:///y"), is_url("https://x:y/z")
-    (True, False, False, False)
-    """
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.cluster_nodes import seconds
 from k8sdoctor.facts.node_name import NodeName
@@ -41,5 +42,5 @@ class NodeLease:
         renewed = seconds(spec.get("renewTime")) if isinstance(spec, dict) else None
         if not isinstance(spec, dict) or renewed is None:
             return cls()
-        duration = spec.get("leaseDurationSeconds")
-        return cls(host.now() - renewed, float(duration) if isinstance(duration, int) else cls.duration)
+        duration = numbers.whole(str(spec.get("leaseDurationSeconds", "")))
+        return cls(host.now() - renewed, cls.duration if duration is None else float(duration))

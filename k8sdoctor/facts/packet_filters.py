@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
@@ -102,12 +103,12 @@ def parse_iptables(text: str, program: str, family: int) -> Iterator[FilterRule]
         if line.startswith("*"):
             table = line[1:]
         elif policy := _POLICY.match(line):
-            yield FilterRule(program, family, table, policy[1], "drop", packets=int(policy[2]))
+            yield FilterRule(program, family, table, policy[1], "drop", packets=numbers.whole(policy[2]))
         elif counted := _COUNTED.match(line):
             target = (re.findall(r" -j (\S+)", line) or [""])[-1]
             verdict = _VERDICTS.get(target)
             if verdict and (target != "CT" or "--notrack" in line):
-                yield FilterRule(program, family, table, counted[3], verdict, counted[2], int(counted[1]))
+                yield FilterRule(program, family, table, counted[3], verdict, counted[2], numbers.whole(counted[1]))
 
 
 def parse_nft(text: str) -> Iterator[FilterRule]:
@@ -151,7 +152,7 @@ def parse_nft(text: str) -> Iterator[FilterRule]:
             chain,
             verdict,
             _NFT_COUNTER.sub("", plain),
-            int(counter[1]) if counter else None,
+            numbers.whole(counter[1]) if counter else None,
             handle[1] if handle else "",
             hook,
         )

@@ -172,7 +172,7 @@ def _named_by_runtime(host: Host, sandboxes: PodSandboxes, node: _Node, problems
         if path is None or inode is None or inode in node.inodes:
             problems.append(f"the network namespace of pod {sandbox.namespace}/{sandbox.name} was not found")
             continue
-        addresses = tuple(address for address in sandbox.ips if _is_address(address))
+        addresses = sandbox.ips
         route = node.route_to(ip_address(addresses[0])) if addresses else None
         if route is not None:  # told by the node's routes alone, so that a hundred pods cost no netlink dump
             bridge = node.bridges.get(route["oif"])
@@ -333,14 +333,6 @@ class _Bridges:
             pods |= {bridge.name for bridge in bridges.for_pods}
             open_ = {bridge.name for bridge in bridges.unexplained}
         return cls(frozenset(pods), frozenset(names.values()) - pods - open_)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _contains(subnet: str, address: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.cluster_dns import DNS_LABEL, MOST_RESOLV_CONFS, ClusterDns, parse_resolv_conf
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
@@ -43,8 +44,9 @@ class ResolvConf:
             if words[:1] == ["options"]:
                 for word in words[1:]:
                     name, _, value = word.partition(":")
-                    if name == "ndots" and value.isdecimal():
-                        return int(value)
+                    number = numbers.whole(value)
+                    if name == "ndots" and number is not None:
+                        return number
         return 1
 
 

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from k8sdoctor.facts import yaml
+from k8sdoctor.facts import numbers, yaml
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.stage import Stage
@@ -196,7 +196,7 @@ def _flag(words: tuple[str, ...], name: str) -> str | None:
 
 
 def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() and 0 < int(text) < 65536 else default  # noqa: PLR2004 -- ports
+    return numbers.port(text or "") or default
 
 
 def _of_url(url: str, default: int) -> tuple[int, str] | None:

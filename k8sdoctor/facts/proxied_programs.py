@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
+from k8sdoctor.facts import urls
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.docker import DockerConfig
@@ -178,7 +179,7 @@ def _static(pods: StaticPods, kubeconfigs: Kubeconfigs | Unobserved) -> Iterator
 def _server(kubeconfigs: Kubeconfigs | Unobserved, path: str) -> str | None:
     """Where a kubeconfig leads; one that names a proxy of its own has no use for the environment's."""
     found = kubeconfigs.at(path) if isinstance(kubeconfigs, Kubeconfigs) else None
-    return found.server if found is not None and not found.proxy else None
+    return found.server if found is not None and not found.proxy and urls.is_url(found.server or "") else None
 
 
 def _shell(host: Host) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.settings import IgnoredSetting
 from k8sdoctor.facts.systemd_unit import UnitEnvironment
 from k8sdoctor.finding import Unobserved
@@ -163,8 +164,9 @@ def _covers(entry: str, host: str, port: int, address: ipaddress.IPv4Address | i
 
 def _split(entry: str) -> tuple[str, int | None]:
     name, colon, port = entry.rpartition(":")
-    if colon and port.isdigit() and (":" not in name or name.endswith("]")):
-        return name, int(port)
+    number = numbers.whole(port, numbers.MOST_PORT)
+    if colon and number is not None and (":" not in name or name.endswith("]")):
+        return name, number
     return entry, None
 
 

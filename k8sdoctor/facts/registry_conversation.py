@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from k8sdoctor.facts import manifest
+from k8sdoctor.facts import manifest, urls
 from k8sdoctor.facts.refused_certificate import Refusal
 from k8sdoctor.facts.registry_exchange import REFUSED_CERTIFICATES, EndError, Exchange, Got, Place, without_user
 from k8sdoctor.facts.registry_login import log_in
@@ -110,9 +110,10 @@ class Conversation:
             location = got.answer["headers"].get("location", "").partition("\n")[0]
             if got.answer["status"] not in (301, 302, 303, 307, 308) or not location:
                 return got
-            url = urljoin(url, location)
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise EndError("error", got.exchange, f"redirected to {location}, which is no HTTP")
+            target = urls.joined(url, location)
+            if target is None:
+                raise EndError("error", got.exchange, f"redirected to {location}, which is no URL of HTTP")
+            url = target
         raise EndError("error", self.exchanges[-1], f"stopped after {REDIRECTS} redirects")
 
     def send(self, method: Method, url: str, headers: dict[str, str]) -> Got:

@@ -6,9 +6,9 @@ Written by distribution/distribution `docs/content/spec/auth/token.md`.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from k8sdoctor.facts import manifest
+from k8sdoctor.facts import manifest, urls
 from k8sdoctor.facts.registry_exchange import EndError, Exchange, Got
 from k8sdoctor.host import HostError
 
@@ -50,7 +50,9 @@ def _token(talk: Conversation, exchange: Exchange, challenge: Mapping[str, str])
             f"logging in with an identity token ({credentials.source}) takes a POST, which the doctor does not send"
         )
         raise HostError("Unreadable", message)
-    realm = urljoin(exchange.url, challenge.get("realm", ""))
+    realm = urls.joined(exchange.url, challenge.get("realm", ""))
+    if realm is None:
+        raise EndError("error", exchange, f"names {challenge['realm']} as where to log in, which is no URL of HTTP")
     scopes = dict.fromkeys([f"repository:{talk.registry.repository}:pull", *challenge.get("scope", "").split()])
     parts = urlsplit(realm)
     query = parse_qsl(parts.query, keep_blank_values=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
 
@@ -41,9 +42,10 @@ class Resources:
         status = _ALLOWED.search(host.read(STATUS))
         usable = online & _of(status[1], STATUS) if status else online
         total = _TOTAL.search(host.read(MEMORY))
-        if total is None:
+        memory = numbers.whole(total[1]) if total else None
+        if memory is None:
             raise HostError("Unreadable", f"{MEMORY} has no line MemTotal")
-        return cls(len(usable), len(online), int(total[1]) // 1024)
+        return cls(len(usable), len(online), memory // 1024)
 
 
 def _of(text: str, path: str) -> frozenset[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self, cast
 
 from k8sdoctor.facts.runtime import Runtime, decoded
@@ -20,7 +21,8 @@ class Sandbox:
     """One pod sandbox.
 
     `pid` is its process in the runtime's pid namespace, `netns_path` its network namespace as the runtime names it; both are
-    None where it did not tell, and for a sandbox that is not ready. `host_network` is true for a pod in the node's own network.
+    None where it did not tell, and for a sandbox that is not ready. `host_network` is true for a pod in the node's own network. `ips` are
+    addresses: CNI plugins write what the runtime tells there, so what is none is left out.
     """
 
     id: str
@@ -88,9 +90,17 @@ def _sandbox(host: Host, endpoint: str, item: dict[str, Json]) -> Sandbox:
         ips=tuple(
             ip
             for ip in (network.get("ip"), *(_mapping(more).get("ip") for more in _list(network.get("additional_ips"))))
-            if isinstance(ip, str) and ip
+            if isinstance(ip, str) and _is_address(ip)
         ),
     )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _mode(status: Mapping[str, Json]) -> Json:
@@ -100,7 +110,7 @@ def _mode(status: Mapping[str, Json]) -> Json:
 
 def _shares_the_nodes_network(namespaces: Json) -> bool:
     """Whether an OCI runtime specification lists namespaces, and no network among them."""
-    types = {_mapping(namespace).get("type") for namespace in _list(namespaces)}
+    types = [_mapping(namespace).get("type") for namespace in _list(namespaces)]
     return bool(types) and "network" not in types
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
@@ -89,7 +90,7 @@ class Service:
             sub=values.get("SubState", ""),
             result=values.get("Result", ""),
             enabled=values.get("UnitFileState", ""),
-            restarts=int(restarts) if restarts.isdecimal() else 0,
+            restarts=numbers.whole(restarts) or 0,
             exit_status=values.get("ExecMainStatus", ""),
             problem=problem,
             log=lines,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.host import HostError
@@ -135,8 +136,7 @@ def _state(told: Mapping[str, Json]) -> State:
 
 def _seconds(told: Mapping[str, Json], key: str) -> float:
     """A time of the interface, in seconds: it counts nanoseconds, as text."""
-    value = str(told.get(key) or "0")
-    return int(value) / _NANO if value.isdecimal() else 0.0
+    return (numbers.whole(str(told.get(key) or "0")) or 0) / _NANO
 
 
 def _last_lines(host: Host, path: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts import numbers
 from k8sdoctor.facts.systemd_unit import FOLDERS
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -93,7 +94,7 @@ def _areas(text: str) -> Iterator[SwapArea]:
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) >= 3:  # noqa: PLR2004 -- name, type and size
-            yield SwapArea(_unescaped(words[0]), words[1], int(words[2]) if words[2].isdecimal() else 0)
+            yield SwapArea(_unescaped(words[0]), words[1], numbers.whole(words[2]) or 0)
 
 
 def _unescaped(word: str) -> str:

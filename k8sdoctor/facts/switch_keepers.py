@@ -114,7 +114,7 @@ def _networkd(host: Host) -> str | None:
 def _systemd(host: Host) -> int | None:
     """Systemd's release; None when it does not say."""
     try:
-        match = re.match(r"systemd (\d+)", host.run("systemctl", "--version")["out"])
+        match = re.match(r"systemd (\d{1,9})\b", host.run("systemctl", "--version")["out"])
     except HostError:
         return None
     return int(match[1]) if match else None

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 Version: TypeAlias = tuple[int, int, int]
 
-_VERSION = re.compile(r"(?<![\d.])v?(\d+)\.(\d+)(?:\.(\d+))?")
+_VERSION = re.compile(r"(?<![\d.])v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?!\d)")
 
 
 def parse(text: str) -> Version | None:

@@ -83,7 +83,13 @@ class Certificate:
                 not_before=found.not_valid_before_utc.timestamp(),
                 not_after=found.not_valid_after_utc.timestamp(),
             )
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except (
+            ValueError,
+            TypeError,
+            x509.DuplicateExtension,
+            x509.InvalidVersion,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
             raise BadCertificateError(str(error) or type(error).__name__) from None
 
     @property

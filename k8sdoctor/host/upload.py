@@ -5,6 +5,7 @@ Both steps are one verb, so that nothing can come between them: what was begun i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -27,8 +28,10 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:  # no
     location = start["headers"].get("location", "")
     if start["failure"] is None and start["status"] == BEGUN and location:
         # A registry behind a proxy often names itself by another address; the upload lies with the one that was asked.
-        named, asked = urlsplit(urljoin(url, location)), urlsplit(url)
-        cancel = _exchange(host, request, named._replace(scheme=asked.scheme, netloc=asked.netloc).geturl(), "DELETE")
+        with suppress(ValueError):  # it names no URL, so there is nothing to cancel by
+            named, asked = urlsplit(urljoin(url, location)), urlsplit(url)
+            where = named._replace(scheme=asked.scheme, netloc=asked.netloc).geturl()
+            cancel = _exchange(host, request, where, "DELETE")
     return cast("Json", UploadAnswer(start=start, cancel=cancel))
 
 

@@ -162,7 +162,9 @@ def test_a_kernel_that_shows_no_entries_has_none_to_judge_and_a_forbidden_table_
     assert observe(table=HostError("NotPermitted", "run as root")).entries is None
 
 
-@pytest.mark.parametrize("text", ["", "garbage\n", f"{NAMES}\n", f"{NAMES}\nx y z\n"])
+@pytest.mark.parametrize(
+    "text", ["", "garbage\n", f"{NAMES}\n", f"{NAMES}\nx y z\n", f"{NAMES}\n" + f"{'9' * 400} " * 20]
+)
 def test_statistics_that_are_none_are_unreadable(text: str) -> None:
     with pytest.raises(HostError) as refused:
         observe(statistics=text)
@@ -170,6 +172,7 @@ def test_statistics_that_are_none_are_unreadable(text: str) -> None:
     assert refused.value.reason == "Unreadable"
 
 
-def test_a_count_that_is_no_number_is_unreadable() -> None:
-    with pytest.raises(HostError, match="not a number"):
-        observe(count="many")
+@pytest.mark.parametrize("count", ["many", "-1", "4294967296", "9" * 400, "9" * 5000])
+def test_a_count_that_is_no_counter_of_the_kernel_is_unreadable(count: str) -> None:
+    with pytest.raises(HostError, match="not a number of connections"):
+        observe(count=count)

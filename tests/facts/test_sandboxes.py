@@ -66,6 +66,15 @@ def test_a_pod_tells_its_addresses_and_that_it_is_in_the_nodes_network() -> None
     assert (sandbox.ips, sandbox.host_network, sandbox.pid) == (("10.1.0.5", "fd00::5"), True, None)
 
 
+@pytest.mark.parametrize("told", ["", "10.1.0", "10.1.0.0/99", "null"])
+def test_what_a_runtime_tells_as_an_address_and_is_none_is_left_out(told: str) -> None:
+    status = {"status": {"network": {"ip": told, "additional_ips": [{"ip": "fd00::5"}]}}, "info": {}}
+
+    [sandbox] = PodSandboxes.observe(FakeHost(cri=answers(status=status)), RUNTIME).sandboxes
+
+    assert sandbox.ips == ("fd00::5",)
+
+
 def test_a_sandbox_without_a_process_of_its_own_still_has_a_namespace() -> None:
     info = {"pid": 0, "runtimeSpec": {"linux": {"namespaces": [{"type": "network", "path": "/var/run/netns/x"}]}}}
     cri = answers(status={"status": {}, "info": {"info": json.dumps(info)}})
