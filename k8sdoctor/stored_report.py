@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from k8sdoctor.diagnosis import Diagnosis, Reference
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Safety, Status
+from k8sdoctor.host.tags import MISFITS
 from k8sdoctor.report import API_VERSION, Broken, Report, Result
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def _parsed_yaml(text: str) -> object:
         raise StoredReportError(f"it is neither JSON nor YAML: {error.problem or error.context}{where}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise StoredReportError(f"it is neither JSON nor YAML: {' '.join(str(error).split())}") from None
+    except MISFITS:
+        raise StoredReportError("it is neither JSON nor YAML: a value does not fit its tag, as in `!!bool x`") from None
     raise StoredReportError(unfit)
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from k8sdoctor.host.tags import MISFITS
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def _complaints(path: str) -> Iterator[None]:
         raise YamlError(f"{path}{where}: {error.problem or 'not YAML'}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise YamlError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    except MISFITS:
+        raise YamlError(f"{path}: a value does not fit its tag, as in `!!bool x`") from None
 
 
 def mapping(text: str, path: str) -> dict[str, Json]:

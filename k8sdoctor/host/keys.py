@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from k8sdoctor.host.base import HostError, Json, KeyAnswer
+from k8sdoctor.host.tags import MISFITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ def _of_user(text: str, path: str, user: str, field: str) -> str:
 
     try:
         document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 -- a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError, *MISFITS):
         raise HostError("Unreadable", f"{path} is not YAML") from None
     users: Any = document.get("users") if isinstance(document, dict) else None
     for entry in users if isinstance(users, list) else []:

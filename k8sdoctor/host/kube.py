@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from k8sdoctor.host import light
 from k8sdoctor.host.base import HostError, Json, ResolveAnswer
+from k8sdoctor.host.tags import MISFITS
 
 if TYPE_CHECKING:
     from k8sdoctor.host.live import LiveHost
@@ -72,7 +73,7 @@ def _minimal(text: str, path: str) -> dict[str, Any]:
 
     try:
         document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 -- a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, RecursionError, *MISFITS):
         raise HostError("Unreadable", f"{path} is not YAML") from None
     if not isinstance(document, dict):
         raise HostError("Unreadable", f"{path} is no kubeconfig")

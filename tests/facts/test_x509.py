@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
+import ssl
 import subprocess
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates, verify
@@ -168,6 +170,15 @@ def test_name_constraints_hold_for_every_name(
 def test_what_is_no_certificate_says_so(text: str) -> None:
     with pytest.raises(BadCertificateError):
         certificates(text)
+
+
+def test_a_certificate_of_a_version_that_there_is_not_says_so() -> None:
+    data = x509.load_pem_x509_certificate(issue("api", cluster_ca()).pem.encode()).public_bytes(Encoding.DER)
+    third, unknown = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x7f"
+    assert data.count(third) == 1
+
+    with pytest.raises(BadCertificateError):
+        Certificate.parse(ssl.DER_cert_to_PEM_cert(data.replace(third, unknown)))
 
 
 def test_a_real_control_planes_certificate_is_read() -> None:

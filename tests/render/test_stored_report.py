@@ -67,6 +67,7 @@ def sick_but(change: Callable[[dict[str, Any]], object]) -> str:
         ("a: &x [1]\nb: *x\n", "it holds a YAML alias, and no report does"),
         ("a: [\n", "it is neither JSON nor YAML: did not find expected node content (line 2)"),
         ("\x00", "it is neither JSON nor YAML: "),
+        ("a: !!bool x\n", "it is neither JSON nor YAML: a value does not fit its tag"),
         ("DIAGNOSIS: fail\n", "it is no report of k8sdoctor: it has no `kind: Report`"),
         ("[]", "it is no report of k8sdoctor: it has no `kind: Report`"),
         ("3", "it is no report of k8sdoctor: it has no `kind: Report`"),
