@@ -123,12 +123,15 @@ _SHORT = (
 _URLS = (
     # Users in URLs. A password may hold what should have been quoted; the last @ before the host's end is what divides.
     re.compile(
-        r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"'\x00]*:(?!\d+[/?\#])(?P<secret>(?:(?!://)[^\s\"'\x00\\])+)@(?=[^\s\"'@,\x00]*(?:[\s\"',\x00]|\\|\Z))"
+        r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"'\x00]*:(?!\d+[/?\#])(?P<secret>(?:(?!://)[^\s\"'\x00\\])+)@(?=[^\s\"'@,\x00]*(?:[\s\"',\x00]|\\|\Z))"
     ),
-    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
-    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
+    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
+    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
     re.compile(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
-    re.compile(r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?://)?[^\s/:@\"'\\]+:(?!//)(?P<secret>[^\s@\"'\\]+)@"),
+    # What is a URL is above, and what is of it stays one; of what only would be one, all is hidden that may be the password.
+    re.compile(
+        r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?:(?:https?)?//)?[^\s/:@\"'\\]+:(?!//[^\s/:@]*(?::REDACTED-\d+)?@)(?P<secret>[^\s@\"'\\]+)@"
+    ),
 )
 _BOOTSTRAP = re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
 # What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of
