@@ -87,6 +87,7 @@ def of_report(report: Report, own: Own) -> dict[str, Property]:
 
 def _put(found: dict[str, Property], own: Own, name: str, weight: Weight, lines: list[str] | None) -> None:
     key = own.stable(name)
+    name = name.partition(_OF_WHICH)[0]
     known = found.get(key)
     if lines is None:
         # That a file is not there is told once, whichever way somebody looked.
@@ -94,6 +95,9 @@ def _put(found: dict[str, Property], own: Own, name: str, weight: Weight, lines:
     elif known is None or known.lines is None or known.weight > weight:
         found[key] = Property(name, weight, tuple(map(str, lines)))
 
+
+_OF_WHICH = "\0"
+"""Stands in a key between a property's name and what was picked of it: other lines of one command are no difference of the nodes."""
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 _BASE64_PEM = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]+={0,2}")  # `-----BEGIN` in base64
@@ -229,6 +233,8 @@ def _command(arguments: dict[str, Any]) -> tuple[str, Weight] | None:
     if words[0] in ("journalctl", "head") or arguments.get("attempt"):
         return None
     name = " ".join(words)
+    if arguments.get("keep"):
+        name += f"{_OF_WHICH}{json.dumps(arguments['keep'])}"
     if {"--version", "version", "-v", "CNI_COMMAND=VERSION"} & {*words}:
         return name, Weight.VERSION
     return name, Weight.NETWORK if "tables" in words[0] or words[0] in ("nft", "ipset", "ipvsadm") else Weight.OTHER
@@ -239,7 +245,7 @@ def _run(arguments: dict[str, Any], answer: Any) -> Iterator[_Listed]:
     if command is not None:
         failed = [f"ended with {answer['code']}"] if answer["code"] else []
         out = answer["out"].splitlines() or (answer["err"].splitlines() if answer["code"] else [])
-        yield *command, [*failed, *(_by_table(out) if command[0] in _ANY_ORDER else out)]
+        yield *command, [*failed, *(_by_table(out) if command[0].partition(_OF_WHICH)[0] in _ANY_ORDER else out)]
 
 
 _ANY_ORDER = ("nft list tables", "nft list chains")

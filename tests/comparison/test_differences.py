@@ -363,3 +363,18 @@ def test_a_hostile_recording_is_compared_all_the_same() -> None:
 
     assert all(isinstance(each, Difference) for each in found.differences)
     assert len(found.differences) == len(hostile)
+
+
+def test_lines_that_were_picked_otherwise_are_no_difference_and_those_picked_alike_are() -> None:
+    rules = ["-A KUBE-SERVICES -d 10.96.0.10/32 -j A", '-A A -m comment --comment "kube-system/kube-dns:dns" -j B']
+
+    def saved(lines: list[str], *keep: str) -> Entry:
+        return said("run", {"code": 0, "out": "\n".join(lines), "err": ""}, argv=["iptables-save"], keep=list(keep))
+
+    few, all_ = ["-d 10.96.0.10/"], ["-d 10.96.0.10/", "kube-dns"]
+
+    assert told(compared([saved(rules, *all_)], [saved(rules[:1], *few), saved(rules, *all_)])) == []
+    assert told(compared([saved(rules, *all_)], [saved(rules[:1], *few)])) == []
+    assert told(compared([saved(rules, *all_)], [saved(rules[:1], *few), saved(rules[:1], *all_)])) == [
+        ("iptables-save", (rules[1],), ())
+    ]
