@@ -86,8 +86,8 @@ proto: $(VENV)/.tools ## make k8sdoctor/host/cri_pb2.py from cri.proto
 	$(IN) grpc_tools.protoc --proto_path=. --python_out=. k8sdoctor/host/cri.proto
 
 .PHONY: bench
-bench: $(VENV)/.tools lab-packages ## measure CPU, time and memory on a lab node (root)
-	@$(IN) benchmarks.bench
+bench: $(VENV)/.tools lab-packages ## measure CPU, time, memory and growth on a lab node (root; ARGS="growth", ARGS=--store before a release)
+	@$(IN) benchmarks.bench $(ARGS)
 
 .PHONY: accuracy
 accuracy: $(VENV)/.tools lab-packages ## break a lab node in each known way and print what is named first (root; ARGS=--pairs: two at once)

@@ -1,32 +1,36 @@
-"""What k8sdoctor costs on a healthy lab node: process CPU, wall time, memory, and how far it overshoots limits.
+"""What k8sdoctor costs on a healthy lab node: process CPU, wall time, memory, how they grow, and how far it overshoots limits.
 
-`make bench` prints a table. Each command is run in turn with the others, several times, and the medians are compared with
-`python -c pass` of the same rounds, since a busy machine slows all of them alike.
+`make bench` prints tables. Each command is run in turn with the others, several times, and the medians are compared with `python -c pass`
+of the same rounds, since a busy machine slows all of them alike; those ratios with the last release's, which `--store` wrote.
 """
 
 from __future__ import annotations
 
+import argparse
 import compileall
 import json
 import os
-import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import k8sdoctor
+import k8sdoctor.checks
 from benchmarks.app import app
+from benchmarks.growth import growth
 from benchmarks.healthy import healthy_node
 from benchmarks.lists import lists
+from benchmarks.measure import NOTHING, ROUNDS, doctor, measure, medians
+from benchmarks.ratios import STORED, against, load, store
 from tests.lab.node import LabNode
 from tests.lab.whole_node import WholeNode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-ROUNDS = 7
+    from benchmarks.measure import Cost
+    from benchmarks.ratios import Ratios
+
 PROBE_LIMIT = 5.0
 DEADLINE = 3.0
 BLACKHOLE = "198.51.100.1:5000/pause:3.6"  # the far side drops what is sent there
@@ -42,20 +46,6 @@ class Hangs:
 @check("hangs", title="A fact that never ends", area="benchmark")
 def hangs(fact: Hangs):
     yield passed("Ended", "It ended.")
-"""
-
-# One process after the other, each waited for with what it used; children that it waited for are counted in.
-MEASURE = """
-import json, os, sys, time
-commands = json.loads(sys.argv[1])
-null = os.open(os.devnull, os.O_RDWR)
-rows = []
-for command in commands:
-    begun = time.monotonic()
-    pid = os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)])
-    _, status, used = os.wait4(pid, 0)
-    rows.append([time.monotonic() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)])
-print(json.dumps(rows))
 """
 
 # Each question of a run with its time, by wrapping the one method that all of them pass.
@@ -78,92 +68,85 @@ print(json.dumps([time.monotonic() - begun, max(asked), len(asked)]))
 """
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a process took: seconds, seconds of CPU, MiB at its peak, exit code."""
-
-    wall: float
-    cpu: float
-    memory: float
-    code: int
-
-
-def measure(node: LabNode, *commands: Sequence[str]) -> list[Cost]:
-    """Run commands one after the other on the node."""
-    done = node.run([sys.executable, "-c", MEASURE, json.dumps([list(command) for command in commands])])
-    return [Cost(*row) for row in json.loads(done.stdout)]
-
-
-def doctor(*arguments: str) -> list[str]:
-    """The doctor's command line."""
-    script = Path(sys.executable).with_name("k8sdoctor")
-    return [str(script), *arguments] if script.exists() else [sys.executable, "-m", "k8sdoctor", *arguments]
-
+# What a run asked, each question once.
+RECORD = """
+import json, sys
+from k8sdoctor import engine, registry
+from k8sdoctor.host.live import LiveHost
+from k8sdoctor.host.recording import Recorder
+host = Recorder(LiveHost())
+engine.run(host, registry.load().checks)
+with open(sys.argv[1], "w") as file:
+    json.dump([(entry["verb"], entry["arguments"]) for entry in host.entries()], file)
+"""
+QUESTIONS = "/run/questions.json"
 
 COMMANDS = {
-    "python -c pass": [sys.executable, "-c", "pass"],
+    "python -c pass": NOTHING,
+    "--version": doctor("--version"),
     "list": doctor("list"),
     "check ip-forward": doctor("check", "ip-forward"),
     "check": doctor("check"),
     "check --offline": doctor("check", "--offline"),
 }
+ON_A_CONTROL_PLANE = {
+    "python -c pass": NOTHING,
+    "check": doctor("check"),
+    "bare probes": [sys.executable, "-P", str(Path(__file__).with_name("bare.py")), QUESTIONS],
+}
+AIMS = {
+    "list": "CPU 0.12 s beyond python -c pass",
+    "check ip-forward": "CPU 0.12 s beyond python -c pass",
+    "control plane: check": "CPU 1 s",
+}
 
 
-def medians(node: LabNode) -> dict[str, Cost]:
-    """Each command's median of several interleaved rounds; the first round warms up and is not counted."""
-    measure(node, *COMMANDS.values())
-    rounds = [measure(node, *COMMANDS.values()) for _ in range(ROUNDS)]
-    found = {}
-    for name, costs in zip(COMMANDS, zip(*rounds, strict=True), strict=True):
-        found[name] = Cost(
-            statistics.median(cost.wall for cost in costs),
-            statistics.median(cost.cpu for cost in costs),
-            statistics.median(cost.memory for cost in costs),
-            costs[0].code,
+def costs(title: str, found: Mapping[str, Cost], stored: Ratios) -> Ratios:
+    """Print what each command costs, and hand out the ratios to the first, which does nothing."""
+    first, *others = found
+    base = found[first]
+    print(f"\n{f'{title}: {first}':32} {base.cpu:7.3f} s {'':15} {base.wall:7.3f} s {'':15} {base.memory:4.0f} MiB")
+    measured = {}
+    for name in others:
+        cost, key = found[name], f"{title}: {name}"
+        row, then = cost.over(base), stored.get(key, {})
+        cpu, wall, memory = (f"{row[each]:6.1f} {against(row[each], then.get(each)):>8}" for each in row)
+        print(
+            f"{name:32} {cost.cpu:7.3f} s {cpu} {cost.wall:7.3f} s {wall} {cost.memory:4.0f} MiB {memory}  {AIMS.get(key) or AIMS.get(name, '')}"
         )
-    return found
+        measured[key] = row
+    return measured
 
 
-def healthy() -> Cost:
-    """What `check` costs; prints costs of each command, and how much longer than its slowest question a run takes."""
+def healthy(stored: Ratios) -> Ratios:
+    """What commands cost, and how much longer than its slowest question a run takes."""
     with healthy_node() as node:
         summary = node.check().report["summary"]
         print(
             "a healthy node:",
             ", ".join(f"{summary[word]} {word}" for word in ("pass", "skip", "warn", "unknown", "fail")),
         )
-        costs = medians(node)
+        found = medians(node, COMMANDS)
         runs = [json.loads(node.run([sys.executable, "-c", PROBES]).stdout) for _ in range(ROUNDS)]
-    base = costs["python -c pass"]
-    print(f"\n{'command':18} {'CPU':>8} {'ratio':>6} {'beyond':>8} {'wall':>8} {'peak':>8}  aim")
-    aims = {
-        "list": "CPU 0.12 s beyond python -c pass",
-        "check ip-forward": "CPU 0.12 s beyond python -c pass",
-        "check": "CPU 0.4 s, peak 80 MiB",
-    }
-    for name, cost in costs.items():
-        print(
-            f"{name:18} {cost.cpu:6.3f} s {cost.cpu / base.cpu:6.1f} {cost.cpu - base.cpu:6.3f} s {cost.wall:6.3f} s "
-            f"{cost.memory:5.0f} MiB  {aims.get(name, '')}"
-        )
+    measured = costs("a node", found, stored)
     wall, (slowest, verb), count = sorted(runs)[len(runs) // 2]
     print(f"\nengine's wall time {wall:.3f} s, {count} questions, the slowest {slowest:.3f} s ({verb}): "
           f"{wall / slowest:.2f} times (aim: 1.2)")  # fmt: skip
-    return costs["check"]
+    return measured
 
 
-def asked_api(without: Cost) -> None:
-    """What a kubeconfig that works adds to a run: the API server is asked, and its certificates are looked at."""
-    with LabNode("worker-1") as lab:
-        WholeNode(lab).start()
-        [covered] = lab.check("apiserver-san").reasons("apiserver-san") & {"Covered"} or ["not seen"]
-        measure(lab, doctor("check"))
-        costs = [measure(lab, doctor("check"))[0] for _ in range(ROUNDS)]
-    cpu, memory = (
-        statistics.median(values) for values in zip(*((cost.cpu, cost.memory) for cost in costs), strict=True)
-    )
-    print(f"\nwhere the API server is asked ({covered}): {cpu:.3f} s of CPU and {memory:.0f} MiB, "
-          f"{cpu - without.cpu:+.3f} s and {memory - without.memory:+.0f} MiB (aim: +0.3 s, +25 MiB)")  # fmt: skip
+def control_plane(stored: Ratios) -> Ratios:
+    """What a whole run costs where API server and etcd are asked, too, and as a multiple of its questions alone."""
+    with LabNode("cp1") as lab:
+        WholeNode(lab, "control-plane").start()
+        lab.run([sys.executable, "-c", RECORD, QUESTIONS])
+        found = medians(lab, ON_A_CONTROL_PLANE)
+    measured = costs("control plane", found, stored)
+    name = "control plane: check over its bare probes"
+    row, then = found["check"].over(found["bare probes"]), stored.get(name, {})
+    told = ", ".join(f"{each} {value:.2f} ({against(value, then.get(each))})" for each, value in row.items())
+    print(f"the whole run as a multiple of its questions asked by nobody but a loop: {told} (aim: CPU 1.3)")
+    return {**measured, name: row}
 
 
 def blackholed() -> None:
@@ -184,17 +167,43 @@ def hung() -> None:
           f"(aim: 0.3 s), exit code {cost.code}")  # fmt: skip
 
 
+def limits(_: Ratios) -> Ratios:
+    """Print how far runs overshoot their limits."""
+    blackholed()
+    hung()
+    return {}
+
+
+def others(_: Ratios) -> Ratios:
+    """Print what lists and the app take."""
+    lists()
+    app()
+    return {}
+
+
+PARTS = {"commands": healthy, "control-plane": control_plane, "growth": growth, "limits": limits, "others": others}
+
+
 def main() -> int:
     """Measure and print."""
+    words = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    words.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)}; all by default")
+    words.add_argument("--store", action="store_true", help=f"keep the ratios in {STORED.name}, as those of a release")
+    asked = words.parse_args()
+    if unknown := [part for part in asked.parts if part not in PARTS]:
+        words.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     if os.geteuid() != 0:
         print("the lab needs root", file=sys.stderr)
         return 2
-    compileall.compile_dir(str(Path(k8sdoctor.__file__).parent), quiet=2)  # as an installation does
-    asked_api(healthy())
-    blackholed()
-    hung()
-    lists()
-    app()
+    for package in (k8sdoctor, k8sdoctor.checks):  # as an installation does; `checks` is a link, which is not followed
+        compileall.compile_dir(str(Path(package.__file__ or "").parent), quiet=2)
+    version, stored = load()
+    print(f"percentages are against the ratios of {version}" if version else "no ratios are stored to compare with")
+    measured: Ratios = {}
+    for part in asked.parts or PARTS:
+        measured |= PARTS[part](stored)
+    if asked.store:
+        store(measured)
     return 0
 
 

@@ -8,6 +8,8 @@ then has the standard library make it the dataclass that it was to be, with thos
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +62,21 @@ def _make(cls: Any) -> None:
             setattr(cls, name, method)
 
 
-def _values(record: Any) -> tuple[Any, ...]:
-    return tuple(getattr(record, each.name) for each in dataclasses.fields(record) if each.compare)
+@functools.cache
+def _reader(cls: Any) -> Callable[[Any], Any]:
+    """What takes the values that count from a record, at the speed of C: a certificate is compared a thousand times a run."""
+    names = [each.name for each in dataclasses.fields(cls) if each.compare]
+    return operator.attrgetter(*names) if names else lambda _record: ()
+
+
+def _values(record: Any) -> Any:
+    return _reader(record.__class__)(record)
 
 
 def _equal(self: Any, other: object) -> bool:
-    return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
+    if self is other:
+        return True
+    return bool(_values(self) == _values(other)) if other.__class__ is self.__class__ else NotImplemented
 
 
 def _hash(self: Any) -> int:

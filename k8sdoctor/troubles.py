@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from k8sdoctor.host.secrets import Vault
 from k8sdoctor.known_errors import CUT, LINE_LIMIT, prefix_of, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from k8sdoctor.host.secrets import Vault
     from k8sdoctor.known_errors import KnownError, Match
 
 CHUNK = 1 << 16
@@ -102,6 +102,8 @@ class Troubles:
 
     def told(self) -> list[Trouble]:
         """Each trouble, what says most first, and of those the one that was seen most."""
+        from k8sdoctor.host.secrets import Vault  # which compiles fifty patterns
+
         vault = Vault()
         found = sorted(self._seen.values(), key=lambda each: (-each.match.rank, -each.count))
         return [

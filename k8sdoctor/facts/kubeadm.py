@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts import numbers, versions, yaml
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host import HostError, secrets
+from k8sdoctor.host import HostError
+from k8sdoctor.host.base import DEFAULT_TOKEN
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 # kubeadm's own placeholder in `kubeadm config print init-defaults`; it is nobody's address.
 PLACEHOLDER_ADDRESS = "1.2.3.4"
-PLACEHOLDER_TOKEN = secrets.DEFAULT_TOKEN
+PLACEHOLDER_TOKEN = DEFAULT_TOKEN
 """What the host makes of the token of `init-defaults`, which is no secret."""
 
 

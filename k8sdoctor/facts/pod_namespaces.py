@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -17,6 +18,7 @@ from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from ipaddress import IPv4Network, IPv6Network
 
     from k8sdoctor.host import Host
     from k8sdoctor.host.base import Netlink
@@ -115,7 +117,7 @@ class _Node:
     network: NodeNetwork
     inodes: frozenset[int]
 
-    @property
+    @cached_property
     def bridges(self) -> dict[int, str]:
         return {link["index"]: link["name"] for link in self.network.links if link.get("kind") == "bridge"}
 
@@ -135,17 +137,17 @@ class _Node:
 
     def route_to(self, address: Address) -> Netlink | None:
         """The longest route to an address that is on a link of the node; not the default route."""
-        direct = [
-            (ip_network(route["destination"], strict=False).prefixlen, route)
+        fitting = [pair for pair in self._direct if pair[0].prefixlen and address in pair[0]]
+        return max(fitting, key=lambda pair: pair[0].prefixlen)[1] if fitting else None
+
+    @cached_property
+    def _direct(self) -> tuple[tuple[IPv4Network | IPv6Network, Netlink], ...]:
+        """The routes without a gateway, parsed once for all pods."""
+        return tuple(
+            (ip_network(route["destination"], strict=False), route)
             for route in self.network.routes
             if "oif" in route and "destination" in route and "gateway" not in route
-        ]
-        fitting = [
-            (length, route)
-            for length, route in direct
-            if length and address in ip_network(route["destination"], strict=False)
-        ]
-        return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+        )
 
     def peer_of(self, link: Netlink) -> Netlink | None:
         """The node's end of a veth that was seen inside another namespace."""

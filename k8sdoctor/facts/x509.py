@@ -124,6 +124,7 @@ class Trust:
     expired: Certificate | None = None
 
 
+@lru_cache(maxsize=64)
 def certificates(text: str) -> tuple[Certificate, ...]:
     """Every certificate of a PEM text, in order; what stands between the blocks is ignored. Raises BadCertificateError for none."""
     found = tuple(Certificate.parse(match[0] + "\n") for match in _BLOCK.finditer(text))
@@ -177,6 +178,12 @@ def verify(
     chain: Sequence[Certificate], roots: Sequence[Certificate], now: float, purpose: Purpose = "servers"
 ) -> Trust:
     """Whether a chain as shown, leaf first, leads to one of the roots for a purpose. The leaf's own dates and names are not looked at."""
+    return _verified(tuple(chain), tuple(roots), now, purpose)
+
+
+@lru_cache(maxsize=256)
+def _verified(chain: tuple[Certificate, ...], roots: tuple[Certificate, ...], now: float, purpose: Purpose) -> Trust:
+    """Each once: an API server is met by many clients, and judged for each of them."""
     leaf = chain[0]
     paths, stop = ([(leaf,)], None) if leaf in roots else _paths((leaf,), chain[1:], roots, now)
     if any(all(allows(each, purpose) for each in path) for path in paths):

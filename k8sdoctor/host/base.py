@@ -26,6 +26,10 @@ TAIL = 256 * 1024
 """Bytes of a log's end that are read: some thousand lines."""
 
 
+DEFAULT_TOKEN = "REDACTED-DEFAULT-TOKEN"  # noqa: S105 -- a placeholder
+"""What stands for the one bootstrap token that is no secret in itself, so that a check may tell it from others."""
+
+
 LINES_LIMIT = 10_000
 """Lines of a file that we are willing to hold, of those that were asked for."""
 

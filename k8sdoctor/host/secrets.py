@@ -14,6 +14,8 @@ import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from k8sdoctor.host.base import DEFAULT_TOKEN
+
 if TYPE_CHECKING:
     from k8sdoctor.host.base import Json
 
@@ -180,9 +182,6 @@ _HEADER_VALUE = re.compile(
 # "-----BEGIN" in base64, as in kubeconfigs, with what follows: a value may be folded over lines, which YAML writes in many ways.
 FOLD = r"(?:\\[rn]|[\s\\])"
 BASE64_PEM = re.compile(rf"LS0tLS1CRUdJTi[A-Za-z0-9+/]*+={{0,2}}(?:{FOLD}+[A-Za-z0-9+/]++={{0,2}}(?=[\s\"'\\]|\Z))*")
-DEFAULT_TOKEN = "REDACTED-DEFAULT-TOKEN"  # noqa: S105 -- a placeholder
-"""What stands for the one bootstrap token that is no secret in itself, so that a check may tell it from others."""
-
 _PUBLISHED_TOKEN = "abcdef.0123456789abcdef"  # noqa: S105 -- kubeadm's `config print init-defaults`
 _PLACEHOLDER = re.compile(rf"REDACTED-\d+|{DEFAULT_TOKEN}")
 _TELLING = 8
