@@ -86,13 +86,14 @@ def write_all(texts: Mapping[Path, str], replace: Collection[Path] = ()) -> None
 def growing(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """A file to write to that takes its name when the block ends; nothing of it is left when the block raises.
 
-    Only its owner may read it. Unless `replace`, nothing may have the name by then. Raises OSError, whose `filename` is the target.
+    Only its owner may read it: who ran sudo, in a folder of their own. Unless `replace`, nothing may have the name by then. Raises OSError, whose `filename` is the target.
     """
     claimed = False
     with _blamed_on(target):
         temporary, descriptor = _beside(target, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                _give_to_who_ran_sudo(descriptor, temporary)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -105,6 +106,24 @@ def growing(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
                 with contextlib.suppress(OSError):
                     leftover.unlink()
             raise
+
+
+def _give_to_who_ran_sudo(descriptor: int, path: Path) -> None:
+    """Let the person behind sudo (sudo(8), SUDO_UID) own a new file, where its folder is their own.
+
+    Elsewhere they would get a file in a folder that they may not write to.
+    """
+    owner, group = (os.environ.get(name, "") for name in ("SUDO_UID", "SUDO_GID"))
+    if os.geteuid() != 0 or not (owner.isdecimal() and group.isdecimal()):
+        return
+    with contextlib.suppress(OSError):  # a file system without owners
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            here = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+            if os.fstat(folder).st_uid == int(owner) and os.path.samestat(here, os.fstat(descriptor)):
+                os.fchown(descriptor, int(owner), int(group))
+        finally:
+            os.close(folder)
 
 
 def _beside(target: Path, mode: int) -> tuple[Path, int]:
