@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -60,8 +61,8 @@ class Kept:
             lines.append(f"{self.dropped} questions were not kept, since there were too many.")
         lines += [
             "",
-            f"Look through it:    tar tzf {path}",
-            f"Judge it anywhere:  k8sdoctor check --bundle {path.name}",
+            f"Look through it:    tar tzf {harmless(shlex.quote(str(path)))}",
+            f"Judge it anywhere:  k8sdoctor check --bundle {harmless(shlex.quote(path.name))}",
         ]
         return "\n".join(lines) + "\n"
 

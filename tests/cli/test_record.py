@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,16 +13,19 @@ import tarfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from k8sdoctor import cli
+from k8sdoctor.cli import recording
 from k8sdoctor.host.bundle import open_bundle
 from k8sdoctor.host.recording import Recording
 from tests.bundles import with_members, written
 from tests.cli.doctor import WATCHDOG, command, doctor, document, environment
 from tests.lab.node import wait_for
+from tests.render.reports import SICK
 from tests.reports import concluded, differences, judged, timeless
 from tests.tui.terminal import Terminal
 
@@ -125,6 +129,17 @@ def test_what_was_written_and_what_to_do_with_it_is_told(kept: Kept) -> None:
     assert "of node worker-1" in kept.said
     assert "k8sdoctor check --bundle node.tar.gz" in kept.said
     assert "Too long" not in kept.said
+
+
+def test_the_told_commands_can_be_pasted_whatever_the_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "my node.tar.gz"
+    path.write_bytes(b"x")
+    writer: Any = SimpleNamespace(counts=SimpleNamespace(files=1, answers=2), cut=())
+
+    told = recording.Kept(path, SICK, writer, 0).summary()
+
+    pasted = [shlex.split(line.partition(":  ")[2]) for line in told.splitlines()[-2:]]
+    assert pasted == [["tar", "tzf", str(path)], ["k8sdoctor", "check", "--bundle", path.name]]
 
 
 def test_options_are_taken_from_the_bundle(tmp_path: Path, node: list[str]) -> None:
