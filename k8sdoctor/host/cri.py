@@ -69,7 +69,10 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
         raise _not_served(error, endpoint, host) from None
     if method == "RuntimeService/PodSandboxStatus":
         _keep_what_is_ours(reply)
-    return _hidden(host, reply)
+    try:
+        return _hidden(host, reply)
+    except RecursionError:
+        raise HostError("RuntimeUnreachable", f"{endpoint} answers with JSON that is nested too deeply") from None
 
 
 def path_of(endpoint: str) -> str:
@@ -195,7 +198,7 @@ def _keep_what_is_ours(reply: dict[str, Json]) -> None:
         whole = json.loads(info.get("info", "{}"))
         kept = {key: whole[key] for key in _SANDBOX_INFO if key in whole}
         namespaces = ((whole.get("runtimeSpec") or {}).get("linux") or {}).get("namespaces")
-    except (ValueError, AttributeError, TypeError):  # another runtime's own form
+    except (ValueError, AttributeError, TypeError, RecursionError):  # another runtime's own form
         reply["info"] = {}
         return
     if namespaces is not None:

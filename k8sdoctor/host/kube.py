@@ -64,7 +64,12 @@ def _answer(host: LiveHost, arguments: dict[str, Json]) -> Json:
         body = host.bounded(
             lambda: _get(document, path, kubeconfig, host.probe_limit), what, limit=host.probe_limit + SLACK
         )
-    return _hidden(host, cast("Json", body))
+    try:
+        return _hidden(host, cast("Json", body))
+    except RecursionError:
+        raise HostError(
+            "Unreadable", f"{path} by {kubeconfig} was answered by JSON that is nested too deeply"
+        ) from None
 
 
 def _minimal(text: str, path: str) -> dict[str, Any]:
@@ -224,7 +229,7 @@ def _body(reply: Any, path: str, server: str, deadline: float) -> Json:
             raise HostError("Unreadable", f"{server}{path} drips: its answer was not complete in time")
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     said = document.get("message") if isinstance(document, dict) else None
     words = str(said or data[:200].decode("utf-8", "replace"))

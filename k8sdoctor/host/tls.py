@@ -133,9 +133,11 @@ def _client(server_name: str | None, states: set[bytes]) -> SSL.Connection:
     connection.set_connect_state()
     if server_name and not _is_address(server_name):
         # RFC 6066, section 3: never an address, and no trailing dot; Go's clients do the same (crypto/tls hostnameInSNI).
-        connection.set_tlsext_host_name(
-            server_name.rstrip(".").encode("idna" if not server_name.isascii() else "ascii")
-        )
+        try:
+            name = server_name.rstrip(".").encode("idna" if not server_name.isascii() else "ascii")
+        except UnicodeError:
+            raise _Failed("tls-name", f"{server_name!r} is no name of a host") from None
+        connection.set_tlsext_host_name(name)
     return connection
 
 
@@ -189,10 +191,11 @@ def _not_tls(start: bytes, where: str) -> _Failed:
 
 
 def _chain(connection: SSL.Connection) -> list[str]:
-    from cryptography.hazmat.primitives.serialization import Encoding
+    """As it was served, read by nobody: OpenSSL takes certificates that the library that judges them refuses."""
+    from OpenSSL import crypto
 
-    found = connection.get_peer_cert_chain(as_cryptography=True) or []
-    return [certificate.public_bytes(Encoding.PEM).decode() for certificate in found]
+    found = connection.get_peer_cert_chain() or []
+    return [crypto.dump_certificate(crypto.FILETYPE_PEM, certificate).decode() for certificate in found]
 
 
 def _client_authorities(connection: SSL.Connection) -> list[str]:
