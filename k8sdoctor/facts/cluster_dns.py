@@ -287,7 +287,7 @@ def _backends(get: Callable[[str], dict[str, Json]], service: dict[str, Json]) -
         # discovery.k8s.io/v1 is there from 1.21 on
         listed, what = _from_endpoints(get(f"/api/v1/namespaces/{namespace}/endpoints/{name}")), "Endpoints"
     for address, target, ports in listed:
-        fitting = [port for port in ports if (port.get("name") or "") in names and isinstance(port.get("port"), int)]
+        fitting = [port for port in ports if str(port.get("name") or "") in names and isinstance(port.get("port"), int)]
         fitting.sort(key=lambda port: port.get("protocol", "UDP") != "UDP")
         if not fitting:
             continue
