@@ -69,7 +69,7 @@ def test_every_format_names_the_cause(
 
     assert code == 1
     for word in ("BridgeNfCallOff", "cni0", "before.json", "after.yaml"):
-        assert word in out
+        assert word in "".join(out.split())  # a path that is longer than the line is folded
 
 
 def test_one_of_the_two_may_come_from_stdin(

@@ -245,3 +245,19 @@ async def test_how_far_a_list_is_scrolled_that_nobody_has_moved_does_not_depend_
             shown.append(screen(pilot.app))
 
     assert shown[0] == shown[1] == shown[2]
+
+
+@pytest.mark.asyncio
+async def test_a_line_that_is_chosen_before_the_list_is_laid_out_is_in_sight_afterwards() -> None:
+    async with app(demo()).run_test(size=(80, 10)) as pilot:
+        await examined(pilot)
+        listed = pilot.app.query_one(CheckList)
+        lines, last = listed.lines, len(listed.lines) - 1
+        listed.show((), None)
+        await settled(pilot)
+        listed.show(lines, None)  # all at once, as from an engine that is quicker than the screen
+        listed.select(last)
+        await settled(pilot)
+
+        assert listed.cursor == last
+        assert listed.scroll_offset.y <= last < listed.scroll_offset.y + listed.size.height

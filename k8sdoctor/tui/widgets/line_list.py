@@ -90,7 +90,7 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         self.virtual_size = Size(0, len(lines))
         wanted = self._near(cursor if cursor is not None else (before or 0))
         if seen and wanted is not None and before is not None and wanted != before:
-            self.scroll_to(y=max(0, self.scroll_offset.y + wanted - before), animate=False, immediate=True)
+            self.scroll_to(y=max(0, self.scroll_offset.y + wanted - before), animate=False, force=True, immediate=True)
         self.set_reactive(LineList.cursor, wanted)
         if seen or before is None:
             self._reveal()
@@ -100,7 +100,7 @@ class LineList(ScrollView, Generic[L], can_focus=True):
 
     def to_the_top(self) -> None:
         """Show the first lines: where lines came one after another, the view has moved along with the one at the cursor."""
-        self.scroll_to(y=0, animate=False, immediate=True)
+        self.scroll_to(y=0, animate=False, force=True, immediate=True)
 
     def select(self, place: int) -> None:
         """Put the cursor on a line, and show it, also where it stands there already."""
@@ -133,9 +133,10 @@ class LineList(ScrollView, Generic[L], can_focus=True):
     def _reveal(self) -> None:
         if self.cursor is None:
             return
+        # By force: a list that has just got its lines has no scroll bar before it is laid out, and would not scroll without one.
         # The heading above the first line of a group is worth seeing, too.
         top = self.cursor - 1 if self.cursor and not self.lines[self.cursor - 1].selectable else self.cursor
-        self.scroll_to_region(Region(0, top, 1, self.cursor - top + 1), animate=False, immediate=True)
+        self.scroll_to_region(Region(0, top, 1, self.cursor - top + 1), animate=False, force=True, immediate=True)
 
     def _near(self, place: int, step: int = 1) -> int | None:
         """The nearest line that can be selected, first in the direction of `step`."""
