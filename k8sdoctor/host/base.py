@@ -531,7 +531,7 @@ class Host(ABC):
         return cast("str", self.ask("tail", _args(path=path, size=size)))
 
     def listdir(self, path: str) -> list[DirEntry]:
-        """The names in a folder, sorted bytewise. Raises NotFound, NotPermitted, Unreadable (not a folder)."""
+        """The names in a folder, sorted bytewise. Raises NotFound, NotPermitted, Unreadable (not a folder, or one of too many names)."""
         return cast("list[DirEntry]", self.ask("listdir", _args(path=path)))
 
     def stat(self, path: str) -> FileStat:

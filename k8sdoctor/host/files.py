@@ -8,6 +8,7 @@ import os
 import stat
 import zlib
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
 from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT, DirEntry, FileStat, HostError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Literal
 
 UNPACKED_LIMIT = 16 * 1024 * 1024  # a kernel's configuration is 0.3 MiB at most
+
+MOST_NAMES = 20_000
+"""Of a folder that is listed; those that are looked into hold tens."""
 
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS (include/linux/namei.h)
 
@@ -138,9 +142,13 @@ class Files:
         real = self.real(path)
         try:
             with os.scandir(real) as entries:
-                found = [DirEntry(name=entry.name, kind=_entry_kind(entry)) for entry in entries]
+                found = [
+                    DirEntry(name=entry.name, kind=_entry_kind(entry)) for entry in islice(entries, MOST_NAMES + 1)
+                ]
         except OSError as error:
             refuse(error, path)
+        if len(found) > MOST_NAMES:  # memory is bounded, and a part would be taken for the whole
+            raise HostError("Unreadable", f"{path} holds more than {MOST_NAMES:,} names")
         return sorted(found, key=lambda entry: os.fsencode(entry["name"]))
 
     def stat(self, path: str) -> FileStat:

@@ -127,6 +127,22 @@ def test_names_are_sorted_by_their_bytes(root: Path) -> None:
     assert [entry["name"] for entry in Files(str(root)).listdir("/etc")] == ["10-x", "100-x", "A", "b", "é"]
 
 
+def test_a_folder_of_too_many_names_is_not_listed_by_a_part_of_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("k8sdoctor.host.files.MOST_NAMES", 3)
+    for name in ("a", "b", "c"):
+        (root / "many" / name).parent.mkdir(exist_ok=True)
+        (root / "many" / name).touch()
+    assert len(Files(str(root)).listdir("/many")) == 3
+    (root / "many" / "d").touch()
+
+    with pytest.raises(HostError, match="/many holds more than 3 names") as told:
+        Files(str(root)).listdir("/many")
+
+    assert told.value.reason == "Unreadable"
+
+
 def test_a_folder_s_entries_tell_links_from_files(root: Path) -> None:
     (root / "etc/file").touch()
     (root / "etc/link").symlink_to("file")
