@@ -261,3 +261,20 @@ async def test_a_line_that_is_chosen_before_the_list_is_laid_out_is_in_sight_aft
 
         assert listed.cursor == last
         assert listed.scroll_offset.y <= last < listed.scroll_offset.y + listed.size.height
+
+
+@pytest.mark.asyncio
+async def test_a_scroll_bar_that_comes_up_after_the_list_was_scrolled_stands_where_the_list_is() -> None:
+    async with app(demo()).run_test(size=(80, 10)) as pilot:
+        await examined(pilot)
+        listed = pilot.app.query_one(CheckList)
+        lines = listed.lines
+        listed.show((), None)
+        await settled(pilot)
+        assert not listed.show_vertical_scrollbar
+        listed.show(lines, None)
+        listed.select(len(lines) - 1)
+        await settled(pilot)
+
+        assert listed.show_vertical_scrollbar
+        assert listed.vertical_scrollbar.position == listed.scroll_y > 0

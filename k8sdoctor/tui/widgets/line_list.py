@@ -114,6 +114,11 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         if self.selected is not None:
             self.post_message(self.Moved(self.selected))
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:  # noqa: FBT001 -- Textual gives a watcher the value
+        """A scroll bar that comes up stands where the list is: Textual moves it along only while it is shown."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
+
     def on_resize(self) -> None:
         """What was in sight may be no longer.
 
