@@ -19,7 +19,8 @@ HEAD_START = 0.25
 def dial(addresses: Sequence[str], port: int, limit: float) -> socket.socket:
     """A blocking socket, connected to the first address that accepts.
 
-    Raises what the first address met when all refuse, and TimeoutError when one of them is silent for `limit` seconds.
+    Raises what the first address met when all refuse, and TimeoutError without a number when one of them is
+    silent for `limit` seconds: with one, ETIMEDOUT, it was the kernel that gave up.
     """
     deadline = time.monotonic() + limit
     waiting = list(addresses)
@@ -31,7 +32,7 @@ def dial(addresses: Sequence[str], port: int, limit: float) -> socket.socket:
                     _start(selector, waiting.pop(0), port, errors)
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+                    raise TimeoutError
                 if not selector.get_map():
                     continue
                 for key, _ in selector.select(min(left, HEAD_START) if waiting else left):

@@ -59,6 +59,10 @@ class _FailedError(Exception):
         self.kind: NetworkError = kind
 
 
+class _LateError(Exception):
+    """The exchange's own limit is over."""
+
+
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:  # noqa: ARG001 -- one signature for all verbs
     """Answer `http`. Whatever the peer does is an answer; HostError only says that we could not try."""
     request = cast("HttpRequest", arguments)
@@ -107,6 +111,8 @@ class _Exchange:
             return self._ask()
         except _FailedError as failed:
             return self._failed(failed.kind, str(failed))
+        except _LateError:
+            return self.late()
         finally:
             self._close()
 
@@ -219,6 +225,8 @@ class _Exchange:
         try:
             line = dial(addresses, port, self._request["limit"])
         except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:  # with a number it is the kernel that gave up
+                raise _LateError from None
             raise _classified(error, self._peer or authority(name, port)) from None
         # The copy shares the connection: it can be looked at and cut whatever TLS makes of the original.
         self._line = line.dup()
@@ -341,8 +349,6 @@ def _classified(error: Exception, where: str) -> _FailedError:
         return _FailedError("protocol", f"{where} does not speak HTTP: {type(error).__name__} {error}".rstrip())
     if isinstance(error, ssl.SSLError):
         return _FailedError("tls", f"TLS with {where} failed: {error.reason or error}")
-    if isinstance(error, TimeoutError):
-        return _FailedError("timeout", f"{where} gave no answer")
     number = error.errno if isinstance(error, OSError) and error.errno else 0
     kind = _NUMBERS.get(number)
     if kind is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import ipaddress
 import os
 import socket
@@ -18,17 +19,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from k8sdoctor.host import HostError, trust
+from k8sdoctor.host.dial import dial
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.live import LiveHost
 from tests.certificates import cluster_ca
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from k8sdoctor.host.base import HttpAnswer
 
 NOW = dt.datetime.now(dt.UTC)
+WATCHDOG = 60.0
 DAY = dt.timedelta(days=1)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -78,6 +81,14 @@ def peer(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None =
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+@contextmanager
+def full() -> Iterator[int]:
+    """A port that accepts nobody more: Linux leaves a SYN unanswered while the queue of those to be accepted is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first:
+        first.connect(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 def heard(line: socket.socket) -> bytes:
@@ -311,6 +322,42 @@ def test_a_peer_that_accepts_and_says_nothing_is_a_timeout() -> None:
     assert answer["peer"] == f"127.0.0.1:{port}"
     assert answer["failure"]
     assert "1.5 s (waiting for an answer)" in answer["failure"]["message"]
+
+
+def test_a_connection_that_is_not_accepted_within_the_limit_says_so_whichever_of_two_clocks_ends_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def soon(addresses: Sequence[str], port: int, limit: float) -> socket.socket:
+        assert limit == WATCHDOG
+        return dial(addresses, port, 0.1)
+
+    monkeypatch.setattr("k8sdoctor.host.http.dial", soon)
+    with full() as port:
+        answer = ask(f"http://127.0.0.1:{port}/", limit=WATCHDOG)
+        through = ask("https://registry.invalid/", proxy=f"http://127.0.0.1:{port}", limit=WATCHDOG)
+
+    assert answer["failure"] == {
+        "kind": "timeout",
+        "message": f"127.0.0.1:{port} gave no answer within {WATCHDOG:g} s (connecting)",
+    }
+    assert through["failure"] == {
+        "kind": "proxy",
+        "message": f"127.0.0.1:{port} gave no answer within {WATCHDOG:g} s (connecting to the proxy)",
+    }
+
+
+def test_a_connection_that_the_kernel_gives_up_is_a_timeout_that_is_not_said_to_be_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def given_up(*_: object) -> socket.socket:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr("k8sdoctor.host.http.dial", given_up)
+
+    assert ask("http://127.0.0.1:5000/")["failure"] == {
+        "kind": "timeout",
+        "message": "127.0.0.1:5000: Connection timed out",
+    }
 
 
 def test_a_peer_that_is_silent_in_the_handshake_is_a_timeout() -> None:
