@@ -1,7 +1,11 @@
-"""What every test may lean on: each report that a test makes is held against the schema, each finding against the documentation."""
+"""What every test may lean on: each report that a test makes is held against the schema, each finding against the documentation.
+
+On a person's machine a test that lacks something is skipped and says what; with `K8SDOCTOR_NO_SKIP=1`, as in CI, it fails instead.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +20,19 @@ from k8sdoctor.finding import Status
 from k8sdoctor.host import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from k8sdoctor.finding import Finding
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail whatever is skipped where no skip is allowed, wherever in a test, a fixture or a marker it was."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("K8SDOCTOR_NO_SKIP") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"no skip is allowed here: {report.longreprtext}"
+    return report
 
 
 def _strict(schema: Any) -> Any:

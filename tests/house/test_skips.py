@@ -1,0 +1,56 @@
+"""A test that is skipped passes nowhere where no skip is allowed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.house import source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.source
+
+SKIPPED = """
+import pytest
+
+@pytest.fixture
+def absent():
+    pytest.skip("no such tool")
+
+def test_by_a_fixture(absent): ...
+
+def test_by_a_call():
+    pytest.skip("no such tool")
+
+@pytest.mark.skipif(True, reason="no such tool")
+def test_by_a_marker(): ...
+
+@pytest.mark.xfail
+def test_that_is_known_to_fail():
+    raise AssertionError
+"""
+
+
+@pytest.mark.parametrize(("forbidden", "outcome"), [("1", "1 failed, 1 xfailed, 2 errors"), ("0", "3 skipped, 1 xfailed")])
+def test_what_is_skipped_fails_only_where_no_skip_is_allowed(tmp_path: Path, forbidden: str, outcome: str) -> None:
+    (tmp_path / "test_skipped.py").write_text(SKIPPED)
+
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-c", os.devnull, "--rootdir", str(tmp_path)]
+    done = subprocess.run(
+        [*words, str(tmp_path)],
+        cwd=source.ROOT,
+        env=os.environ | {"K8SDOCTOR_NO_SKIP": forbidden, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert outcome in done.stdout
+    assert ("no skip is allowed here: " in done.stdout) is (forbidden == "1")
+    assert "no such tool" in done.stdout or forbidden == "0"
