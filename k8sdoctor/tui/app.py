@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -163,9 +162,8 @@ class DoctorApp(App[None]):
 
     def _obey_signals(self) -> None:
         """Leave in good order when told to, so that the terminal is restored."""
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # only the main thread may, and a test may not be
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, self.action_leave)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.action_leave)
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,9 @@ def test_that_is_known_to_fail():
 """
 
 
-@pytest.mark.parametrize(("forbidden", "outcome"), [("1", "1 failed, 1 xfailed, 2 errors"), ("0", "3 skipped, 1 xfailed")])
+@pytest.mark.parametrize(
+    ("forbidden", "outcome"), [("1", "1 failed, 1 xfailed, 2 errors"), ("0", "3 skipped, 1 xfailed")]
+)
 def test_what_is_skipped_fails_only_where_no_skip_is_allowed(tmp_path: Path, forbidden: str, outcome: str) -> None:
     (tmp_path / "test_skipped.py").write_text(SKIPPED)
 
