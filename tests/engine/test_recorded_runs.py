@@ -78,7 +78,7 @@ def tolerant(fast: Fast, slow: Slow | Unobserved, beside: Beside | Unobserved) -
 
 
 def judged(host: Host) -> Report:
-    return engine.run(host, [slow, tolerant], engine.Request(named=("slow", "tolerant"), deadline=0.5))
+    return engine.run(host, [slow, tolerant], engine.Request(named=("slow", "tolerant"), deadline=2.0))
 
 
 def findings(report: Report) -> list[tuple[Finding, ...]]:
@@ -92,7 +92,7 @@ def test_what_was_late_is_late_again_in_the_same_words() -> None:
     [late, *_] = live.results[0].findings
     assert (late.reason, late.message) == (
         "DeadlineExceeded",
-        "Slow not seen in time: the run's deadline of 0.5 s is over; --deadline gives more.",
+        "Slow not seen in time: the run's deadline of 2 s is over; --deadline gives more.",
     )
 
     again = judged(Recording.of(recorder.entries()))

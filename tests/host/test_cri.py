@@ -128,9 +128,9 @@ def test_a_socket_that_accepts_and_says_nothing_is_unreachable_after_the_limit(t
         silent.bind(str(tmp_path / "s"))
         silent.listen(8)
 
-        error = refusal(LiveHost(probe_limit=0.5), tmp_path / "s")
+        error = refusal(LiveHost(probe_limit=1.5), tmp_path / "s")
 
-    assert (error.reason, "did not answer within 0.5 s" in error.message) == ("RuntimeUnreachable", True)
+    assert (error.reason, "did not answer within 1.5 s" in error.message) == ("RuntimeUnreachable", True)
 
 
 def test_a_socket_whose_queue_is_full_is_unreachable_after_the_limit(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_socket_whose_queue_is_full_is_unreachable_after_the_limit(tmp_path: P
         second.setblocking(False)  # noqa: FBT003 -- socket's own signature
         second.connect_ex(str(tmp_path / "s"))
 
-        error = refusal(LiveHost(probe_limit=0.3), tmp_path / "s")
+        error = refusal(LiveHost(probe_limit=1.5), tmp_path / "s")
 
     assert (error.reason, "accepts no connection" in error.message) == ("RuntimeUnreachable", True)
 
@@ -241,7 +241,7 @@ def test_of_a_sandbox_only_process_and_network_are_kept(tmp_path: Path) -> None:
 def test_grpc_writes_nothing_to_the_terminal(tmp_path: Path) -> None:
     script = (
         "import subprocess, sys; from k8sdoctor.host import HostError; from k8sdoctor.host.live import LiveHost\n"
-        "host = LiveHost(probe_limit=0.3)\n"
+        "host = LiveHost(probe_limit=1.5)\n"
         "try: host.cri(sys.argv[1], 'RuntimeService/Version')\n"
         "except HostError: pass\n"
         "subprocess.run(['true'])\n"

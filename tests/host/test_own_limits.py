@@ -40,7 +40,7 @@ questions = {
     "run": {"argv": ["true"], "keep": [], "attempt": 0},
     "cri": image,
 }
-host = LiveHost(probe_limit=1.0)
+host = LiveHost(probe_limit=3.0)
 
 def outcome(verb):
     try:

@@ -97,7 +97,7 @@ def test_ipv6_is_spoken() -> None:
 def test_a_peer_that_accepts_and_says_nothing_is_a_timeout() -> None:
     release = threading.Event()
     with listening(lambda _stream: silent(release)) as port:
-        reply = hello(port, limit=0.3)
+        reply = hello(port, limit=1.5)
     release.set()
 
     assert reply["failure"] is not None
@@ -113,7 +113,7 @@ def test_a_peer_that_drips_is_a_timeout() -> None:
             stream.sendall(b"\x16")
 
     with listening(drip) as port:
-        reply = hello(port, limit=0.5)
+        reply = hello(port, limit=1.5)
     release.set()
 
     assert reply["failure"] is not None
