@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.lab.containerd import NETWORKS, PLUGINS
 from tests.lab.node import LabNode, wait_for
 from tests.lab.registry import NAME, Registries
-from tests.lab.scenarios import API, RULES, SCENARIOS, Scenario
+from tests.lab.scenarios import SCENARIOS, Scenario
+from tests.lab.scenarios.ways import API
 from tests.lab.whole_node import IMAGES, WholeNode, alarms
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 
 SWITCHES = "net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 net.ipv4.ip_forward=1"
 
+_RULES = "/run/kube-proxy.rules"
+
 CRICTL = f"""\
 #!/bin/sh
 # A container of kube-proxy's that is ended is started again, and writes its rules.
 case "$1" in
 ps) echo 1f0 ;;
-stop) iptables-save | grep -v KUBE- | iptables-restore -w && iptables-restore -w --noflush {RULES} ;;
+stop) iptables-save | grep -v KUBE- | iptables-restore -w && iptables-restore -w --noflush {_RULES} ;;
 esac
 """
 
@@ -233,7 +236,7 @@ def remember(node: WholeNode) -> None:
     for tool in ("ebtables", "ethtool", "socat"):  # which kubeadm's packages bring along, and this machine may lack
         lab.run(["ln", "-sf", "/bin/true", f"/usr/local/bin/{tool}"])
     if node.apis:
-        lab.write(RULES, node.rules)
+        lab.write(_RULES, node.rules)
         lab.shell(f"cp -a {API} /run/lab-api")
     lab.shell(f"cp -a {NETWORKS} /run/networks; cp -a {PLUGINS} /run/plugins; iptables-save > /run/healthy.rules")
 

@@ -11,7 +11,8 @@ import pytest
 from tests.certificates import DAY, issue
 from tests.lab.accuracy import break_, causes, heal, heal_networks, name, remember
 from tests.lab.node import LabNode, Outcome, wait_for
-from tests.lab.scenarios import NO_REPLY, NO_UPSTREAM, SCENARIOS, Scenario
+from tests.lab.scenarios import SCENARIOS, Scenario
+from tests.lab.scenarios.dns import NO_REPLY, NO_UPSTREAM
 from tests.lab.test_apiserver_san import BALANCER, LB, MEMBERS, api_servers, haproxy, member
 from tests.lab.whole_node import FAR, WholeNode, alarms
 
