@@ -56,14 +56,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
+from k8sdoctor.checks import _cni_fixes as fixes
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
-from k8sdoctor.facts.cni_network import SPECIFICATIONS, CniNetwork, Requirement
+from k8sdoctor.facts.cni_network import CniNetwork, Requirement
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pod_subnets import CONTROLLER_MANAGER, PodSubnets
 from k8sdoctor.facts.runtime import Runtime
@@ -72,9 +72,7 @@ from k8sdoctor.finding import (
     Certainty,
     Evidence,
     Finding,
-    Fix,
     Link,
-    Safety,
     Status,
     Unobserved,
     fail,
@@ -104,33 +102,6 @@ NO_PODS = (
         Certainty.LIKELY,
     ),
 )
-
-# Programs of containernetworking/plugins, which distributions package.
-_REFERENCE = frozenset(
-    {
-        *("bandwidth", "bridge", "dhcp", "dummy", "firewall", "host-device", "host-local", "ipvlan", "loopback"),
-        *("macvlan", "portmap", "ptp", "sbr", "static", "tap", "tuning", "vlan", "vrf"),
-    }
-)
-_PACKAGES = {
-    "debian": ("apt-get install -y containernetworking-plugins", "/usr/lib/cni"),
-    "rhel": ("dnf install -y containernetworking-plugins", "/usr/libexec/cni"),
-    "suse": ("zypper --non-interactive install cni-plugins", "/usr/lib/cni"),
-}
-
-# Who puts the other programs there: the namespace and DaemonSet of their own manifests.
-_DAEMON_SETS = {
-    "calico": ("kube-system", "calico-node"),
-    "calico-ipam": ("kube-system", "calico-node"),
-    "cilium-cni": ("kube-system", "cilium"),
-    "flannel": ("kube-flannel", "kube-flannel-ds"),
-    "multus": ("kube-system", "kube-multus-ds"),
-    "multus-shim": ("kube-system", "kube-multus-ds"),
-    "weave-net": ("kube-system", "weave-net"),
-    "weave-ipam": ("kube-system", "weave-net"),
-    "antrea": ("kube-system", "antrea-agent"),
-    "kube-ovn": ("kube-system", "kube-ovn-cni"),
-}
 
 # Plugins that read other files of the folder and pass pods on to them.
 _READ_OTHERS = frozenset({"multus", "multus-shim", "genie", "danm"})
@@ -272,7 +243,7 @@ class _Judge:
                 f"it lies in {source.rpartition('/')[0]}.",
                 subject=self.path,
                 evidence=evidence,
-                fix=self._copy(source),
+                fix=fixes.copy_in(self.folder, self.runtime, source),
                 explains=NO_PODS,
             )
         return fail(
@@ -280,29 +251,8 @@ class _Judge:
             f"{where} {seen}{only}, so {who} has no network for pods and the node is not ready.",
             subject=self.path,
             evidence=evidence,
-            fix=Fix(
-                title="Install the cluster's pod network, or find out why its pod wrote no configuration here",
-                commands=(
-                    "kubectl get pods --all-namespaces -o wide --field-selector spec.nodeName=$(hostname)",
-                    "kubectl get daemonsets --all-namespaces",
-                ),
-                verify=f"ls -l {self.path}",
-                safety=Safety.MANUAL,
-            ),
+            fix=fixes.install_network(self.path),
             explains=NO_PODS,
-        )
-
-    def _copy(self, source: str) -> Fix:
-        target = shlex.quote(self.path)
-        commands = [f"mkdir -p {target}", f"cp -n {shlex.quote(source)} {target}/"]
-        if not self.folder.exists:  # nobody watches a folder that was not there
-            commands.append(self._restart_command)
-        return Fix(
-            title=f"Put the configuration where {self.runtime.kind} looks (or set its folder to "
-            f"{source.rpartition('/')[0]}, if a DaemonSet keeps writing there)",
-            commands=tuple(commands),
-            verify=f"ls -l {target}",
-            safety=Safety.SAFE if self.folder.exists else Safety.DISRUPTIVE,
         )
 
     # -- files that are refused --------------------------------------------------------------------------------------
@@ -321,7 +271,7 @@ class _Judge:
             f"{self.runtime.label} {refuses} {where}: {file.error.message}{after}.",
             subject=file.path,
             evidence=[_excerpt(file), *_told(self.folder, self.runtime)],
-            fix=_mend(file),
+            fix=fixes.correct(file),
             explains=() if self._still_works else NO_PODS,
         )
 
@@ -338,12 +288,7 @@ class _Judge:
                 f'{self.runtime.label} was told to use the network "{wanted}", and no file in {self.path} has that name.',
                 subject=self.path,
                 evidence=[Evidence(self.path, _names(self.folder.files))],
-                fix=Fix(
-                    title="Let CRI-O use the first network that is valid",
-                    commands=(f"grep -rn cni_default_network /etc/crio; ls -l {self.path}",),
-                    verify="crictl info | grep -A3 NetworkReady",
-                    safety=Safety.MANUAL,
-                ),
+                fix=fixes.use_first_network(self.path),
                 explains=NO_PODS,
             )
         file, refusals = self.folder.skipped[0]
@@ -367,7 +312,7 @@ class _Judge:
                 f"{self.runtime.label} passes over {file.path} ({why}) and uses {used}.",
                 subject=file.path,
                 evidence=[_excerpt(file)],
-                fix=_aside(file.path, "Put the unusable file aside, if the other one is right"),
+                fix=fixes.put_aside(file.path, "Put the unusable file aside, if the other one is right"),
             )
 
     def _shadowed(self, *, starts_none: bool) -> Iterator[Finding]:
@@ -385,7 +330,9 @@ class _Judge:
                 + (", a file that a package put there." if packaged else "."),
                 subject=file.path,
                 evidence=[Evidence(self.path, _names(self.folder.files))],
-                fix=_aside(loser.path, f"Put {_name(loser)} aside, if {_name(winner)} is the one that is meant"),
+                fix=fixes.put_aside(
+                    loser.path, f"Put {_name(loser)} aside, if {_name(winner)} is the one that is meant"
+                ),
             )
 
     def _only_packaged(self, faults: list[Finding]) -> Finding:
@@ -418,35 +365,26 @@ class _Judge:
                     "`_`, `.` and `-`, the first one a letter or digit).",
                     subject=file.path,
                     evidence=[_excerpt(file)],
-                    fix=_rename(file),
+                    fix=fixes.name_network(file),
                     explains=NO_PODS,
                 )
             if self.folder.kind == "containerd" and network.gives_no_address:
                 yield self._no_addresses(file, network)
             version = network.cni_version
-            newest = self.folder.settings.newest_specification
-            if version and (version not in SPECIFICATIONS or _number(version) > _number(newest)):
-                yield self._version(file, f"{self.runtime.label} knows versions up to {newest}")
+            known = self.folder.settings.specifications
+            if version and version not in known:
+                yield self._version(file, f"{self.runtime.label} knows versions up to {known[-1]}")
 
     def _no_addresses(self, file: CniFile, network: CniNetwork) -> Finding:
         """Containerd ends a pod whose first interface has no address (`setupPodNetwork` in its sandbox_run.go)."""
         plugins = ", ".join(plugin.type for plugin in network.plugins)
-        path = shlex.quote(file.path)
         return fail(
             "NoAddresses",
             f'The network "{network.name}" of {file.path} gives pods no address: none of its plugins ({plugins}) has an "ipam" with a '
             '"type", and containerd starts no pod without one.',
             subject=file.path,
             evidence=[_excerpt(file)],
-            fix=Fix(
-                'Give the plugin that makes the interface an "ipam", such as host-local with this node\'s pod subnet',
-                (
-                    f"grep -n '\"type\"\\|ipam' {path}",
-                    "kubectl get nodes -o custom-columns=NAME:.metadata.name,PODS:.spec.podCIDRs",
-                ),
-                f"grep -n -A4 ipam {path}",
-                Safety.MANUAL,
-            ),
+            fix=fixes.give_addresses(file),
             explains=NO_PODS,
         )
 
@@ -480,8 +418,7 @@ class _Judge:
     def _known(self, file: CniFile) -> bool:
         """Whether the version is one that the runtime knows: else that is the finding, and not each plugin's own."""
         version = file.network.cni_version if file.network else ""
-        newest = self.folder.settings.newest_specification
-        return not version or (version in SPECIFICATIONS and _number(version) <= _number(newest))
+        return not version or version in self.folder.settings.specifications
 
     def _program_fault(self, file: CniFile, refusals: Iterable[Refusal]) -> Finding:
         alike = list(refusals)
@@ -512,66 +449,20 @@ class _Judge:
             f"{needs}, which {which} not in {folders}{hint}: no pod can start.",
             subject=", ".join(each.type for each in executables),
             evidence=[*evidence, _excerpt(file)],
-            fix=self._install(list(executables)),
+            fix=fixes.install(self.folder, self.distribution, executables),
             explains=NO_PODS,
         )
 
     def _not_executable(self, needs: str, executables: list[CniExecutable]) -> Finding:
         words = "; ".join(f"{each.path}: {each.problem}" for each in executables)
-        paths = " ".join(shlex.quote(each.path or "") for each in executables)
-        by_mode = all(each.problem and "mode" in each.problem for each in executables)
-        if by_mode:
-            fix = Fix("Make it executable", (f"chmod 755 {paths}",), f"ls -lL {paths}", Safety.SAFE)
-        else:
-            aside = tuple(
-                f"mv {shlex.quote(each.path or '')} {shlex.quote(each.path or '')}.disabled" for each in executables
-            )
-            again = self._install([CniExecutable(each.type) for each in executables])
-            fix = Fix("Install it anew for this machine", (*aside, *again.commands), f"file {paths}", Safety.MANUAL)
         return fail(
             "PluginNotExecutable",
             f"{needs}, which cannot be run ({words}): no pod can start.",
             subject=", ".join(each.path or each.type for each in executables),
             evidence=[Evidence(each.path or each.type, each.problem or "") for each in executables],
-            fix=fix,
+            fix=fixes.make_executable(self.folder, self.distribution, executables),
             explains=NO_PODS,
         )
-
-    def _install(self, executables: list[CniExecutable]) -> Fix:
-        """Bring programs to the first plugin folder: by a link, a package, or whoever is to put them there."""
-        folder = self.folder.settings.plugin_folders[0] if self.folder.settings.plugin_folders else "/opt/cni/bin"
-        quoted = shlex.quote(folder)
-        commands: list[str] = [f"mkdir -p {quoted}"]
-        title, safety = "Put the plugins where the runtime looks", Safety.SAFE
-        packaged = [each.type for each in executables if not each.elsewhere and each.type in _REFERENCE]
-        source = ""
-        if packaged:
-            package, source = _PACKAGES.get(self.distribution.family, ("", ""))
-            if package:
-                title = "Install the plugins and link them to where the runtime looks"
-                commands.append(package)
-            else:
-                title, safety = "Unpack the reference plugins (containernetworking/plugins)", Safety.MANUAL
-                names = " ".join(f"./{name}" for name in packaged)
-                commands.append(f"tar -C {quoted} -xzf cni-plugins-linux-*.tgz {names}")
-        for each in executables:
-            if each.elsewhere:
-                commands.append(f"ln -s {shlex.quote(each.elsewhere)} {quoted}/")
-            elif each.type in _REFERENCE:
-                if source and source != folder:
-                    commands.append(f"ln -s {source}/{each.type} {quoted}/")
-            else:
-                namespace, name = _DAEMON_SETS.get(each.type, ("", ""))
-                title, safety = f"Let the pod network's DaemonSet put {each.type} there again", Safety.DISRUPTIVE
-                commands.append(
-                    f"kubectl -n {namespace} rollout restart daemonset/{name}"
-                    if name
-                    else "kubectl get daemonsets --all-namespaces"
-                )
-                if not name:
-                    safety = Safety.MANUAL
-        verify = f"ls -lL {' '.join(f'{quoted}/{each.type}' for each in executables)}"
-        return Fix(title, tuple(dict.fromkeys(commands)), verify, safety)
 
     def _version(self, file: CniFile, why: str) -> Finding:
         version = (file.network.cni_version if file.network else "") or "0.1.0"
@@ -580,32 +471,8 @@ class _Judge:
             f'{file.path} has cniVersion "{version}", and {why}: no pod can start.',
             subject=file.path,
             evidence=[_excerpt(file)],
-            fix=self._other_version(file, version),
+            fix=fixes.use_known_version(self.folder, file, version),
             explains=NO_PODS,
-        )
-
-    def _other_version(self, file: CniFile, version: str) -> Fix:
-        newest = self.folder.settings.newest_specification
-        known = {each for each in SPECIFICATIONS if _number(each) <= _number(newest)}
-        for requirement in file.network.requirements if file.network else ():
-            executable = self.folder.executables.get(requirement.type)
-            if executable and executable.versions is not None:
-                known &= set(executable.versions)
-        path = shlex.quote(file.path)
-        best = max(known, key=_number, default=None)
-        if best is None or not (file.network and file.network.cni_version):
-            return Fix(
-                "Bring plugins and configuration to versions that fit",
-                (f"grep -n cniVersion {path}",),
-                f"grep -n cniVersion {path}",
-                Safety.MANUAL,
-            )
-        old = version.replace(".", r"\.").replace("/", r"\/")
-        return Fix(
-            f"Use version {best}, the newest that all know (or update the plugins, if a DaemonSet writes this file)",
-            (f"""sed -i 's/"cniVersion": *"{old}"/"cniVersion": "{best}"/' {path}""",),
-            f"grep -n cniVersion {path}",
-            Safety.MANUAL,
         )
 
     # -- flannel -----------------------------------------------------------------------------------------------------
@@ -631,15 +498,7 @@ class _Judge:
             message,
             subject=file.path,
             evidence=evidence,
-            fix=Fix(
-                "Have flannel write it again (its pod's log says why it did not)",
-                (
-                    "kubectl -n kube-flannel logs daemonset/kube-flannel-ds --all-containers --tail=20",
-                    "kubectl -n kube-flannel rollout restart daemonset/kube-flannel-ds",
-                ),
-                f"cat {shlex.quote(file.path)}",
-                Safety.DISRUPTIVE,
-            ),
+            fix=fixes.write_subnet(file),
             explains=NO_PODS,
         )
 
@@ -660,7 +519,7 @@ class _Judge:
                 f"{self.folder.loaded[0].path} is good.",
                 subject=self.folder.loaded[0].path,
                 evidence=_told(self.folder, self.runtime),
-                fix=self._restart("Have the runtime start over"),
+                fix=fixes.restart(self.runtime, "Have the runtime start over"),
                 explains=NO_PODS,
             )
 
@@ -685,32 +544,10 @@ class _Judge:
             f"{path} is good, but {self.runtime.label} {holds}{why}.",
             subject=path,
             evidence=_told(self.folder, self.runtime),
-            fix=self._reload(path) if self.folder.watched else self._restart("Have the runtime read the folder anew"),
+            fix=fixes.reload(path)
+            if self.folder.watched
+            else fixes.restart(self.runtime, "Have the runtime read the folder anew"),
             explains=NO_PODS if not names else (),
-        )
-
-    def _reload(self, path: str) -> Fix:
-        file, copy = shlex.quote(path), shlex.quote(f"{path}.k8sdoctor")
-        # `touch` would not do, and neither would moving the file in from outside: containerd hears of a rename inside the folder.
-        return Fix(
-            "Rename the file inside its folder, which containerd hears of",
-            (f"cp -a {file} {copy} && mv {copy} {file}",),
-            "crictl info | grep lastCNILoadStatus",
-            Safety.SAFE,
-        )
-
-    @property
-    def _restart_command(self) -> str:
-        if self.runtime.unit == "k3s":  # or its agent, or RKE2, which has the same socket
-            return "systemctl restart 'k3s*.service' 'rke2*.service'"
-        return f"systemctl restart {self.runtime.unit}"
-
-    def _restart(self, title: str) -> Fix:
-        return Fix(
-            f"{title} (pods keep running)",
-            (self._restart_command,),
-            "crictl info | grep -A3 NetworkReady",
-            Safety.DISRUPTIVE,
         )
 
     # -- addresses ---------------------------------------------------------------------------------------------------
@@ -728,15 +565,7 @@ class _Judge:
                     f"{path} gives pods addresses of {subnet}, which is not within {other} ({source}).",
                     subject=str(subnet),
                     evidence=[Evidence(path, str(subnet)), Evidence(source, str(other))],
-                    fix=Fix(
-                        "Decide which one is meant, and write it in both places",
-                        (
-                            f"grep -n -i subnet {shlex.quote(path)}",
-                            "kubectl -n kube-system get configmap kubeadm-config -o yaml",
-                        ),
-                        "kubectl get nodes -o custom-columns=NAME:.metadata.name,PODS:.spec.podCIDRs",
-                        Safety.MANUAL,
-                    ),
+                    fix=fixes.agree_on_subnet(path),
                 )
                 return
         yield from self._bridge_differs()
@@ -757,12 +586,7 @@ class _Judge:
                         f"{', '.join(map(str, alike))}; the plugin refuses such a bridge.",
                         subject=bridge,
                         evidence=[Evidence(f"addresses of {bridge}", ", ".join(addresses))],
-                        fix=Fix(
-                            "Remove the bridge, which the next pod makes anew (pods on it lose their network)",
-                            (f"ip link delete {bridge}",),
-                            f"ip address show {bridge}",
-                            Safety.DISRUPTIVE,
-                        ),
+                        fix=fixes.remove_bridge(bridge),
                     )
 
     def _leftovers(self) -> Iterator[Finding]:
@@ -773,12 +597,7 @@ class _Judge:
                 'of 1.1 then fails with "could not set bridge\'s mac".',
                 subject=bridge,
                 evidence=[Evidence(f"link {bridge}", "address 00:00:00:00:00:00")],
-                fix=Fix(
-                    "Remove the bridge, which the next pod makes anew",
-                    (f"ip link delete {bridge}",),
-                    f"ip link show {bridge}",
-                    Safety.DISRUPTIVE,
-                ),
+                fix=fixes.remove_dead_bridge(bridge),
             )
 
 
@@ -820,63 +639,12 @@ def _excerpt(file: CniFile) -> Evidence:
     return Evidence(file.path, "\n".join(f"{number}: {text[:200]}" for number, text in enumerate(shown, first + 1)))
 
 
-def _mend(file: CniFile) -> Fix:
-    path = shlex.quote(file.path)
-    message = file.error.message if file.error else ""
-    verify = f"python3 -m json.tool {path}"
-    if "byte-order mark" in message:
-        return Fix("Remove the byte-order mark", (rf"sed -i '1s/^\xEF\xBB\xBF//' {path}",), verify, Safety.SAFE)
-    if "must end in .conflist" in message:
-        renamed = shlex.quote(f"{file.path.rpartition('.')[0]}.conflist")
-        return Fix("Give the list the name of one", (f"mv -n {path} {renamed}",), f"ls {renamed}", Safety.SAFE)
-    line = f"+{file.error.line} " if file.error and file.error.line else ""
-    return Fix(
-        "Correct the file (an editor's save is seen by the runtime), or have whoever writes it write it anew",
-        (f"${{EDITOR:-vi}} {line}{path}",),
-        verify,
-        Safety.MANUAL,
-    )
-
-
-def _rename(file: CniFile) -> Fix:
-    path = shlex.quote(file.path)
-    old = file.network.name if file.network else ""
-    if old:
-        new = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in old)
-        new = new if new[0].isalnum() else f"net{new}"
-        pattern = "".join(f"\\{char}" if char in r"\/.*[]^$&" else char for char in old).replace("'", "'\\''")
-        command = f"""sed -i 's/"name": *"{pattern}"/"name": "{new}"/' {path}"""
-    elif file.text and '"name"' in file.text:
-        command = f"""sed -i 's/"name": *""/"name": "podnet"/' {path}"""
-    else:
-        command = f"""sed -i '0,/{{/s//{{ "name": "podnet",/' {path}"""
-    return Fix("Give the network a name that libcni takes", (command,), f"grep -n name {path}", Safety.MANUAL)
-
-
-def _aside(path: str, title: str) -> Fix:
-    """Rename a file so that it does not count any more; the runtime hears of that."""
-    return Fix(
-        title,
-        (f"mv -n {shlex.quote(path)} {shlex.quote(path)}.disabled",),
-        f"ls {shlex.quote(path.rpartition('/')[0])}",
-        Safety.MANUAL,
-    )
-
-
 def _name(file: CniFile) -> str:
     return file.path.rpartition("/")[2]
 
 
 def _names(files: Iterable[CniFile]) -> str:
     return "\n".join(_name(file) for file in files)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    """A version as numbers; what is none counts as newer than all."""
-    try:
-        return tuple(int(part) for part in version.split("."))
-    except ValueError:
-        return (99,)
 
 
 def _within(subnet: object, whole: object) -> bool:

@@ -29,7 +29,7 @@ LIBCNI_1_2 = (1, 2)
 LIBCNI_1_3 = (1, 3)
 
 SPECIFICATIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
-"""Every version of the CNI specification (containernetworking/cni `pkg/version/version.go`)."""
+"""Every version of the CNI specification, oldest first (containernetworking/cni `pkg/version/version.go`)."""
 
 DEFAULT_BRIDGE = "cni0"  # containernetworking/plugins `plugins/main/bridge/bridge.go`
 FLANNEL_SUBNET_FILE = "/run/flannel/subnet.env"  # flannel-io/cni-plugin `flannel.go`

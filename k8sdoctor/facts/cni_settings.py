@@ -6,7 +6,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import toml, versions
-from k8sdoctor.facts.cni_network import LIBCNI_0, LIBCNI_1_1, LIBCNI_1_2, LIBCNI_1_3
+from k8sdoctor.facts.cni_network import LIBCNI_0, LIBCNI_1_1, LIBCNI_1_2, LIBCNI_1_3, SPECIFICATIONS
 from k8sdoctor.facts.containerd import ContainerdConfig
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import flag
@@ -64,6 +64,11 @@ class CniSettings:
     def newest_specification(self) -> str:
         """The newest version of the CNI specification that the runtime understands."""
         return _NEWEST[self.libcni]
+
+    @property
+    def specifications(self) -> tuple[str, ...]:
+        """The versions of the CNI specification that the runtime understands, oldest first."""
+        return SPECIFICATIONS[: SPECIFICATIONS.index(self.newest_specification) + 1]
 
     @classmethod
     def observe(cls, host: Host, runtime: Runtime, containerd: ContainerdConfig | Unobserved, kubelet: Kubelet) -> Self:
