@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.finding import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from k8sdoctor.facts.x509 import Certificate
-    from k8sdoctor.finding import Unobserved
 
 DAY = 86400.0
 SOON = 30 * DAY
@@ -41,17 +38,6 @@ def shown(where: str, leaf: Certificate) -> Evidence:
     return Evidence(where, text)
 
 
-def listed(words: Sequence[str]) -> str:
-    """Some words in a sentence, not more than four of them.
-
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    most = 4
-    some = [*words] if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return some[0] if len(some) == 1 else f"{', '.join(some[:-1])} and {some[-1]}" if some else ""
-
-
 def date(seconds: float) -> str:
     """A time as people read it.
 
@@ -62,19 +48,3 @@ def date(seconds: float) -> str:
         return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):  # a token may say any number
         return f"{seconds:g} s after 1970"
-
-
-def sentence(text: str) -> str:
-    """A text that begins and ends as a sentence; a path keeps its first letter."""
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."
-
-
-def by_reason(found: Iterable[Unobserved]) -> dict[str, list[str]]:
-    """What could not be looked at, grouped by why, each once."""
-    reasons: dict[str, list[str]] = {}
-    for each in found:
-        messages = reasons.setdefault(each.reason, [])
-        if each.message not in messages:
-            messages.append(each.message)
-    return reasons

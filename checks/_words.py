@@ -1,4 +1,4 @@
-"""How several things stand in a sentence."""
+"""How what was seen stands in a sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from k8sdoctor.finding import Unobserved
 
 
 def enumerated(words: Sequence[str]) -> str:
@@ -16,6 +18,23 @@ def enumerated(words: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Some words in a sentence, not more than four of them.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    most = 4
+    some = [*words] if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return enumerated(some)
+
+
+def sentence(text: str) -> str:
+    """A text that begins and ends as a sentence; a path keeps its first letter."""
+    text = text if text.startswith("/") else text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def all_of(number: int, one: str, many: str) -> str:
@@ -43,3 +62,13 @@ def together(messages: Sequence[str]) -> str:
     return "; ".join(
         f"Permission denied: {enumerated(paths)}{text}" if paths[0] else text for text, paths in told.items()
     )
+
+
+def by_reason(found: Iterable[Unobserved]) -> dict[str, list[str]]:
+    """What could not be looked at, grouped by why, each once."""
+    reasons: dict[str, list[str]] = {}
+    for each in found:
+        messages = reasons.setdefault(each.reason, [])
+        if each.message not in messages:
+            messages.append(each.message)
+    return reasons

@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Fix, Link, Safety, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
+from k8sdoctor.checks._words import enumerated, sentence
 from k8sdoctor.facts.api_access import ApiAccess
 from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, split
 from k8sdoctor.facts.api_members import ApiMember, ApiMembers, normal
@@ -145,7 +146,7 @@ def _not_told(access: ApiAccess | Unobserved, members: ApiMembers | Unobserved) 
         tail = f": {problem.message}" if problem else ""
         return skip("MembersNotTold", f"The API servers behind the cluster's address are not told here{tail}.")
     make = skip if problem.reason == "Offline" else unknown
-    return make(problem.reason, _sentence(problem.message), traits=problem.traits)
+    return make(problem.reason, sentence(problem.message), traits=problem.traits)
 
 
 def _addresses(*parts: ServedCertificates | ToldCertificates | Unobserved) -> dict[str, tuple[str, ...]]:
@@ -213,7 +214,7 @@ def _down(member: ApiMember, scene: Scene) -> Finding:
 
 
 def _not_ready(member: ApiMember) -> Finding:
-    checks = f": {_list(member.failing)} fail{'s' if len(member.failing) == 1 else ''}" if member.failing else ""
+    checks = f": {enumerated(member.failing)} fail{'s' if len(member.failing) == 1 else ''}" if member.failing else ""
     return fail(
         "MemberNotReady",
         f"The API server {member.called} answers that it is not ready ({member.status}){checks}.",
@@ -260,7 +261,7 @@ def _ready(scene: Scene) -> Finding:
     verb = "API server is" if len(names) == 1 else f"{len(names)} API servers are"
     return passed(
         "Ready",
-        f"The {verb} ready: {_list(names)}{through}.",
+        f"The {verb} ready: {enumerated(names)}{through}.",
         subject=scene.members.all[0].authority,
         evidence=[Evidence(f"https://{each.authority}/readyz", str(each.status)) for each in scene.members.all],
     )
@@ -386,12 +387,3 @@ def _needs_balancer(total: int, verify: str) -> Fix:
 
 
 # -- words --------------------------------------------------------------------------------------------------------------
-
-
-def _list(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-def _sentence(text: str) -> str:
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -54,16 +54,15 @@ kubeadm keeps a certificate that exists, and `kubeadm certs renew` keeps its nam
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.checks import _apiserver_fixes as fixes
 from k8sdoctor.checks._api_links import unasked
-from k8sdoctor.checks._certificate_words import ended, ended_with
+from k8sdoctor.checks._certificate_words import DAY, date, ended, ended_with, ends_soon
 from k8sdoctor.checks._pki_fixes import renew_all
-from k8sdoctor.checks._words import together
+from k8sdoctor.checks._words import by_reason, listed, sentence, together
 from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, Use, gathered
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
@@ -80,10 +79,6 @@ if TYPE_CHECKING:
 
     from k8sdoctor.finding import Fix
 
-
-DAY = 86400.0
-SOON = 30 * DAY
-"""kubeadm's certificates last a year, and `kubeadm upgrade` renews them; a month is time enough to plan either."""
 
 FEWEST_SILENT = 2
 """Hellos of a dozen that must stay unanswered before a balancer's member is called dead: one may be lost under load."""
@@ -211,7 +206,7 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
 
 def _unasked(finding: Finding, places: Iterable[str]) -> Finding:
     """With what cannot be asked at these endpoints while it lasts."""
-    links = unasked(f"the API server cannot be asked at {_list(list(places))}", *places)
+    links = unasked(f"the API server cannot be asked at {listed(list(places))}", *places)
     return replace(finding, explains=(*finding.explains, *links))
 
 
@@ -317,10 +312,10 @@ def _roots(use: Use, scene: Scene) -> tuple[Certificate, ...]:
 def _dates(leaf: Certificate, now: float, sources: tuple[str, ...] = ()) -> Iterator[Fault]:
     if now > leaf.not_after:
         yield Fault(
-            "CertificateExpired", leaf.fingerprint, f"it ended on {_date(leaf.not_after)}", leaf, sources=sources
+            "CertificateExpired", leaf.fingerprint, f"it ended on {date(leaf.not_after)}", leaf, sources=sources
         )
     if now < leaf.not_before:
-        yield Fault("NotYetValid", leaf.fingerprint, f"it begins on {_date(leaf.not_before)}", leaf, sources=sources)
+        yield Fault("NotYetValid", leaf.fingerprint, f"it begins on {date(leaf.not_before)}", leaf, sources=sources)
 
 
 def _names(leaf: Certificate, name: str | None, sources: tuple[str, ...] = ()) -> Iterator[Fault]:
@@ -366,7 +361,7 @@ def _disagreeing(
             cases.absorb(fault)
     return fail(
         "BackendsDisagree",
-        f"Of {count} hellos to {endpoint.authority} ({_list(_sources(endpoint.uses))}), {len(good)} were answered well, {' and '.join(words)}.",
+        f"Of {count} hellos to {endpoint.authority} ({listed(_sources(endpoint.uses))}), {len(good)} were answered well, {' and '.join(words)}.",
         subject=endpoint.authority,
         evidence=[*evidence, *_words(endpoint, silent[:1])],
         fix=fixes.mend_member(endpoint.authority),
@@ -390,11 +385,11 @@ def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
     names = " and ".join(dict.fromkeys(use.name for use in endpoint.uses))
     return passed(
         "Covered",
-        f"The certificate served at {endpoint.authority} is valid for {names} until {_date(min(leaf.not_after for leaf in leaves))}.",
+        f"The certificate served at {endpoint.authority} is valid for {names} until {date(min(leaf.not_after for leaf in leaves))}.",
         subject=endpoint.authority,
         evidence=[
             *(_shown(endpoint.authority, leaf) for leaf in leaves),
-            Evidence(endpoint.authority, f"used by {_list(_sources(endpoint.uses))}"),
+            Evidence(endpoint.authority, f"used by {listed(_sources(endpoint.uses))}"),
         ],
     )
 
@@ -405,7 +400,7 @@ def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
 def _unresolved(endpoint: ApiEndpoint, why: str, scene: Scene) -> Finding:
     return fail(
         "NameNotResolved",
-        f"This node cannot resolve {endpoint.host}, the API server in {_list(_sources(endpoint.uses))}: {why}.",
+        f"This node cannot resolve {endpoint.host}, the API server in {listed(_sources(endpoint.uses))}: {why}.",
         subject=endpoint.host,
         evidence=[Evidence(f"the node's resolver, {endpoint.host}", why)],
         fix=fixes.mend_name(endpoint.host, scene.site.advertise_address),
@@ -423,10 +418,10 @@ def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, an
         endpoint, hello = group[0]
         said = hello.failure["message"] if hello.failure else "no answer"
         others = [each.authority for each, _ in group[1:]]
-        tail = f"; nor does anybody at {_list(others)}" if others else ""
+        tail = f"; nor does anybody at {listed(others)}" if others else ""
         yield fail(
             "EndpointUnreachable",
-            f"No API server answers at {endpoint.authority} ({_list(_sources(endpoint.uses))}): {said}{tail}.",
+            f"No API server answers at {endpoint.authority} ({listed(_sources(endpoint.uses))}): {said}{tail}.",
             subject=endpoint.authority,
             evidence=[words for each, met in group for words in _words(each, [met])],
             fix=fixes.find_silence(
@@ -458,7 +453,7 @@ def _without_api(group: Sequence[tuple[ApiEndpoint, Hello]]) -> Iterator[Link]:
 
 
 def _plain(endpoint: ApiEndpoint, said: str) -> Finding:
-    sources = _list(_sources(endpoint.uses))
+    sources = listed(_sources(endpoint.uses))
     return fail(
         "PlainHttpEndpoint",
         f"{endpoint.authority} ({sources}) speaks plain HTTP where clients speak TLS: {said}.",
@@ -475,7 +470,7 @@ def _plain_by_configuration(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
         address = as_address(endpoint.host)
         plain = [use for use in endpoint.uses if use.plain]
         if plain and not (address.is_loopback if address else endpoint.host == "localhost"):
-            sources = _list(_sources(plain))
+            sources = listed(_sources(plain))
             yield fail(
                 "PlainHttpEndpoint",
                 f"{sources} reaches the API server by http://{endpoint.authority}, without TLS.",
@@ -488,7 +483,7 @@ def _plain_by_configuration(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
 def _by_proxy(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
     for endpoint in every:
         if endpoint.uses and all(use.proxy for use in endpoint.uses):
-            message = f"{endpoint.authority} is reached by a proxy, as {_list(_sources(endpoint.uses))} says, and was not dialled."
+            message = f"{endpoint.authority} is reached by a proxy, as {listed(_sources(endpoint.uses))} says, and was not dialled."
             yield skip("ThroughProxy", message, subject=endpoint.authority)
 
 
@@ -512,10 +507,10 @@ def _on_disk(scene: Scene, cases: Cases) -> Iterator[Finding]:
         cases.add(fault, path)
     if not faults:
         names = dict.fromkeys(use.name for use in uses)
-        valid = f"valid for {_list(list(names))}" if names else "valid"
+        valid = f"valid for {listed(list(names))}" if names else "valid"
         yield passed(
             "Covered",
-            f"The certificate in {path} is {valid} until {_date(chain[0].not_after)}.",
+            f"The certificate in {path} is {valid} until {date(chain[0].not_after)}.",
             subject=path,
             evidence=[_shown(path, chain[0])],
         )
@@ -550,7 +545,7 @@ def _not_served(scene: Scene, cases: Cases) -> Iterator[Finding]:
                 continue  # told with its fault
             yield warn(
                 "FileNotServed",
-                f"The API server at {one.endpoint.authority} does not serve {path}, but a certificate that ends on {_date(other.not_after)}; the file's ends on {_date(chain[0].not_after)}.",
+                f"The API server at {one.endpoint.authority} does not serve {path}, but a certificate that ends on {date(other.not_after)}; the file's ends on {date(chain[0].not_after)}.",
                 subject=path,
                 evidence=[_shown(one.endpoint.authority, other), _shown(path, chain[0])],
                 fix=fixes.restart_only(scene.site),
@@ -566,13 +561,12 @@ def _soon(scene: Scene) -> Iterator[Finding]:
             if hello.chain:
                 places.setdefault(hello.chain[0], one.endpoint.authority)
     for leaf, place in places.items():
-        left = leaf.not_after - scene.now
-        if not 0 <= left < min(SOON, (leaf.not_after - leaf.not_before) / 5):
+        if not ends_soon(leaf, scene.now):
             continue
         authority_ = leaf in scene.disk.ca
         yield warn(
             "ExpiresSoon",
-            f"The certificate {leaf.subject} ({place}) ends on {_date(leaf.not_after)}, in {left / DAY:.0f} days.",
+            f"The certificate {leaf.subject} ({place}) ends on {date(leaf.not_after)}, in {(leaf.not_after - scene.now) / DAY:.0f} days.",
             subject=place,
             evidence=[_shown(place, leaf)],
             fix=fixes.renew_authority(leaf) if authority_ else fixes.renew(scene.site, leaf),
@@ -600,8 +594,8 @@ def _merged(cases: Cases) -> Iterator[Case]:
 
 def _told(case: Case, scene: Scene) -> Finding:
     fault, leaf = case.fault, case.certificates[0]
-    where = _list(case.places)
-    sources = _list(case.sources) if case.sources else where
+    where = listed(case.places)
+    sources = listed(case.sources) if case.sources else where
     evidence = [_shown(where, each) for each in case.certificates[:3]]
     evidence += [Evidence(where, f"used by {sources}")] if case.sources else []
     only_served = scene.disk.path not in case.places and scene.disk.chain and _own(scene, leaf)
@@ -612,7 +606,7 @@ def _told(case: Case, scene: Scene) -> Finding:
     match fault.reason:
         case "AddressNotCovered":
             verb = "is" if len(names) == 1 else "are"
-            message = f"{_list(names)} ({sources}) {verb} not covered by the certificate at {where}, which is {_valid_for(leaf)}."
+            message = f"{listed(names)} ({sources}) {verb} not covered by the certificate at {where}, which is {_valid_for(leaf)}."
             return fail(
                 fault.reason,
                 message,
@@ -633,7 +627,7 @@ def _told(case: Case, scene: Scene) -> Finding:
         case "CertificateExpired":
             return _expired(case, scene, evidence, restart)
         case "NotYetValid":
-            message = f"The certificate {leaf.subject} at {where} begins on {_date(leaf.not_before)}; it is {_date(scene.now)} here."
+            message = f"The certificate {leaf.subject} at {where} begins on {date(leaf.not_before)}; it is {date(scene.now)} here."
             return fail(fault.reason, message, subject=case.places[0], evidence=evidence, fix=fixes.set_clock())
         case "TerminatedByBalancer":
             message = f"Something in front of the API server ends TLS at {where} ({sources}): {fault.why}."
@@ -644,7 +638,7 @@ def _told(case: Case, scene: Scene) -> Finding:
 
 def _expired(case: Case, scene: Scene, evidence: list[Evidence], restart: Fix | None) -> Finding:
     """One that nobody renewed, most often with all that kubeadm made on the same day."""
-    leaf, where = case.certificates[0], _list(case.places)
+    leaf, where = case.certificates[0], listed(case.places)
     fix = restart or fixes.renew(scene.site, leaf)
     together = [] if restart or leaf not in scene.disk.chain else _ended_together(scene, leaf)
     if leaf in scene.disk.ca:
@@ -655,7 +649,7 @@ def _expired(case: Case, scene: Scene, evidence: list[Evidence], restart: Fix | 
     why = "kubeadm renews all that it signed in one go, and others were seen to end within a day of this one"
     return fail(
         "CertificateExpired",
-        f"The certificate {leaf.subject} at {where} expired on {_date(leaf.not_after)}; it is {_date(scene.now)} here.",
+        f"The certificate {leaf.subject} at {where} expired on {date(leaf.not_after)}; it is {date(scene.now)} here.",
         subject=case.places[0],
         evidence=evidence,
         fix=fix,
@@ -679,11 +673,11 @@ def _ended_together(scene: Scene, leaf: Certificate) -> list[tuple[str, Certific
 
 
 def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:
-    leaf, where = case.certificates[0], _list(case.places)
+    leaf, where = case.certificates[0], listed(case.places)
     files = [source for source in case.sources if source.startswith("/")]
     stale = _of_cluster([leaf], scene) and files
     fix = fixes.new_kubeconfigs(scene.site, files, leaf) if stale else fixes.make_anew(scene.site, leaf)
-    who = _list(case.sources) if case.sources else scene.disk.ca_source or "the cluster's authority"
+    who = listed(case.sources) if case.sources else scene.disk.ca_source or "the cluster's authority"
     return fail(
         "UntrustedIssuer",
         f"The certificate at {where} is not signed by the authority that {who} trusts: {case.fault.why}.",
@@ -714,8 +708,8 @@ def _unread(
         unreadable += [why for _, why in kubeconfigs.unreadable]
         unreadable += [file.unread for file in kubeconfigs.files if file.unread]
         problems += [(file.path, problem) for file in kubeconfigs.files if (problem := _invalid(file))]
-    for reason, messages in _by_reason(unreadable).items():
-        yield unknown(reason, _sentence(together(messages)))
+    for reason, messages in by_reason(unreadable).items():
+        yield unknown(reason, sentence(together(messages)))
     personal = (
         {file.path for file in kubeconfigs.files if file.personal} if isinstance(kubeconfigs, Kubeconfigs) else set()
     )
@@ -724,7 +718,7 @@ def _unread(
         tell = warn if path in personal or path == BOOTSTRAP else fail
         yield tell(
             "KubeconfigInvalid",
-            _sentence(problem),
+            sentence(problem),
             subject=path,
             evidence=[Evidence(path, problem)],
             fix=fixes.rewrite_kubeconfig(site, path),
@@ -750,35 +744,28 @@ def _invalid(file: Kubeconfig) -> str | None:
 
 def _not_asked(*parts: object) -> Iterator[Finding]:
     for reason, message in dict.fromkeys((part.reason, part.message) for part in parts if isinstance(part, Unobserved)):
-        yield (skip if reason == "Offline" else unknown)(reason, _sentence(message))
+        yield (skip if reason == "Offline" else unknown)(reason, sentence(message))
 
 
 def _planned_badly(planned: KubeadmConfig | Unobserved) -> Iterator[Finding]:
     if isinstance(planned, KubeadmConfig) and planned.problem:
         about = (planned.source or "").removeprefix("--config ")
-        yield unknown("Unreadable", _sentence(planned.problem), subject=planned.source, traits=[f"config:{about}"])
+        yield unknown("Unreadable", sentence(planned.problem), subject=planned.source, traits=[f"config:{about}"])
 
 
 def _unread_manifest(server: ApiServer) -> Iterator[Finding]:
     if server.problem is None:
         return
     if not server.malformed:
-        yield unknown(server.problem.reason, _sentence(server.problem.message), subject=server.source)
+        yield unknown(server.problem.reason, sentence(server.problem.message), subject=server.source)
         return
     yield fail(
         "ManifestInvalid",
-        f"The kubelet can make no API server of {_sentence(server.problem.message)}",
+        f"The kubelet can make no API server of {sentence(server.problem.message)}",
         subject=server.source,
         evidence=[Evidence(server.source or "", server.problem.message)],
         fix=fixes.rewrite_manifest(server.source or ""),
     )
-
-
-def _by_reason(found: Iterable[Unobserved]) -> dict[str, list[str]]:
-    reasons: dict[str, list[str]] = {}
-    for each in found:
-        reasons.setdefault(each.reason, []).append(each.message)
-    return reasons
 
 
 # -- words --------------------------------------------------------------------------------------------------------------
@@ -795,29 +782,9 @@ def _valid_for(leaf: Certificate) -> str:
 def _shown(where: str, leaf: Certificate) -> Evidence:
     names = ", ".join(leaf.names) or "no subjectAltName"
     return Evidence(
-        where, f"{leaf.subject}, issuer {leaf.issuer}, {_date(leaf.not_before)} to {_date(leaf.not_after)}: {names}"
+        where, f"{leaf.subject}, issuer {leaf.issuer}, {date(leaf.not_before)} to {date(leaf.not_after)}: {names}"
     )
 
 
 def _words(endpoint: ApiEndpoint, hellos: Iterable[Hello]) -> list[Evidence]:
     return [Evidence(f"tls://{endpoint.authority}", hello.failure["message"]) for hello in hellos if hello.failure]
-
-
-def _list(words: Sequence[str]) -> str:
-    """Some words in a sentence, not more than four of them.
-
-    >>> _list(["a"]), _list(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    most = 4
-    shown = [*words] if len(words) <= most else [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
-
-
-def _date(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _sentence(text: str) -> str:
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -55,7 +55,7 @@ from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _apiserver_fixes
 from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _pki_fixes as fixes
-from k8sdoctor.checks._words import together
+from k8sdoctor.checks._words import by_reason, listed, sentence, together
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
 from k8sdoctor.facts.etcd_server import EtcdServer
@@ -107,7 +107,7 @@ def certificates(  # noqa: PLR0913, PLR0917 -- as many facts as commands depend 
     """Judge each file by itself, then those that belong together; each cause once."""
     site = _apiserver_fixes.site_of(stage, disk, server, kubelet, kubeadm, planned, told)
     scene = Scene(pki, site, disk.now, server, etcd if isinstance(etcd, EtcdServer) else None)
-    found = [unknown(reason, words.sentence(together(said))) for reason, said in words.by_reason(pki.unread).items()]
+    found = [unknown(reason, sentence(together(said))) for reason, said in by_reason(pki.unread).items()]
     found += _files(scene)
     found += _chains(scene)
     found += _names(scene)
@@ -290,7 +290,7 @@ def _wrong_authority(authority: Item, wrong: Sequence[Item]) -> Finding:
         ]
     return fail(
         "WrongAuthority",
-        f"{authority.path} is another authority than the one that signed {words.listed([item.path for item in wrong])}.",
+        f"{authority.path} is another authority than the one that signed {listed([item.path for item in wrong])}.",
         subject=authority.path,
         evidence=[words.shown(authority.path, root), words.shown(wrong[0].path, leaf)],
         fix=fixes.bring_authority(authority),
@@ -331,7 +331,7 @@ def _names(scene: Scene) -> Iterator[Finding]:
             valid = ", ".join(leaf.names) or "no name at all"
             yield fail(
                 "NamesMissing",
-                f"{item.path} is not valid for {words.listed(missing)} but for {valid}, as if it came from another node.",
+                f"{item.path} is not valid for {listed(missing)} but for {valid}, as if it came from another node.",
                 subject=item.path,
                 evidence=[words.shown(item.path, leaf), Evidence(scene.etcd.source, f"reached at {', '.join(wanted)}")],
                 fix=fixes.make_anew(scene.site, item),
@@ -415,7 +415,7 @@ def _ended(items: Sequence[Item], scene: Scene, *, authority: bool) -> Finding:
     links = [link for item in items for link in _etcd_links(item)]
     return fail(
         "CertificateExpired",
-        f"{words.listed([item.path for item in items])} ended on {words.date(end)}; it is {words.date(scene.now)} here.",
+        f"{listed([item.path for item in items])} ended on {words.date(end)}; it is {words.date(scene.now)} here.",
         subject=", ".join(item.path for item in items),
         evidence=[words.shown(item.path, item.pair.chain[0]) for item in items],
         fix=_renewed(items, scene, authority=authority),
@@ -430,7 +430,7 @@ def _ending(items: Sequence[Item], scene: Scene, *, authority: bool) -> Finding:
     verb = "ends" if len(items) == 1 else "end"
     return warn(
         "ExpiresSoon",
-        f"{words.listed([item.path for item in items])} {verb} on {words.date(end)}, in {(end - scene.now) / words.DAY:.0f} days.",
+        f"{listed([item.path for item in items])} {verb} on {words.date(end)}, in {(end - scene.now) / words.DAY:.0f} days.",
         subject=", ".join(item.path for item in items),
         evidence=[words.shown(item.path, item.pair.chain[0]) for item in items],
         fix=_renewed(items, scene, authority=authority),
@@ -464,7 +464,7 @@ def _not_yet(items: Sequence[Item], scene: Scene) -> Finding:
     begin = max(item.pair.chain[0].not_before for item in items)
     return fail(
         "NotYetValid",
-        f"{words.listed([item.path for item in items])} begins on {words.date(begin)}; it is {words.date(scene.now)} here.",
+        f"{listed([item.path for item in items])} begins on {words.date(begin)}; it is {words.date(scene.now)} here.",
         subject=", ".join(item.path for item in items),
         evidence=[words.shown(item.path, item.pair.chain[0]) for item in items],
         fix=_apiserver_fixes.set_clock(),
@@ -493,7 +493,7 @@ def _permissions(pki: Pki) -> Iterator[Finding]:
     if open_:
         yield warn(
             "ReadableByOthers",
-            f"{words.listed([key.path for key in open_])} may be read by others than root.",
+            f"{listed([key.path for key in open_])} may be read by others than root.",
             subject=", ".join(key.path for key in open_),
             evidence=[Evidence(key.path, f"mode {key.mode:04o}, group {key.gid}") for key in open_],
             fix=fixes.protect([key.path for key in open_]),

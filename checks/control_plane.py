@@ -49,7 +49,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor import Evidence, Finding, Fix, Link, Safety, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks._node_ready_links import UNTOLD
-from k8sdoctor.checks._words import enumerated
+from k8sdoctor.checks._words import enumerated, sentence
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, OLD_CONTROL_PLANE, ClusterNodes, Node
 from k8sdoctor.facts.component_health import PROGRAMS, ComponentHealth, Health
@@ -302,7 +302,7 @@ def _unseen(health: ComponentHealth | Unobserved, containers: StaticContainers |
         return
     for part in (health, containers):
         if isinstance(part, Unobserved):
-            yield (skip if part.reason == "Offline" else unknown)(part.reason, _sentence(part.message))
+            yield (skip if part.reason == "Offline" else unknown)(part.reason, sentence(part.message))
             return
     yield unknown("Unreadable", "Neither the components of the control plane nor their containers could be looked at.")
 
@@ -432,8 +432,3 @@ def _remote_etcd(server: ApiServer, own: EtcdServer, told: ClusterKubeadmConfig 
 
 
 # -- words --------------------------------------------------------------------------------------------------------------
-
-
-def _sentence(text: str) -> str:
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."

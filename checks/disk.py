@@ -48,6 +48,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks._node_ready_links import no_pod_starts
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.disk import Disk, wanted
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import (
@@ -393,6 +394,5 @@ def _size(number: float) -> str:
 
 
 def _listed(words: list[str]) -> str:
-    """`a, b and c`."""
-    each = list(dict.fromkeys(words))
-    return each[0] if len(each) == 1 else f"{', '.join(each[:-1])} and {each[-1]}"
+    """Each once: `a, b and c`."""
+    return enumerated(list(dict.fromkeys(words)))

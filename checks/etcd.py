@@ -58,7 +58,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor import Evidence, Finding, Link, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _etcd_fixes as fixes
-from k8sdoctor.checks._words import enumerated
+from k8sdoctor.checks._words import enumerated, sentence
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess, EtcdEndpoint, EtcdMember, EtcdStatus, is_loopback
 from k8sdoctor.facts.etcd_server import EtcdServer
 from k8sdoctor.records import dataclass
@@ -127,14 +127,14 @@ class Scene:
 def etcd(access: EtcdAccess | Unobserved, seen: Etcd | Unobserved, own: EtcdServer) -> Iterator[Finding]:
     """Judge how etcd is reached, then each endpoint, then the cluster that they tell of."""
     if isinstance(access, Unobserved):
-        yield unknown(access.reason, _sentence(access.message), traits=access.traits)
+        yield unknown(access.reason, sentence(access.message), traits=access.traits)
         return
     if not access.urls:
         yield skip("NoEtcdHere", "This machine runs no API server and no etcd of its own, so there is none to ask.")
         return
     yield from _plain(access)
     if isinstance(seen, Unobserved):
-        yield (skip if seen.reason == "Offline" else unknown)(seen.reason, _sentence(seen.message))
+        yield (skip if seen.reason == "Offline" else unknown)(seen.reason, sentence(seen.message))
         return
     if not seen.endpoints:
         yield skip(
@@ -539,8 +539,3 @@ def _size(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count // 1024} KiB"
-
-
-def _sentence(text: str) -> str:
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."

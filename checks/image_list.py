@@ -73,7 +73,7 @@ from k8sdoctor.checks import _pull_fixes as fixes
 from k8sdoctor.checks._list_lines import strangers
 from k8sdoctor.checks._pull_judgement import Verdict, blames, chain, conversation, said, same_host, verdict, why_not
 from k8sdoctor.checks._runtime_fixes import see_why_silent
-from k8sdoctor.checks._words import all_of
+from k8sdoctor.checks._words import all_of, enumerated
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.listed_pulls import ListedPulls
 from k8sdoctor.facts.lists import ListedImages
@@ -330,4 +330,4 @@ def _names(names: Sequence[str]) -> str:
     shown = [*names[:MOST_NAMED]]
     if len(names) > MOST_NAMED:
         shown.append(f"{len(names) - MOST_NAMED} more images")
-    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+    return enumerated(shown)

@@ -84,7 +84,7 @@ from k8sdoctor.checks._pull_judgement import (
     why_not,
 )
 from k8sdoctor.checks._runtime_fixes import see_why_silent
-from k8sdoctor.checks._words import all_of
+from k8sdoctor.checks._words import all_of, enumerated
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.needed_images import NeededImages
 from k8sdoctor.facts.needed_pulls import NeededPulls, absent, reference
@@ -374,7 +374,7 @@ def _names(needs: Sequence[Need]) -> str:
     names = [need.image for need in needs[:MOST_NAMED]]
     if len(needs) > MOST_NAMED:
         names.append(f"{len(needs) - MOST_NAMED} more images")
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return enumerated(names)
 
 
 def _all_users(needs: Sequence[Need]) -> list[str]:
@@ -382,8 +382,7 @@ def _all_users(needs: Sequence[Need]) -> list[str]:
 
 
 def _users(needs: Sequence[Need]) -> str:
-    users = _all_users(needs)
-    return f"{', '.join(users[:-1])} and {users[-1]}" if len(users) > 1 else users[0]
+    return enumerated(_all_users(needs))
 
 
 def _evidence(needs: Iterable[Need]) -> list[Evidence]:

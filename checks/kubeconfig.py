@@ -73,7 +73,7 @@ from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _kubeconfig_fixes as fixes
 from k8sdoctor.checks._api_links import unasked
 from k8sdoctor.checks._node_ready_links import kubelet_unheard
-from k8sdoctor.checks._words import together
+from k8sdoctor.checks._words import by_reason, listed, sentence, together
 from k8sdoctor.facts.api_access import BY_POWER
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
@@ -224,7 +224,7 @@ def _fallen_back(kubectl: Kubectl, kubeconfigs: Kubeconfigs, bad: list[Setup], s
         return skip("KubectlNotConfigured", f"kubectl of {people} has no kubeconfig here, and {where}.")
     if caller.variable and set(caller.missing) == set(caller.paths):
         tell = warn if scene.stage.stage == "worker" else fail
-        message = f"KUBECONFIG of {caller.person} names {words.listed(caller.missing)}, which does not exist, {asks}."
+        message = f"KUBECONFIG of {caller.person} names {listed(caller.missing)}, which does not exist, {asks}."
         return tell("KubeconfigMissing", message, subject=caller.missing[0], evidence=evidence, fix=fix)
     with_content = next((setup for setup in bad if setup.contexts or not (setup.empty or setup.missing)), None)
     if with_content is not None:
@@ -245,7 +245,7 @@ def _fallen_back(kubectl: Kubectl, kubeconfigs: Kubeconfigs, bad: list[Setup], s
     if kubeconfigs.at(ADMIN) is None and not denied:
         message = f"kubectl of {people} has no kubeconfig here, as is usual on a machine without {ADMIN}."
         return skip("KubectlNotConfigured", message)
-    tried = words.listed([path for setup in bad for path in setup.paths])
+    tried = listed([path for setup in bad for path in setup.paths])
     return warn(
         "NoKubeconfig",
         f"kubectl of {people} finds no kubeconfig in {tried}, {asks}.",
@@ -271,7 +271,7 @@ def _file(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
             return  # kubectl falls back: told as that
         yield _tell(file)(
             "KubeconfigInvalid",
-            words.sentence(problem),
+            sentence(problem),
             subject=file.path,
             evidence=[Evidence(file.path, problem)],
             fix=fixes.choose_context(file.path, file.contexts)
@@ -553,7 +553,7 @@ def _ended(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Find
     unheard = kubelet_unheard("the API server refuses the kubelet's certificate") if scene.kubelet_conf in paths else ()
     return (warn if personal else fail)(
         "ClientCertificateExpired",
-        f"The client {what} {words.listed(paths)} ended on {words.date(min(leaf.not_after for leaf in leaves))}; it is {words.date(scene.now)} here.",
+        f"The client {what} {listed(paths)} ended on {words.date(min(leaf.not_after for leaf in leaves))}; it is {words.date(scene.now)} here.",
         subject=", ".join(paths),
         evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
         fix=fix,
@@ -570,7 +570,7 @@ def _soon(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Findi
     what = "certificate in" if len(found) == 1 else "certificates in"
     return warn(
         "ExpiresSoon",
-        f"The client {what} {words.listed(paths)} {'ends' if len(found) == 1 else 'end'} on {words.date(end)}, in {(end - scene.now) / words.DAY:.0f} days.",
+        f"The client {what} {listed(paths)} {'ends' if len(found) == 1 else 'end'} on {words.date(end)}, in {(end - scene.now) / words.DAY:.0f} days.",
         subject=", ".join(paths),
         evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
         fix=fix,
@@ -602,7 +602,7 @@ def _not_yet(found: list[tuple[Credential, Pair]], scene: Scene) -> Finding:
     begin = max(pair.chain[0].not_before for _, pair in found)
     return fail(
         "ClientCertificateNotYetValid",
-        f"The client certificate in {words.listed(paths)} begins on {words.date(begin)}; it is {words.date(scene.now)} here.",
+        f"The client certificate in {listed(paths)} begins on {words.date(begin)}; it is {words.date(scene.now)} here.",
         subject=", ".join(paths),
         evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
         fix=_apiserver_fixes.set_clock(),
@@ -624,7 +624,7 @@ def _permissions(credentials: Credentials) -> Iterator[Finding]:
         return
     yield warn(
         "ReadableByOthers",
-        f"{words.listed(list(open_))} {'holds' if len(open_) == 1 else 'hold'} a private key or a token, and others than the owner may read it.",
+        f"{listed(list(open_))} {'holds' if len(open_) == 1 else 'hold'} a private key or a token, and others than the owner may read it.",
         subject=", ".join(open_),
         evidence=[Evidence(path, f"mode {file.mode:04o}, group {file.gid}") for path, file in open_.items()],
         fix=fixes.protect(list(open_.values())),
@@ -644,7 +644,7 @@ def _heard(finding: Finding, scene: Scene) -> Finding:
         return finding
     paths = finding.subject.split(", ")
     asked = [path for path in paths if path in (*BY_POWER, scene.kubelet_conf)]
-    links = unasked(f"the API server cannot be asked by {words.listed(asked)}", *asked)
+    links = unasked(f"the API server cannot be asked by {listed(asked)}", *asked)
     if scene.kubelet_conf in paths:
         links += kubelet_unheard(
             f"the API server does not take the word of a kubelet whose {scene.kubelet_conf} is at fault",
@@ -690,8 +690,8 @@ def _unread(kubeconfigs: Kubeconfigs, kubectl: Kubectl | Unobserved, credentials
         unread.append(kubectl)
     else:
         unread += [setup.unread for setup in kubectl.setups if setup.unread]
-    for reason, messages in words.by_reason(unread).items():
-        yield unknown(reason, words.sentence(together(messages)))
+    for reason, messages in by_reason(unread).items():
+        yield unknown(reason, sentence(together(messages)))
 
 
 def _scene(  # noqa: PLR0913, PLR0917 -- see above

@@ -61,6 +61,7 @@ from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _removed_flags as removed
 from k8sdoctor.checks._node_ready_links import kubelet_ends
 from k8sdoctor.checks._runtime_fit import too_old
+from k8sdoctor.checks._words import sentence
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.kubelet import CONFIG, FLAG_FILES, Kubelet
 from k8sdoctor.facts.kubelet_config import KubeletConfigFiles
@@ -396,7 +397,7 @@ def _file(scene: _Scene, file: ConfigFile) -> Iterator[Finding]:
         case "absent":
             return
         case "unreadable":
-            yield unknown(file.reason, _sentence(file.problem), subject=path)
+            yield unknown(file.reason, sentence(file.problem), subject=path)
         case "syntax":
             same = frozenset({f"file:{path}"})
             yield scene.ends(
@@ -459,7 +460,7 @@ def _fields(scene: _Scene, file: ConfigFile, edit: Fix) -> Iterator[Finding]:
 def _resolver(found: Kubelet, resolver: PodResolver) -> Iterator[Finding]:
     source = found.source_of("--resolv-conf", "resolvConf")
     if resolver.problem is not None:
-        yield unknown(resolver.problem.reason, _sentence(resolver.problem.message), subject=resolver.path)
+        yield unknown(resolver.problem.reason, sentence(resolver.problem.message), subject=resolver.path)
     elif resolver.absent:
         yield fail(
             "ResolvConfMissing",
@@ -551,8 +552,3 @@ def _runtime(scene: _Scene, runtime: Runtime) -> Iterator[Finding]:
             evidence=evidence,
             fix=fix,
         )
-
-
-def _sentence(text: str) -> str:
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."

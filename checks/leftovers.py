@@ -46,6 +46,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import Profile, check
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.leftovers import BOOTSTRAP, FOLDER, MANIFESTS, Leftovers
 from k8sdoctor.facts.role import Role
@@ -104,7 +105,7 @@ def _files(files: tuple[str, ...], found: Leftovers, role: Role) -> Finding:
     alone = files == (found.ca,)
     return _severity(sure=role.planned is not None)(
         "FilesLeft",
-        f"{_listed(files)} {'is' if len(files) == 1 else 'are'} there from an earlier installation, and kubeadm refuses to start with "
+        f"{enumerated(files)} {'is' if len(files) == 1 else 'are'} there from an earlier installation, and kubeadm refuses to start with "
         f"{'it' if len(files) == 1 else 'them'}.",
         subject=files[0] if len(files) == 1 else FOLDER,
         evidence=[Evidence(path, "exists") for path in files],
@@ -168,7 +169,7 @@ def _interfaces(found: Leftovers) -> Finding:
     one = len(found.interfaces) == 1
     return warn(
         "InterfacesLeft",
-        f"The interface{'' if one else 's'} {_listed(found.interfaces)} of an earlier pod network {'is' if one else 'are'} here, while no pod runs: "
+        f"The interface{'' if one else 's'} {enumerated(found.interfaces)} of an earlier pod network {'is' if one else 'are'} here, while no pod runs: "
         f"pods of a new network find {'its' if one else 'their'} old addresses there.",
         subject=found.interfaces[0],
         evidence=[Evidence("links", each) for each in found.interfaces],
@@ -183,10 +184,6 @@ def _interfaces(found: Leftovers) -> Finding:
 
 def _severity(*, sure: bool) -> Callable[..., Finding]:
     return fail if sure else warn
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _aside(path: str) -> str:

@@ -62,7 +62,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks import _removed_flags as removed
 from k8sdoctor.checks import _static_pod_fixes as fixes
-from k8sdoctor.checks._words import enumerated
+from k8sdoctor.checks._words import enumerated, sentence
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.image_reference import ImageReference
 from k8sdoctor.facts.kubelet import Kubelet
@@ -115,7 +115,7 @@ def static_pods(
 ) -> Iterator[Finding]:
     """Judge the folder, then each file, then what the files lean on."""
     if pods.problem is not None:
-        yield unknown(pods.problem.reason, _sentence(pods.problem.message), subject=pods.folder)
+        yield unknown(pods.problem.reason, sentence(pods.problem.message), subject=pods.folder)
         return
     found = [
         *_not_watched(pods),
@@ -213,7 +213,7 @@ def _one(manifest: Manifest) -> Iterator[Finding]:
                 fix=fixes.move_aside([path], ""),
             )
         case "unreadable":
-            yield unknown(manifest.reason, _sentence(manifest.problem), subject=path)
+            yield unknown(manifest.reason, sentence(manifest.problem), subject=path)
         case _ if not path.endswith(_MEANT):
             yield warn(
                 "StrayFile",
@@ -410,7 +410,7 @@ def _first_of_each(files: ManifestFiles) -> list[NamedFile]:
 def _named(named: NamedFile) -> Iterator[Finding]:
     where = named.host or named.path
     if named.state == "hidden":
-        yield unknown("NotPermitted", _sentence(named.why), subject=where)
+        yield unknown("NotPermitted", sentence(named.why), subject=where)
         return
     evidence = [
         Evidence(named.manifest, f"{named.flag}={named.path}"),
@@ -493,8 +493,3 @@ def _writable(files: ManifestFiles) -> Iterator[Finding]:
             evidence=[Evidence(path, "writable by others") for path in files.writable],
             fix=fixes.close(files.writable),
         )
-
-
-def _sentence(text: str) -> str:
-    text = text if text.startswith("/") else text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."
