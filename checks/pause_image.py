@@ -16,7 +16,7 @@ nothing is stored. Hosts are asked side by side and judged in the runtime's orde
 host that answers 200 with a web page is taken for the registry and ends the chain (containerd, CRI-O), a CA file that cannot be
 read ends each pull. Where no host would serve, the first one that fails names the reason, for it is the one that was chosen;
 evidence holds all. Where the runtime does not answer, the image may be there already: on a node that has joined, a pull that
-would fail is a warning then.
+would fail is a warning then. Where we may not ask the runtime, both are told as one `unknown`.
 
 ## Reasons
 - `Present` (pass): the runtime has the image
@@ -148,7 +148,7 @@ def pause_image(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
         yield unknown(pull.reason, f"Whether {image.image} is on this node could not be told: {pull.message}.")
         return
     if pull.presence_problem is not None:
-        yield _cannot_ask(runtime, image, pull.presence_problem)
+        yield _cannot_ask(runtime, image, pull, pull.presence_problem, hosts)
     if here:
         yield passed(
             "Present",
@@ -187,7 +187,8 @@ class _Case:
         self.wanted = pulls.Wanted(image.runtime, (image.image,), "pause-image", "pause.tar")
         asked = pull.presence_problem is None
         self.traits = frozenset() if asked else frozenset({"presence:unknown"})
-        # An image that nobody could look for may be here, and on a node that ran pods it most likely is.
+        self.unseen = not asked and _reason(pull.presence_problem) != "RuntimeUnreachable"
+        # An image that a silent runtime may hold may be here, and on a node that ran pods it most likely is.
         self.status = Status.FAIL if asked or not stage.joined else Status.WARN
         self.opening = (
             f"{image.image} is not on this node, and" if asked else f"If {image.image} is not on this node already,"
@@ -245,6 +246,8 @@ def _way(case: _Case) -> Iterator[Finding]:
                 subject=case.image.image,
                 evidence=case.evidence,
             )
+        case _ if case.unseen:
+            return  # told with what could not be asked: who may look will know whether a pull is needed at all
         case _:
             message = f"{case.opening} {why_not(found, case.runtime.label, case.pull.platform)}."
             yield case.finding(found, message)
@@ -311,17 +314,28 @@ def _registry(image: str) -> str:
 # -- settings --------------------------------------------------------------------------------------------------------
 
 
-def _cannot_ask(runtime: Runtime, image: SandboxImage, problem: Unobserved) -> Finding:
-    reason = (
-        problem.reason
-        if problem.reason in ("NotPermitted", "NotRecorded", "DeadlineExceeded")
-        else "RuntimeUnreachable"
-    )
+def _reason(problem: Unobserved | None) -> str:
+    """Why it is not known whether the image is here: we could not look, or the runtime said nothing."""
+    unseen = problem is not None and problem.reason in ("NotPermitted", "NotRecorded", "DeadlineExceeded")
+    return problem.reason if problem is not None and unseen else "RuntimeUnreachable"
+
+
+def _cannot_ask(
+    runtime: Runtime, image: SandboxImage, pull: PullAttempts, problem: Unobserved, hosts: RegistryHosts | Unobserved
+) -> Finding:
+    reason = _reason(problem)
+    evidence = [Evidence(runtime.endpoint or runtime.label, problem.message), _named(image)]
+    lest = ""
+    if reason != "RuntimeUnreachable" and isinstance(hosts, RegistryHosts):
+        found = verdict(pull, hosts)
+        if found.kind not in ("offline", "serves", "untried"):
+            lest = f". If it is not, {why_not(found, runtime.label, pull.platform)}"
+            evidence = [*evidence[:1], *chain(pull, hosts), *evidence[1:]]
     return unknown(
         reason,
-        f"Whether the sandbox image {image.image} is on this node could not be asked: {problem.message}.",
+        f"Whether the sandbox image {image.image} is on this node could not be asked: {problem.message}{lest}.",
         subject=image.image,
-        evidence=[Evidence(runtime.endpoint or runtime.label, problem.message), _named(image)],
+        evidence=evidence,
         fix=see_why_silent(runtime) if reason == "RuntimeUnreachable" else None,
     )
 

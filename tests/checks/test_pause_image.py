@@ -262,6 +262,21 @@ def test_a_socket_that_we_may_not_open_is_not_permitted() -> None:
     assert found[0].fix is None  # root is what it needs, and the message says so
 
 
+@pytest.mark.parametrize("reason", ["NotPermitted", "NotRecorded", "DeadlineExceeded"])
+@pytest.mark.parametrize("stage", [BARE, JOINED])
+def test_who_could_not_look_whether_the_image_is_here_is_told_of_a_blocked_pull_and_given_no_alarm(
+    reason: str, stage: Stage
+) -> None:
+    [found] = judge(pulled(TIMEOUT, presence_problem=Unobserved(reason, "run as root")), stage=stage)
+
+    assert (found.status, found.reason, found.fix) == (Status.UNKNOWN, reason, None)
+    assert "run as root. If it is not, containerd" in found.message
+    assert "cannot pull it" in found.message
+    assert [each.source for each in found.evidence if "HEAD" in each.content] == [
+        "https://registry.k8s.io/v2 (default)"
+    ]
+
+
 def test_facts_that_could_not_be_observed_are_unknown() -> None:
     why = Unobserved("Unreadable", "config.toml is a directory")
 
