@@ -132,10 +132,11 @@ class Manifest:
         )
         kind, version = yaml.string(pod, "kind"), yaml.string(pod, "apiVersion")
         if (kind, version) != ("Pod", "v1"):
-            seen = f"kind {kind or 'none'} of apiVersion {version or 'none'}"
-            return manifest._with(
-                "kind", f"{path}: holds {seen}, and the kubelet takes kind Pod of apiVersion v1 alone"
-            )
+            if kind and version:
+                seen = f"holds kind {kind} of apiVersion {version}"
+            else:
+                seen = f"has {f'kind {kind}' if kind else 'no kind'} and {f'apiVersion {version}' if version else 'no apiVersion'}"
+            return manifest._with("kind", f"{path}: {seen}, and the kubelet takes kind Pod of apiVersion v1 alone")
         refused = next(_refused(pod), None)
         return manifest._with("fields", f"{path}: {refused}") if refused else manifest
 

@@ -107,7 +107,7 @@ def _show(host: Host, unit: str) -> tuple[dict[str, str], Unobserved | None]:
         return {}, Unobserved(error.reason, error.message)
     values = dict(line.split("=", 1) for line in result["out"].splitlines() if "=" in line)
     if result["code"] or "LoadState" not in values:  # no systemd runs here, or we are in a chroot
-        said = (result["err"] or result["out"]).strip().partition("\n")[0]
+        said = (result["err"] or result["out"]).strip().partition("\n")[0].rstrip(".")
         return {}, Unobserved("Unreadable", f"systemd was not asked: {said or 'systemctl said nothing'}")
     return values, None
 

@@ -69,6 +69,7 @@ def test_without_systemd_nothing_is_claimed(answer: tuple[int, str, str] | HostE
     found = Service.look(FakeHost(run=commands(systemctl=answer)), "kubelet")
 
     assert found.problem is not None
+    assert not found.problem.message.endswith(".")  # it stands within a sentence
     assert (found.active, found.state, found.crashes) == ("", "", False)
     assert found.log == ()
     assert found.log_problem is not None

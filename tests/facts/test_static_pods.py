@@ -203,7 +203,9 @@ def test_an_error_of_syntax_has_line_and_column() -> None:
         (POD.replace("kind: Pod", "kind: Deployment"), "kind Deployment of apiVersion v1"),
         (POD.replace("apiVersion: v1", "apiVersion: v1beta1"), "kind Pod of apiVersion v1beta1"),
         (POD.replace("kind: Pod", "kind: PodList"), "kind PodList"),
-        (POD.replace("apiVersion: v1\n", ""), "apiVersion none"),
+        (POD.replace("apiVersion: v1\n", ""), "has kind Pod and no apiVersion, and"),
+        (POD.replace("kind: Pod\n", ""), "has no kind and apiVersion v1, and"),
+        ("note: later\n", "has no kind and no apiVersion, and"),
     ],
 )
 def test_what_is_no_pod_is_told(text: str, words: str) -> None:
