@@ -142,7 +142,7 @@ class Links:
         links = [edge.link for edge in edges]
         symptoms = [self._findings[edge.symptom][1].status for edge in edges]
         if links:
-            why = " ".join(dict.fromkeys(_sentence(link.why) for link in links))
+            why = _told_once([link.why for link in links])
         else:
             # A source's particulars, such as a namespace's path, stand with the evidence itself.
             sources = ", ".join(dict.fromkeys(evidence.source.partition(" (")[0] for evidence in finding.evidence))
@@ -162,6 +162,12 @@ class Links:
 def _as_bad_as(finding: Finding, symptoms: Iterable[Status]) -> Status:
     """A warning whose symptom fails is as bad as its symptom; what it only kept from being seen makes it no worse."""
     return Status.worst([finding.status, *(each for each in symptoms if each in _ROOTS)])
+
+
+def _told_once(claims: Iterable[str]) -> str:
+    """Claims as sentences, without one that another begins with: "it is off" beside "it is off, so nobody can tell"."""
+    told = list(dict.fromkeys(claim.rstrip(".") for claim in claims))
+    return " ".join(_sentence(each) for each in told if not any(other.startswith(f"{each}, ") for other in told))
 
 
 _WORDS = frozenset({"a", "an", "its", "it", "no", "nobody", "somebody", "the", "this"})

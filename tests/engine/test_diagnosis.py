@@ -48,6 +48,17 @@ def test_a_claim_is_told_as_a_sentence_and_a_name_keeps_its_small_letter(why: st
     assert found.why == told
 
 
+def test_a_claim_that_another_says_with_what_follows_from_it_is_told_once() -> None:
+    claims = ("it was seen off", "it was seen off, so nobody knows the rest", "it was seen offline")
+    cause = fail(
+        "Cause", "It is off.", explains=[Link("dns", name, why) for name, why in zip("ABC", claims, strict=True)]
+    )
+
+    [found] = diagnoses(("bridge", cause), *(("dns", fail(name, "It does not answer.")) for name in "ABC"))
+
+    assert found.why == "It was seen off, so nobody knows the rest. It was seen offline."
+
+
 def test_a_symptom_on_another_bridge_is_not_blamed_on_this_cause() -> None:
     elsewhere = fail("Symptom", "It does not answer.", traits={"bridge:br1"})
 
