@@ -64,6 +64,13 @@ class Documentation:
         """The reasons in the order in which they are told; one that has two statuses is told twice."""
         return tuple(each for item in _items(self.sections.get(REASONS, "")) for each in _reasons(item))
 
+    def each_reason(self) -> Iterator[tuple[str, str, tuple[Status, ...]]]:
+        """Each reason once: its name, what it means, and the statuses that it may have, the worst last."""
+        told: dict[tuple[str, str], list[Status]] = {}
+        for each in self.reasons:
+            told.setdefault((each.reason, each.text), []).append(each.status)
+        yield from ((reason, text, tuple(statuses)) for (reason, text), statuses in told.items())
+
     def document(self, source: str, reason: str | None = None) -> dict[str, Any]:
         """The documentation as JSON holds it; with a reason, no other reason."""
         return {

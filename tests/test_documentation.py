@@ -80,6 +80,20 @@ def test_an_explanation_fits_the_screen(check: Check[Any], width: int) -> None:
         assert [line for line in lines if len(line) > width and not line.startswith("    ")] == []
 
 
+@pytest.mark.parametrize("check", BUILT_IN)
+def test_an_explanation_names_each_reason_once_with_all_that_it_may_be(check: Check[Any]) -> None:
+    documentation = Documentation.of(check)
+    listed = explanation(documentation, None, Style(width=80)).partition("\nREASONS\n")[2].partition("\n\n")[0]
+    meanings = {(each.reason, each.text) for each in documentation.reasons}
+
+    assert len(re.findall(r"^(?:[a-z]+ or )*[a-z]+ +([A-Z]\w+)$", listed, re.MULTILINE)) == len(meanings)
+    twice = [each.reason for each in documentation.reasons if each.status is Status.WARN]
+    for reason in twice:
+        statuses = {each.status for each in documentation.reasons if each.reason == reason}
+        if Status.FAIL in statuses and len({text for name, text in meanings if name == reason}) == 1:
+            assert re.search(rf"^warn or fail +{reason}$", listed, re.MULTILINE)
+
+
 @pytest.mark.source
 @pytest.mark.parametrize("check", BUILT_IN)
 def test_a_check_is_in_the_changelog_and_in_an_area_that_there_is(check: Check[Any]) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from k8sdoctor.documentation import REASONS, Documentation
+from k8sdoctor.finding import Status
 from k8sdoctor.render.layout import block, columns, wrap
 
 if TYPE_CHECKING:
@@ -36,12 +37,9 @@ def of_kubeadm(name: Name, judged: Sequence[tuple[Documentation, Sequence[str]]]
     for documentation, reasons in judged:
         check = documentation.check.id
         lines += ["", style.bold(check), *block("", documentation.check.title, style.width)]
-        told: dict[tuple[str, str], list[str]] = {}
-        for each in documentation.reasons:
-            if each.reason in reasons:
-                told.setdefault((each.reason, each.text), []).append(each.status)
-        for (reason, text), statuses in told.items():
-            lines += block("- ", f"{reason} ({' or '.join(statuses)}): {text}", style.width)
+        for reason, text, statuses in documentation.each_reason():
+            if reason in reasons:
+                lines += block("- ", f"{reason} ({' or '.join(statuses)}): {text}", style.width)
         lines += block("", f"k8sdoctor explain {check} tells all of it.", style.width)
     return "".join(f"{line}\n" for line in lines)
 
@@ -53,11 +51,11 @@ def _lines(documentation: Documentation, reason: str | None, style: Style) -> It
         yield from _prose(documentation.introduction, style)
         sections = tuple(documentation.sections)
     else:
-        for each in documentation.reasons:
-            if each.reason == reason:
-                start = f"{style.symbol(each.status)}{each.status}: "
-                label, *more = block(start, each.text or check.title, style.width)
-                yield f"{style.coloured(start, each.status)}{label[len(start) :]}"
+        for name, text, statuses in documentation.each_reason():
+            if name == reason:
+                start = f"{style.symbol(statuses[-1])}{' or '.join(statuses)}: "
+                label, *more = block(start, text or check.title, style.width)
+                yield f"{style.coloured(start, statuses[-1])}{label[len(start) :]}"
                 yield from more
         sections = tuple(name for name in documentation.sections if name in _OF_A_REASON)
     for name in sections:
@@ -70,10 +68,16 @@ def _lines(documentation: Documentation, reason: str | None, style: Style) -> It
 
 
 def _reasons(documentation: Documentation, style: Style) -> Iterator[str]:
-    for each in documentation.reasons:
-        start = f"{style.symbol(each.status)}{each.status:7} "
-        yield f"{style.coloured(start, each.status)} {each.reason}"
-        yield from (f"{' ' * (columns(start) + 1)}{line}" for line in wrap(each.text, style.width - columns(start) - 1))
+    for reason, text, statuses in documentation.each_reason():
+        symbol = style.symbol(statuses[-1])
+        indent = " " * (columns(symbol) + len(Status.UNKNOWN) + 2)
+        start = f"{symbol}{' or '.join(statuses):{len(Status.UNKNOWN)}}"
+        label = style.coloured(start, statuses[-1])
+        if columns(start) + 2 + len(reason) <= style.width:
+            yield f"{label}  {reason}"
+        else:
+            yield from (label, f"{indent}{reason}")
+        yield from (f"{indent}{line}" for line in wrap(text, style.width - len(indent)))
 
 
 def _prose(text: str, style: Style) -> Iterator[str]:
