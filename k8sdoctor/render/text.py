@@ -212,3 +212,6 @@ def _summary(report: Report, style: Style) -> Iterator[str]:
     if report.diagnoses and report.source == "live":
         cause = report.diagnoses[0].cause
         yield from wrap(f"More about the first: k8sdoctor explain {cause.check}/{cause.reason}", style.width)
+    if report.euid > 0 and any(each.reason == "NotPermitted" for result in report.results for each in result.findings):
+        root = "Not run as root: sudo k8sdoctor check sees more."
+        yield from wrap(root if report.source == "live" else "Not recorded as root, who sees more.", style.width)

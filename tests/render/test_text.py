@@ -43,6 +43,25 @@ def test_the_order_is_diagnosis_checks_evidence_what_was_not_seen_and_the_sum() 
     assert lines[-1] == "More about the first: k8sdoctor explain br-netfilter/BridgeNfCallOff"
 
 
+@pytest.mark.parametrize(
+    ("euid", "source", "told"),
+    [
+        (0, "live", "1 check in 0.2 s: 1 unknown."),
+        (-1, "live", "1 check in 0.2 s: 1 unknown."),  # who ran it is not known
+        (1000, "live", "Not run as root: sudo k8sdoctor check sees more."),
+        (1000, "bundle", "Not recorded as root, who sees more."),
+    ],
+)
+def test_who_was_not_root_is_told_at_the_end_what_would_see_more(
+    euid: int, source: Literal["live", "bundle"], told: str
+) -> None:
+    blind = dataclasses.replace(report(("certificates", BLIND)), euid=euid, source=source)
+    seeing = dataclasses.replace(HEALTHY, euid=euid, source=source)
+
+    assert text(blind).splitlines()[-1] == told
+    assert "root" not in text(seeing)
+
+
 def test_a_diagnosis_says_what_how_sure_why_what_follows_and_how_to_mend_it() -> None:
     assert text().partition("\nDIAGNOSIS 2")[0].splitlines()[2:] == [
         "DIAGNOSIS 1: fail",
