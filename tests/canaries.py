@@ -10,6 +10,9 @@ import textwrap
 SECRET = "c4n4ryS3cretQ9xZ"
 ENCODED = base64.b64encode(b"c4n4ry-secret-0123456789abcdef!!").decode()
 BOOTSTRAP = "abcdea.0123456789abcd9f"
+HEX = "0123456789abcd9f" * 2
+SHORT = base64.b64encode(b"c4n4ry-secret-01").decode()
+"""16 bytes."""
 
 FORMS: dict[str, str] = {
     "kubeconfig block token": f"users:\n- name: a\n  user:\n    token: {SECRET}\n",
@@ -183,10 +186,64 @@ FORMS: dict[str, str] = {
     "triple-encoded json": json.dumps(json.dumps(json.dumps({"password": SECRET}))),
     "single-quoted py dict": f"{{'password': '{SECRET}'}}",
     "go map": f"map[password:{SECRET} token:{SECRET}]",
+    "mysql attached": f"mysql -u root -p{SECRET} -h db",
+    "mysql in a probe": f"    - mysqladmin\n    - ping\n    - -p{SECRET}\n",
+    "mysql in json": json.dumps({"command": ["/usr/bin/mysqladmin", "ping", "-uroot", f"-p{SECRET}"]}),
+    "mysql in pretty json": json.dumps({"command": ["mysqladmin", "ping", f"-p{SECRET}"]}, indent=2),
+    "mysql in encoded json": json.dumps(json.dumps({"command": ["mysqladmin", "ping", f"-p{SECRET}"]})),
+    "sshpass": f"sshpass -p {SECRET} ssh host; sshpass -p{SECRET} ssh host",
+    "redis-cli": f"redis-cli -h r -a {SECRET} ping",
+    "redis-cli in json": json.dumps(["redis-cli", "-a", SECRET, "ping"]),
+    "redis-cli in a shell in json": json.dumps(["sh", "-c", f"redis-cli -a '{SECRET}' ping"]),
+    "docker login": f"docker login -u u -p {SECRET} registry.example",
+    "helm registry login": f"helm registry login -u u -p {SECRET} registry.example",
+    "ldapsearch": f"ldapsearch -D cn=x -w {SECRET} -x",
+    "ipmitool": f"ipmitool -U a -P {SECRET} -H h",
+    "skopeo": f"skopeo copy --src-creds=u:{SECRET} --dest-creds u:{SECRET} a b",
+    "crictl": f"crictl pull --creds u:{SECRET} x; crictl pull --auth {ENCODED} x",
+    "openssl": f"openssl rsa -passin pass:{SECRET} -in x",
+    "smbclient": f"smbclient -U u%{SECRET} //h/s",
+    "redis flag": f"redis-server --requirepass {SECRET}",
+    "redis.conf": f"requirepass {SECRET}\nmasterauth {SECRET}\n",
+    "tailscale": f"tailscale up --authkey {SECRET}; tailscale up --auth-key={SECRET}",
+    "erlang": f"-setcookie {SECRET}",
+    "grub plain": f'set superusers="root"\npassword root {SECRET}\n',
+    "grub hashed": f"password_pbkdf2 root grub.pbkdf2.sha512.10000.{SECRET}.{SECRET}",
+    "putty": f"PuTTY-User-Key-File-3: ssh-ed25519\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 2\n{ENCODED}\n{ENCODED}\nPrivate-MAC: 00\n",
+    "ipsec.secrets": f"192.0.2.1 %any : PSK \"{SECRET}\"\n: EAP '{SECRET}'\nu : XAUTH {SECRET}\n@x : PSK 0s{ENCODED}\n",
+    "ipsec.secrets rsa": f": RSA {{\n  PrivateExponent: 0x{SECRET}\n  Prime1: 0x{SECRET}\n  Exponent1: 0x{SECRET}\n  Coefficient: 0x{SECRET}\n}}\n",
+    "xfrm": f"auth-trunc hmac(sha256) 0x{HEX} 128\nenc cbc(aes) 0x{HEX}\n",
+    "setkey": f"add 192.0.2.1 192.0.2.2 esp 0x201 -E aes-cbc 0x{HEX};",
+    "consul json": f'{{"encrypt": "{SHORT}"}}',
+    "consul hcl": f'encrypt = "{SHORT}"\n',
+    "consul flag": f"consul agent -encrypt={SHORT} -x; consul agent -encrypt {SHORT} -x",
+    "escaped key": f'"pass\\u0077ord": {SECRET}',
+    "escaped key by x": f'"pass\\x77ord": "{SECRET}"',
+    "escaped key by U": f'"\\U00000070assword": {SECRET} and more',
+    "escaped key in json": f'{{"\\u0074oken": "{SECRET}"}}',
+    "escaped key in encoded json": json.dumps(f'{{"\\u0074oken": "{SECRET}"}}'),
+    "escaped key of a block": f'"\\u0074oken": |\n  {SECRET}\n',
+    "escaped name of a variable": f'- name: "DB_\\u0050ASSWORD"\n  value: {SECRET}\n',
+    "keepalived": f"authentication {{\n    auth_type PASS\n    auth_pass {SECRET}\n}}\n",
+    "haproxy": f"    stats auth admin:{SECRET}\n    user admin insecure-password {SECRET}\n",
+    "frr": f" neighbor 192.0.2.1 password {SECRET}\n",
+    "bird": f'    password "{SECRET}";\n',
+    "bind": f'key "k" {{\n    secret "{ENCODED}";\n}};\n',
+    "nginx": f'proxy_set_header X-Api-Key "{SECRET}";\nproxy_set_header X-Auth-Token {SECRET};\n',
+    "digest": f'Authorization: Digest username="u", response="{SECRET}"\n',
+    "signed url": f"https://s3.example/x?X-Amz-Signature={SECRET}&x=y https://cdn.example/x?a=b\\u0026Signature={SECRET}",
+    "docker config in base64": base64.b64encode(json.dumps({"auths": {"r": {"password": SECRET}}}).encode()).decode(),
+    "docker config in base64, pretty": base64.b64encode(
+        json.dumps({"auths": {"r": {"password": SECRET}}}, indent=2).encode()
+    ).decode(),
+    "kubeadm init --upload-certs": f"[upload-certs] Using certificate key:\n{HEX * 2}\n",
+    "iscsi, both ways": f"node.session.auth.password_in = {SECRET}\n",
 }
 
-NOT_IN_LOGS = frozenset({"password with spaces"})
-"""In a log, a value without quotes ends with its word: what comes behind it is what the log has to tell."""
+NOT_IN_LOGS = frozenset(
+    {"password with spaces", "redis.conf", "grub plain", "keepalived", "haproxy", "frr", "bird", "bind", "nginx"}
+)
+"""In a log, a value without quotes ends with its word: what comes behind it is what the log has to tell. And `password expired` is no directive there."""
 
 
 def leaks(text: str) -> list[str]:

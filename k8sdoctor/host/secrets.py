@@ -25,17 +25,18 @@ _KEYS = (
     r"secret|token|bearer[-_]?token|auth|identity[-_]?token|registry[-_]?token|access[-_]?key|secret[-_]?(?:access[-_]?)?key|"
     r"secret[-_]?key[-_]?base|api[-_]?key|client[-_]key[-_]data|certificate[-_]?key|encryption[-_]?key|private[-_]?key|signing[-_]?key|"
     r"shared[-_]?key|pre[-_]?shared[-_]?key|account[-_]?key|storage[-_]?key|master[-_]?key|gossip[-_]?key|luks\.key|psk|"
-    r"id[-_]token|refresh[-_]token|access[-_]token|client[-_]secret|credentials?|bindpw|community|(?<=[_-])(?:pass|pwd)|(?<=[?&])sig"
+    r"id[-_]token|refresh[-_]token|access[-_]token|client[-_]secret|credentials?|bindpw|community|(?<=[_-])(?:pass|pwd)|"
+    r"(?:(?<=[?&;])|(?<=u0026))(?:X-[a-z]+-)?sig(?:nature)?"
 )
 _CAPITAL = (
     r"Secret|Token|Auth|Pass|Pwd|Psk|PSK|(?:Access|Secret|Private|Signing|Shared|PreShared|Account|Storage|Master|Encryption|Api|API)Key|"
     r"Credentials?"
 )
-_KEY = rf"(?:(?<![A-Za-z])(?i:{_KEYS})|(?i:password|passwd|passphrase)|(?<=[a-z0-9])(?:{_CAPITAL}))"
+_KEY = rf"(?:(?<![A-Za-z])(?i:{_KEYS})|(?i:password(?:_in)?|passwd|passphrase)|(?<=[a-z0-9])(?:{_CAPITAL}))"
 
 # A flag whose value is secret; `--token-auth-file` names a file, and `--discovery-token-ca-cert-hash` a public key.
-_FLAG = r"--(?:[a-z0-9-]*-)?(?:token|pass|password|passphrase|secret|api-?key|certificate-key)"
-_LOGIN = r"--(?:proxy-)?user|-u"  # curl's and etcdctl's: a name, a colon, and a password
+_FLAG = r"--(?:[a-z0-9-]*-)?(?:token|pass|password|passphrase|secret|api-?key|auth-?key|certificate-key|requirepass|masterauth)"
+_LOGIN = r"--(?:proxy-)?user|-u|--(?:[a-z]+-)?creds"  # curl's, etcdctl's, skopeo's: a name, a colon, and a password
 
 # A value in quotes (escaped as JSON does it within JSON), whether or not the text goes on to the second one.
 _QUOTED = (
@@ -45,6 +46,10 @@ _QUOTED = (
 _IS = r"""\\*["']?[ \t]*[:=][ \t]*"""
 # In /proc/<pid>/environ a NUL ends a value.
 _START = r"(?:^|(?<=\x00))[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?(?!--)[\"']?[\w./-]*?"
+# Behind the name of a program, up to the end of its command, which a shell, a list of YAML's or JSON's, or /proc/<pid>/cmdline may hold.
+_WORDS = r"""(?=\\*["'\s\x00])(?:[^\n|;&]|\n[ \t]*(?:-[ \t]|["'])){0,200}?(?<=["'\s\x00])"""
+_NEXT = r"""(?:[ \t]+|\x00|\\*["'],?\s*|\n[ \t]*-[ \t]+)\\*["']?"""
+_WORD = r"""(?P<secret>[^\s"'\\,;|&\x00-][^\s"'\\,;|&\x00]*)"""
 _KIND = r"""\bkind\\*["']?[ \t]*:[ \t]*\\*["']?Secret(?:List)?\b"""
 
 _KEY_HINTS = (
@@ -59,6 +64,8 @@ _KEY_HINTS = (
     "community",
     "cookie",
     "bindpw",
+    "encrypt",
+    "signature",
     "sig=",
 )
 """One of these is in every text that a pattern with `_KEY` could match, in lower case."""
@@ -71,11 +78,14 @@ _PEM_KEYS = (
     ),
     re.compile(r"\A(?P<secret>[A-Za-z0-9+/=\s]+)-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
 )
+# A key in quotes of which letters are written as YAML and JSON escape them.
+_ESCAPE = r"\\+(?:u00|U000000|x)(?P<code>[2-7][0-9A-Fa-f])"
+_ESCAPED_KEY = re.compile(rf"""(?<!\\)(?P<q>\\*+")(?P<key>[\w./-]*(?:{_ESCAPE}[\w./-]*)+)(?P=q)""")
 _LONG = (
     # Headers whose every value may be one: HTTP's own, and those that containerd's hosts.toml and Docker's config.json add.
     re.compile(
         r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+(?P<secret>[^\s"'\\]+)|"""
-        r"""(?!(?:bearer|basic|token|negotiate)\b)(?P<more>[^\s"'\\\[][^"'\\\n]*))"""
+        r"""(?P<e>(?:digest|aws4-hmac-sha256)[ \t]+[^\n]+)|(?!(?:bearer|basic|token|negotiate)\b)(?P<more>[^\s"'\\\[][^"'\\\n]*))"""
     ),
     re.compile(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
     # YAML's blocks, and a value on the line below its key; a table there has a colon, a list a dash.
@@ -104,6 +114,18 @@ _TO_THE_END = (
     re.compile(
         rf"(?m){_START}{_KEY}[\"']?[ \t]*:[ \t]+(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\"'\[{{|>&!\#\x00][^\n\x00]*?)(?=[ \t]*(?:[ \t]\#[^\n\x00]*)?\r?(?:$|\x00))"
     ),
+    # In files of directives, such as those of nginx, keepalived, redis, FRR and netrc, a blank is between the two.
+    re.compile(
+        rf"^[ \t]*(?:(?:user|username|neighbor|peer|machine|login)[ \t]+\S+[ \t]+(?:login[ \t]+\S+[ \t]+)?(?:insecure-)?)?"
+        rf"(?:[a-z-]*password|passwd|passphrase|secret|[a-z]+_pass|requirepass|masterauth)[ \t]+(?:[057][ \t]+)?(?:{_QUOTED}|(?P<secret>[^\s\"'=:{{;][^\s;]*))[\"']?[ \t]*;?[ \t]*\r?$"
+    ),
+    re.compile(
+        rf"(?i)\b(?:proxy_set_header|set-header|add-header)[ \t]+[\w-]*?{_KEY}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"'$%][^\s;]*))"
+    ),
+    # GRUB's; PAM's lines of this name have a control in the second place.
+    re.compile(
+        r"^[ \t]*password[ \t]+(?!required|requisite|sufficient|optional|include|substack|\[)[\w.-]+[ \t]+(?P<secret>\S+)[ \t]*$"
+    ),
     re.compile(
         rf"(?m){_START}{_KEY}[ \t]*=[ \t]*(?P<secret>(?!\{{[^\n]*=|\[[ \t]*[\"'\n])[^\s\"'\x00][^\n\r\x00]*?)(?=[ \t]*\r?(?:$|\x00))"
     ),
@@ -119,6 +141,10 @@ _SHORT = (
     re.compile(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
     # 32 random bytes or more in base64, behind a key that says no more than that.
     re.compile(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
+    # What Consul and Nomad encrypt their gossip with: 16, 24 or 32 bytes (Consul's documentation of `encrypt`).
+    re.compile(
+        r"\bencrypt(?:\\*[\"']?[ \t]*[:=]|[ \t])[ \t]*\\*[\"']?(?P<secret>(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{32}|[A-Za-z0-9+/]{43}=)(?![\w+/=]))"
+    ),
 )
 """As these."""
 
@@ -136,6 +162,26 @@ _URLS = (
     ),
 )
 _BOOTSTRAP = re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
+# Programs that take a password behind a flag of one letter, which others have another use for.
+_PROGRAMS = tuple(
+    re.compile(rf"(?<![\w.-])(?:{programs})(?![\w.-]){_WORDS}{flag}{_WORD}")
+    for programs, flag in (
+        (r"mysql(?:admin|check|dump|import|pump|sh|show|slap)?|mariadb(?:-[a-z]+)?", "-p"),
+        (
+            r"sshpass|mongo(?:sh|dump|restore|export|import|stat)?|(?:docker|podman|nerdctl|buildah|skopeo|helm|oras|crane)(?:\\*[\"',\s\x00-]+)(?:registry[\"',\s\x00-]+)?login",
+            rf"-p(?:{_NEXT})?",
+        ),
+        (r"(?:redis|valkey|keydb)-cli", rf"-a{_NEXT}"),
+        (r"ldap[a-z]+", rf"-w{_NEXT}"),
+        (r"ipmitool|mosquitto_[a-z]+", rf"-P{_NEXT}"),
+    )
+)
+_PROGRAM_HINTS = ("mysql", "mariadb", "sshpass", "mongo", "login", "-cli", "ldap", "ipmitool", "mosquitto")
+_LOGINS = re.compile(
+    rf"""(?<![\w-])(?:{_LOGIN})(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?[\w.@-]+:(?P<secret>(?!\d+(?::|\b))[^\s"',]+)"""
+)
+# PuTTY's keys, which are base64 without a frame.
+_PUTTY = re.compile(r"Private-Lines:[ \t]*\d+[ \t]*\r?\n(?P<secret>(?:[A-Za-z0-9+/=]+[ \t]*(?:\r?\n|\Z))+)")
 # What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of
 # some services.
 _SHAPES = (
@@ -145,14 +191,30 @@ _SHAPES = (
     ("eyJ", re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)")),
     ("K10", re.compile(r"\bK10[0-9a-f]{64}::(?:[\w-]+:)?(?P<secret>[^\s\"'\\]+)")),
     ("$", re.compile(r"(?P<secret>\$(?:apr1|[1256]|2[abxy]|y|gy)\$[./0-9A-Za-z$]{8,})")),
-    (
-        "-u",
-        re.compile(
-            rf"""(?<![\w-])(?:{_LOGIN})(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?[\w.@-]+:(?P<secret>(?!\d+(?::|\b))[^\s"',]+)"""
-        ),
-    ),
+    ("-u", _LOGINS),
+    ("creds", _LOGINS),
     ("password", re.compile(r"\blogin[ \t]+\S+[ \t]+password[ \t]+(?P<secret>\S+)")),  # netrc(5)
     ("bindpw", re.compile(r"(?m)^[ \t]*bindpw[ \t]+(?P<secret>\S+)")),
+    ("auth", re.compile(r"\bstats[ \t]+auth[ \t]+[^\s:]+:(?P<secret>\S+)")),  # HAProxy
+    ("--auth", re.compile(r"(?<!\w)--auth(?:=|[ \t]+)(?P<secret>[A-Za-z0-9+/]{16,}={0,2})")),  # crictl
+    ("pass:", re.compile(r"-pass(?:in|out)?[ \t]+pass:(?P<secret>\S+)")),  # OpenSSL
+    ("smbclient", re.compile(r"\bsmbclient\b[^\n]*?-U[ \t]*[^\s%]+%(?P<secret>\S+)")),
+    ("setcookie", re.compile(r"-setcookie[ \t]+(?P<secret>\S+)")),  # Erlang
+    ("grub.pbkdf2.", re.compile(r"grub\.pbkdf2\.[a-z0-9]+\.\d+\.(?P<secret>[\w.]+)")),
+    # IPsec: ipsec.secrets(5), what setkey(8) is given and `ip xfrm` prints.
+    *(
+        (f": {kind}", re.compile(rf"(?m)(?:^|[ \t]):[ \t]+{kind}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"']+))"))
+        for kind in ("PSK", "EAP", "XAUTH", "NTLM")
+    ),
+    ("xponent", re.compile(r"\b(?:Private)?Exponent[12]?:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("Prime", re.compile(r"\bPrime[12]:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("Coefficient", re.compile(r"\bCoefficient:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("0x", re.compile(r"(?<![\w-])(?:enc|auth|auth-trunc|aead|-[EA])[ \t]+\S+[ \t]+(?P<secret>0x[0-9A-Fa-f]{32,})")),
+    # `{"auths":` in base64, as in a Secret of the kind dockerconfigjson, however many blanks were behind the brace.
+    ("eyJ", re.compile(r"\b(?P<secret>eyJhdXRocyI[A-Za-z0-9+/]{8,}={0,2})")),
+    ("eyA", re.compile(r"\b(?P<secret>eyAiYXV0aHMi[A-Za-z0-9+/]{8,}={0,2})")),
+    ("ewo", re.compile(r"\b(?P<secret>ewo(?:JImF1dGhzI|gICJhdXRocyI|gICAgImF1dGhzI)[A-Za-z0-9+/]{8,}={0,2})")),
+    ("certificate key", re.compile(r"certificate key:\s+(?P<secret>[0-9a-f]{64})\b")),  # kubeadm init --upload-certs
     ("gh", re.compile(r"\b(?P<secret>gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
     ("glpat-", re.compile(r"\b(?P<secret>glpat-[\w-]{16,})")),
     ("xox", re.compile(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
@@ -187,7 +249,9 @@ _PLACEHOLDER = re.compile(rf"REDACTED-\d+|{DEFAULT_TOKEN}")
 _TELLING = 8
 """Letters from which on a secret is told from a word that a peer says anyway."""
 
-_PLAIN = frozenset({"true", "false", "null", "none", "~", "|", ">", "|-", ">-"})
+_PLAIN = frozenset({"true", "false", "yes", "no", "null", "none", "~", "|", ">", "|-", ">-", "simple", "jwt"})
+"""What is no secret behind any key; the last two are kinds of tokens that etcd's `--auth-token` names."""
+
 _SECRET_KEY = re.compile(rf"[\w./-]*?{_KEY}|(?i:(?:proxy-)?authorization|(?:set-)?cookie)")
 
 
@@ -198,6 +262,12 @@ def is_secret(key: str) -> bool:
     [True, True, True, False, False, False, False]
     """
     return _SECRET_KEY.fullmatch(key) is not None
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    """A key without escapes, where its value is a secret; what is said is the same."""
+    key = re.sub(_ESCAPE, lambda escape: chr(int(escape["code"], 16)), match["key"])
+    return f"{match['q']}{key}{match['q']}" if is_secret(key) else match[0]
 
 
 class Vault:
@@ -215,12 +285,14 @@ class Vault:
 
         In `prose`, such as a log, a value without quotes ends with its word; elsewhere it may have the rest of its line.
         """
-        text = BASE64_PEM.sub(self._replace_key, text)
+        if "\\" in text:
+            text = _ESCAPED_KEY.sub(_unescaped, text)
+        text = self._hide_keys(text)
         if "Secret" in text and _SECRET_OBJECT.search(text):
             text = self._hide_objects(text)
-        if "PRIVATE KEY" in text:
-            text = self._without(text, _PEM_KEYS)
         lower = text.lower()
+        if any(hint in lower for hint in _PROGRAM_HINTS):
+            text = self._without(text, _PROGRAMS)
         if any(hint in lower for hint in _KEY_HINTS):
             for pattern in _HEADERS:
                 text = pattern.sub(lambda match: self._within(match, _HEADER_VALUE), text)
@@ -232,6 +304,12 @@ class Vault:
             if hint in text:
                 text = pattern.sub(self._replace, text)
         return _BOOTSTRAP.sub(self._replace, text)
+
+    def _hide_keys(self, text: str) -> str:
+        text = BASE64_PEM.sub(self._replace_key, text)
+        if "PRIVATE KEY" in text:
+            text = self._without(text, _PEM_KEYS)
+        return _PUTTY.sub(self._replace, text) if "Private-Lines:" in text else text
 
     def _hide_line(self, line: str, *, prose: bool) -> str:
         lower = line.lower()
@@ -291,6 +369,9 @@ class Vault:
 
     def hide_words(self, words: list[str]) -> list[str]:
         """The words of a command line with every secret replaced, also one that stands behind its flag."""
+        if not words:
+            return []
+        words = self._without("\0".join(words), _PROGRAMS).split("\0")
         hidden = [self.hide(word) for word in words]
         for position, word in enumerate(words[:-1]):
             if re.fullmatch(_FLAG, word):
@@ -299,7 +380,7 @@ class Vault:
 
     def hide_value(self, secret: str) -> str:
         """The placeholder of a text that is known to be a secret."""
-        if not secret or secret.lower() in _PLAIN or _PLACEHOLDER.fullmatch(secret):
+        if not secret or secret.lower().rstrip(").,") in _PLAIN or _PLACEHOLDER.fullmatch(secret):
             return secret
         if secret == _PUBLISHED_TOKEN:
             return DEFAULT_TOKEN

@@ -85,6 +85,39 @@ def test_the_end_of_a_log_that_begins_within_a_key_leaves_without_it(tmp_path: P
     assert leaks(tail) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["/usr/bin/mysqladmin", "-uroot", f"-p{SECRET}", "ping"],
+        ["redis-cli", "-a", SECRET, "ping"],
+        ["docker", "login", "-u", "u", "-p", SECRET],
+        ["sh", "-c", f"exec mysql -p{SECRET}"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_password_behind_a_flag_of_one_letter_is_hidden_and_no_other_word_of_the_command_line(
+    words: list[str],
+) -> None:
+    hidden = Vault().hide_words(words)
+
+    assert leaks(json.dumps(hidden)) == []
+    assert [word for word in words if SECRET not in word] == [word for word in hidden if "REDACTED-1" not in word]
+    assert Vault().hide_words([]) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["docker", "run", "-p", "80:80"], ["redis-cli", "-p", "6379", "-a"], ["mysql", "-p"]]
+)
+def test_a_flag_of_one_letter_that_is_no_password_stays(words: list[str]) -> None:
+    assert Vault().hide_words(words) == words
+
+
+def test_the_same_flag_of_another_program_in_a_log_is_left_alone() -> None:
+    text = "token expired\npassword expired\nuser admin password expired\nsecret not-found\n"
+
+    assert Vault().hide(text, prose=True) == text
+
+
 def test_command_lines_leave_without_their_secrets() -> None:
     words = ["--token", SECRET, f"--password={SECRET}", "--server", f"https://u:{SECRET}@h", f"TOKEN={SECRET}"]
     code = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
@@ -263,6 +296,32 @@ level=info msg="token rotated" path=/var/run/token
   value: /var/run/x
 HTTP_PROXY=http://10.0.0.1:3128
 endpoint: unix:///var/run/kms.sock
+mysql -u root -p -h db -P3306 --port=3306
+mysqladmin: connect to server at 'localhost' failed, error: 'Access denied for user (using password: YES)'
+kubectl -n db logs mysql-0 -p; image: docker.io/library/mysql:8.4 -pull
+docker run -p 80:80 -w /app --name mysql nginx; docker login registry.example && ssh -p 2222 node
+redis-cli -h 10.0.0.1 -p 6379 ping
+    - redis-cli
+    - ping
+ldapsearch -W -x -b dc=x
+etcd --auth-token=simple --auth-token jwt,sign-method=RS256
+mongod --auth --bind_ip 127.0.0.1
+password required pam_unix.so
+auth_type PASS
+password [success=1 default=ignore] pam_unix.so obscure yescrypt
+    authentication {
+encrypt = true
+encrypt: aes256
+enc cbc(aes) auth hmac(sha256)
+-m mark --mark 0x4000/0x4000 -j MARK --set-xmark 0x00000000/0xffffffff
+192.0.2.1 : RSA /etc/ipsec.d/private/host.pem
+"\u0070ath": "/x", "\x70ort": 80
+proxy_set_header Authorization $http_authorization;
+proxy_set_header Host $host;
+https://x.example/x?signature-version=4&key=a
+Public-Lines: 1
+{"auth": {}, "authentication": {"x509": {}}}
+certificate key: /etc/x.key
 """
 
 
@@ -288,7 +347,24 @@ def test_a_key_tells_by_its_name_whether_its_value_is_a_secret(key: str, secret:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a-", "token: ", 'token="', 'token=\\"', "http://a:b", "b@", "kind: Secret\n  data:\n", "$6$", "-u a:", "\\"],
+    [
+        "a-",
+        "mysql ",
+        "mysql\n- ",
+        "login",
+        '"\\x70',
+        " : PSK ",
+        "eyJhdXRocyI",
+        "token: ",
+        'token="',
+        'token=\\"',
+        "http://a:b",
+        "b@",
+        "kind: Secret\n  data:\n",
+        "$6$",
+        "-u a:",
+        "\\",
+    ],
 )
 def test_a_text_of_any_kind_is_looked_through_in_a_time_that_grows_as_it_does(piece: str) -> None:
     # One that grew with the square would not come back within a test's time.
