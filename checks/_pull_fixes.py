@@ -25,6 +25,11 @@ _LOAD = {
     "cri-o": "skopeo copy docker-archive:{file} containers-storage:{image}",
     "cri-dockerd": "docker load -i {file}",
 }
+MADE_ANEW = {
+    "/var/lib/rancher/k3s/": ("/etc/rancher/k3s/registries.yaml", "k3s"),
+    "/var/lib/rancher/rke2/": ("/etc/rancher/rke2/registries.yaml", "rke2-server"),
+}
+"""Where rancher's distributions make containerd's files anew, from which file, at each start of which service (docs.k3s.io, "Private Registry Configuration")."""
 _LIST = {
     "containerd": "ctr -n k8s.io images list name=={image}",
     "cri-o": "crictl inspecti {image}",
@@ -77,6 +82,8 @@ def mend(
     `last_resort` where nothing can be done about it from here, else by hand.
     """
     attempt = attempts[0]
+    if attempt.asked_by:
+        return without_host(wanted, attempt)
     match reason(attempt):
         case "CertificateUntrusted":
             return trust(wanted, distribution, attempt)
@@ -119,6 +126,29 @@ def bring_by_hand(wanted: Wanted, why: str = "no registry is needed for that") -
     fetch[0] += "  # these where the registries can be reached; then bring the files here"
     load = [_LOAD[wanted.runtime].format(file=file, image=image) for image, file in files.items()]
     return Fix(title=title, commands=(*fetch, *load), verify=wanted.again, safety=Safety.MANUAL)
+
+
+def without_host(wanted: Wanted, attempt: Attempt) -> Fix:
+    """Take out a host that gives containerd something else for an image's content, and what containerd keeps of that.
+
+    Until its garbage is collected it keeps what it got in its ingest folder, over a restart as well, and goes on behind it at each pull, which
+    fails then for an `unexpected commit digest` (seen with 1.6.20; github.com/containerd/containerd/issues/3974).
+    """
+    path, line = place(attempt.host.source)
+    edit: tuple[str, ...] = (f"${{EDITOR:-vi}} {f'+{line} ' if line else ''}{shlex.quote(path)}",)
+    data = "/var/lib/containerd"
+    for root, (own, unit) in MADE_ANEW.items():
+        if path.startswith(root):
+            data = f"{root}agent/containerd"
+            edit = (f"${{EDITOR:-vi}} {own}", f"systemctl restart {unit}")
+    digest = urlsplit(attempt.where).path.rpartition("/")[2]
+    begun = f"{data}/io.containerd.content.v1.content/ingest/*/ref"
+    return Fix(
+        title=f"Take {urlsplit(attempt.host.base_url).netloc} out of {path}, and remove what was begun to be stored of its answer",
+        commands=(*edit, f"grep -ls {digest} {begun} | xargs -r -n1 dirname | xargs -r rm -r"),
+        verify=wanted.again,
+        safety=Safety.MANUAL,
+    )
 
 
 def trust(wanted: Wanted, distribution: Distribution, attempt: Attempt) -> Fix:

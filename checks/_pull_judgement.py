@@ -91,6 +91,8 @@ def verdict(pull: PullAttempts, hosts: RegistryHosts) -> Verdict:
     failing = tuple(attempt for attempt in reached if attempt.outcome not in ("serves", "untried"))
     if untried and all(attempt.reason == "Offline" for attempt in untried):
         return Verdict("offline", untried[0])
+    if pull.spoiler is not None:
+        return Verdict("fails", pull.spoiler, failing=(*failing, pull.spoiler))
     if pull.serving is not None:
         return Verdict("serves", pull.serving, failing=failing)
     if untried:
@@ -141,6 +143,9 @@ def said(attempt: Attempt, platform: str) -> str:
             return f"{who} wants HTTPS, and is asked by plain HTTP ({attempt.host.source})"
         case "not-found":
             return f"{who} has no {attempt.host.repository}:{attempt.host.reference}{quoted}"
+        case "no-registry" if attempt.asked_by:
+            answers = f"answers with something else: {attempt.status} with {_content_type(attempt)}{quoted}"
+            return f"{who}, which is asked for the content of what {attempt.asked_by} names, {answers}"
         case "no-registry":
             return f"{who} answers like no registry: {attempt.status} with {_content_type(attempt)}{quoted}"
         case "no-platform":
@@ -176,6 +181,8 @@ def conversation(attempt: Attempt) -> Evidence:
 def chain(pull: PullAttempts, hosts: RegistryHosts) -> list[Evidence]:
     """Who was asked for an image and answered what, who would be skipped, and by which proxy."""
     found = [conversation(attempt) for attempt in pull.attempts]
+    if pull.spoiler is not None:
+        found.append(conversation(pull.spoiler))
     found += [Evidence(host.source, f"{host.url} is skipped: {host.why}") for host in hosts.skipped]
     proxy = hosts.proxy.https or hosts.proxy.http
     if proxy:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from k8sdoctor.checks._pause_image_fixes import set_key
-from k8sdoctor.checks._pull_fixes import keep_served
+from k8sdoctor.checks._pull_fixes import MADE_ANEW, keep_served
 from k8sdoctor.finding import Fix, Safety
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 AGAIN = "k8sdoctor check registry-config"
 _UNITS = {"containerd": "containerd", "cri-o": "crio", "cri-dockerd": "docker"}
-# Where rancher's distributions make containerd's files anew from at each start (docs.k3s.io, "Private Registry Configuration").
-_MADE_ANEW = {
-    "/var/lib/rancher/k3s/": ("/etc/rancher/k3s/registries.yaml", "k3s"),
-    "/var/lib/rancher/rke2/": ("/etc/rancher/rke2/registries.yaml", "rke2-server"),
-}
 
 
 class Runtime(Protocol):
@@ -59,7 +54,7 @@ def look_at(config: Runtime, source: str, title: str, *, restarts: bool | None =
     """Open a file at its line. hosts.toml is read at each pull; everything else when the runtime starts."""
     path, line = place(source)
     again = not path.endswith("hosts.toml") if restarts is None else restarts
-    for root, (own, unit) in _MADE_ANEW.items():
+    for root, (own, unit) in MADE_ANEW.items():
         if path.startswith(root):
             title = f"{title}, in {own}, of which {path} is made at each start"
             return Fix(title, (f"${{EDITOR:-vi}} {own}", f"systemctl restart {unit}"), AGAIN, Safety.MANUAL)
@@ -69,7 +64,7 @@ def look_at(config: Runtime, source: str, title: str, *, restarts: bool | None =
 
 def made_anew(path: str) -> bool:
     """Whether another program writes a file, so that a change of it does not last."""
-    return path.startswith(tuple(_MADE_ANEW))
+    return path.startswith(tuple(MADE_ANEW))
 
 
 def name_rightly(config: Runtime, remark: Remark) -> Fix:

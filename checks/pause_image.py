@@ -14,7 +14,8 @@ Passes when the runtime has the image; a mirror that fails does not matter then.
 manifest for this machine and the image's configuration are fetched as the runtime would, redirects and tokens included, and
 nothing is stored. Hosts are asked side by side and judged in the runtime's order: a host that answers an error is passed over, a
 host that answers 200 with a web page is taken for the registry and ends the chain (containerd, CRI-O), a CA file that cannot be
-read ends each pull. Where no host would serve, the first one that fails names the reason, for it is the one that was chosen;
+read ends each pull. containerd asks every host of its file for the content of what another one resolved, whatever its
+capabilities, and takes what the first one sends: a page there ends the pull as well. Where no host would serve, the first one that fails names the reason, for it is the one that was chosen;
 evidence holds all. Where the runtime does not answer, the image may be there already: on a node that has joined, a pull that
 would fail is a warning then. Where we may not ask the runtime, both are told as one `unknown`.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- resolved at run time
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from k8sdoctor.facts import toml
 from k8sdoctor.facts.containerd_files import (
@@ -238,7 +238,7 @@ class ContainerdConfig:
             if (held := _held_image(running)) and sandbox is not None and held != sandbox.value:
                 vain.append(_not_loaded(sandbox, held))
             registry = running.get("registry")
-            if isinstance(registry, dict):
+            if _is_registry(registry):
                 written = toml.table(merged.images, "registry")
                 merged.images = {**merged.images, "registry": _held_registry(written, registry, vain)}
         return cls(
@@ -262,6 +262,17 @@ _STATUS = "CRI status"
 def _held_image(running: Mapping[str, Any]) -> str | None:
     held = running.get("sandboxImage")
     return held if isinstance(held, str) and held else None
+
+
+def _is_registry(held: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a status has the fields of `Registry` that are looked at with their types (`pkg/cri/config/config.go`); Go writes null for what is empty."""
+    if not isinstance(held, dict) or not isinstance(held.get("configPath") or "", str):
+        return False
+    mirrors = held.get("mirrors") or {}
+    return isinstance(mirrors, dict) and all(
+        isinstance(each or {}, dict) and isinstance((each or {}).get("endpoint") or [], list)
+        for each in mirrors.values()
+    )
 
 
 def _held_registry(written: Tree, held: Mapping[str, Any], vain: list[IgnoredSetting]) -> Tree:

@@ -124,7 +124,7 @@ def load(host: Host, main: str, version: Version) -> Loaded:
                 loaded.problems.append(ConfigProblem(path, None, message))
             continue
         try:
-            tree = toml.parse(text, path)
+            tree = toml.parse(toml.unmarked(text) if version < toml.MARK_REFUSED else text, path)
         except toml.TomlError as error:
             loaded.problems.append(ConfigProblem(path, error.line, error.message))
             continue

@@ -53,12 +53,16 @@ def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> Regist
         _from_mirrors(config, image.registry, found)
     found.ignored += (*_elsewhere(host, config, image.registry), *_left_behind(config))
     hosts: list[RegistryHost] = []
+    content_hosts: list[RegistryHost] = []
     skipped: list[SkippedHost] = []
     stoppers = found.stoppers
     for one in found.hosts:
         registry_host = _registry_host(one, image, config, http_fallback=found.http_fallback)
         stoppers += _unloadable(host, one)
         found.remarks += _tls_in_vain(one, registry_host)
+        # Fetch goes through all hosts, whatever their capabilities (`fetcher.go`, 1.6.0 to 2.4.0-beta.0).
+        if one.host and one.scheme in {"http", "https"}:
+            content_hosts.append(registry_host)
         why = _why_skipped(one, image)
         if why is None:
             hosts.append(registry_host)
@@ -72,6 +76,7 @@ def chain(host: Host, config: ContainerdConfig, image: ImageReference) -> Regist
     return RegistryChain(
         image=image,
         hosts=tuple(hosts),
+        content_hosts=tuple(content_hosts),
         skipped=tuple(skipped),
         ignored=tuple(dict.fromkeys(found.ignored)),
         stoppers=tuple(stoppers),
@@ -132,7 +137,9 @@ def _misnamed(host: Host, folder: str) -> Iterator[IgnoredSetting]:
 def _mirrors_in(text: str) -> str:
     """The hosts that a malformed file names, as far as its headers can be read."""
     return ", ".join(
-        dict.fromkeys(keys[1] for keys in toml.Lines(text).tables() if len(keys) > 1 and keys[0] == "host")
+        dict.fromkeys(
+            keys[1] for keys in toml.Lines(toml.unmarked(text)).tables() if len(keys) > 1 and keys[0] == "host"
+        )
     )
 
 
@@ -292,6 +299,8 @@ def _unloadable(host: Host, one: HostConfig) -> Iterator[Stopper]:
         bad = certificate
         if why is None and key != certificate:
             why, bad = hosts_toml.why_unloadable(host, key, key=True), key
+        elif why is None:
+            why = hosts_toml.why_without_key(host, certificate)
         if why is not None:
             yield Stopper("client-certificate-unreadable", bad, one.source, why)
 

@@ -92,6 +92,8 @@ def parse(text: str, folder: str, version: Version, remarks: list[Remark] | None
     What is taken and does not do what was meant goes to `remarks`.
     """
     path = posixpath.join(folder, "hosts.toml")
+    if version < toml.MARK_REFUSED:
+        text = toml.unmarked(text)
     try:
         tree = toml.parse(text, path)
     except toml.TomlError as error:
@@ -274,6 +276,15 @@ def why_unloadable(host: Host, path: str, *, key: bool = False) -> str | None:
     except HostError as error:
         return None if error.reason == "NotPermitted" else error.message
     return None if _CERTIFICATE.search(text) else f"{path} holds no certificate in PEM"
+
+
+def why_without_key(host: Host, path: str) -> str | None:
+    """Why a daemon could not load the private key of a file that holds its certificate, too; None when it could, or when we may not look."""
+    try:
+        text = host.read(path)
+    except HostError as error:
+        return None if error.reason == "NotPermitted" else error.message
+    return None if "PRIVATE KEY-----" in text else f"{path} holds no private key beside the certificate"
 
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s+M[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")

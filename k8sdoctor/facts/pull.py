@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.manifest import Platform
 from k8sdoctor.facts.registry_hosts import RegistryHosts
-from k8sdoctor.facts.registry_visit import Attempt, attempt, dead_places
+from k8sdoctor.facts.registry_visit import Attempt, attempt, content_instead, dead_places
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.sandbox_image import SandboxImage
 from k8sdoctor.facts.side_by_side import side_by_side
@@ -44,6 +45,8 @@ class PullAttempts:
     runtime: Kind = "containerd"
     stopped: bool = False
     """Whether the runtime's configuration ends each pull before anybody is asked."""
+    spoiler: Attempt | None = None
+    """The host that the runtime asks for the image's content before the one that would serve it, and that gives something else: the pull ends there."""
 
     @property
     def reached(self) -> tuple[Attempt, ...]:
@@ -75,7 +78,7 @@ class PullAttempts:
     def serving(self) -> Attempt | None:
         """The attempt that would give the image, if any does."""
         found = [attempt for attempt in self.reached if attempt.outcome == "serves"]
-        return found[0] if found else None
+        return found[0] if found and self.spoiler is None else None
 
     @classmethod
     def observe(cls, host: Host, image: SandboxImage, hosts: RegistryHosts | Unobserved, runtime: Runtime) -> Self:
@@ -157,7 +160,7 @@ class _Chain:
         distinct = _distinct(map(_question, self._hosts.hosts))
         asked = side_by_side([partial(self._ask, registry) for registry in distinct])
         attempts = [replace(asked[distinct.index(_question(each))], host=each) for each in self._hosts.hosts]
-        return replace(self._nobody, attempts=tuple(attempts))
+        return self._with_content(replace(self._nobody, attempts=tuple(attempts)))
 
     def in_order(self) -> PullAttempts:
         """Ask one host after the other, as long as the runtime would."""
@@ -174,7 +177,23 @@ class _Chain:
             attempts.append(replace(known, host=each))
             if attempts[-1].outcome == "serves" or self._nobody.ends_with(attempts[-1]):
                 break
-        return replace(self._nobody, attempts=tuple(attempts))
+        return self._with_content(replace(self._nobody, attempts=tuple(attempts)))
+
+    def _with_content(self, pull: PullAttempts) -> PullAttempts:
+        """Ask those for the content whom the runtime asks for it before the host that serves."""
+        served = pull.serving
+        if served is None:
+            return pull
+        vain = [attempt.host for attempt in pull.attempts if not _may_give_content(attempt)]
+        earlier = itertools.takewhile(lambda registry: registry != served.host, self._hosts.content_hosts)
+        found = side_by_side(
+            [
+                partial(content_instead, self._host, each, self._hosts.proxy, self._runtime, served, self._dead)
+                for each in earlier
+                if each not in vain
+            ]
+        )
+        return replace(pull, spoiler=next((each for each in found if each is not None), None))
 
     @property
     def _stopped(self) -> bool:
@@ -206,6 +225,14 @@ def _distinct(questions: Iterable[RegistryHost]) -> list[RegistryHost]:
         if each not in found:
             found.append(each)
     return found
+
+
+def _may_give_content(attempt: Attempt) -> bool:
+    """Whether a host that did not resolve the name answered a GET well, so that it may answer one for content."""
+    return not attempt.resolved and any(
+        each.method == "GET" and each.status // 100 == 2  # noqa: PLR2004 -- success
+        for each in attempt.exchanges
+    )
 
 
 def _place(registry: RegistryHost) -> RegistryHost:

@@ -115,6 +115,8 @@ class RegistryChain:
     image: ImageReference
     hosts: tuple[RegistryHost, ...]
     """In the order in which the runtime tries them; skipped ones left out."""
+    content_hosts: tuple[RegistryHost, ...] = ()
+    """Whom the runtime asks for the content of what one of the `hosts` resolved, in this order; empty where it stays with that host."""
     skipped: tuple[SkippedHost, ...] = ()
     ignored: tuple[IgnoredSetting, ...] = ()
     stoppers: tuple[Stopper, ...] = ()

@@ -125,5 +125,8 @@ class _Reader:
         if key not in self._of_containerd:
             self._of_containerd[key] = containerd_hosts.chain(self._host, config, image)
         known = self._of_containerd[key]
-        hosts = tuple(replace(each, repository=image.repository, reference=image.object) for each in known.hosts)
-        return replace(known, image=image, hosts=hosts)
+        hosts, content_hosts = (
+            tuple(replace(each, repository=image.repository, reference=image.object) for each in listed)
+            for listed in (known.hosts, known.content_hosts)
+        )
+        return replace(known, image=image, hosts=hosts, content_hosts=content_hosts)

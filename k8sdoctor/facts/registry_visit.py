@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +27,14 @@ _LASTING = REFUSED_CERTIFICATES | {"name-not-resolved", "timeout", "refused", "u
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A part of an image that its digest names: `path` below the repository, and the sum of its text."""
+
+    path: str
+    sum: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """What one host of the chain would give the runtime."""
 
@@ -44,6 +53,10 @@ class Attempt:
     """Of an index without ours."""
     exchanges: tuple[Exchange, ...] = ()
     """What was said; nothing where another image's attempt had shown that nobody answers."""
+    content: tuple[Content, ...] = ()
+    """What was got here of the image, in order."""
+    asked_by: str = ""
+    """Where nothing but the image's content is asked for here: `host[:port]` of the one that resolved the name."""
     reason: str = ""
     """For `untried`, the host's reason, such as `Offline`."""
 
@@ -79,6 +92,51 @@ def attempt(  # noqa: PLR0913, PLR0917 -- whom to ask, as whom, and by which way
     return first
 
 
+def content_instead(  # noqa: PLR0913, PLR0917 -- whom to ask for what, and by which way
+    host: Host,
+    registry: RegistryHost,
+    proxy: ProxyEnvironment,
+    runtime: Kind,
+    served: Attempt,
+    dead: Mapping[Place, Dead],
+) -> Attempt | None:
+    """What a host gives in the place of content that another one serves; None where it gives the same or nothing.
+
+    containerd takes what the first host sends with a 2xx, and the pull ends when that has another size or digest (`fetcher.go` Fetch,
+    `content/helpers.go` Copy); any error leads to the next host.
+    """
+    talk = Conversation(host, registry, proxy, runtime, dead)
+    for part in served.content:
+        accept = manifest.ACCEPT if part.path.startswith("manifests/") else "*/*"
+        try:
+            got = talk.ask("GET", registry.url(f"{registry.repository}/{part.path}"), accept)
+        except EndError as end:
+            if end.exchange.failure is None:
+                continue
+            if end.exchange.failure == "tls-plain" and registry.http_fallback:
+                plain = replace(registry, base_url=registry.http_fallback, http_fallback=None)
+                return content_instead(host, plain, proxy, runtime, served, dead)
+            return None
+        except HostError:
+            return None
+        if _sum(got.answer["body"]) != part.sum:
+            return Attempt(
+                host=registry,
+                outcome="no-registry",
+                where=got.exchange.url,
+                status=got.exchange.status,
+                words=manifest.words(got.answer["body"]),
+                login=talk.login,
+                exchanges=tuple(talk.exchanges),
+                asked_by=served.netloc,
+            )
+    return None
+
+
+def _sum(body: str) -> str:
+    return f"sha256:{hashlib.sha256(body.encode(errors='backslashreplace')).hexdigest()}"
+
+
 class _Visit:
     """One attempt in the making."""
 
@@ -89,6 +147,8 @@ class _Visit:
         self._method: Method = "HEAD" if talk.runtime == "containerd" else "GET"
         self._platform = platform
         self._resolved = False
+        self._digest = ""  # of what the name stands for
+        self._content: list[Content] = []
 
     def run(self) -> Attempt:
         where = self._registry.url(self._registry.manifest)
@@ -144,6 +204,7 @@ class _Visit:
             login=self._talk.login,
             platforms=platforms,
             exchanges=tuple(self._talk.exchanges),
+            content=tuple(self._content),
             reason=reason,
         )
 
@@ -154,6 +215,7 @@ class _Visit:
         path = self._registry.manifest
         got = self._talk.ask(self._method, self._registry.url(path), manifest.ACCEPT)
         self._resolved = True
+        self._digest = got.answer["headers"].get("docker-content-digest", "")
         kind = manifest.media_type(got.exchange.content_type)
         if kind not in manifest.INDEX_TYPES | manifest.MANIFEST_TYPES | manifest.SCHEMA_1_TYPES:
             page = got if self._method == "GET" else self._talk.ask_in_vain(self._registry.url(path), manifest.ACCEPT)
@@ -179,7 +241,14 @@ class _Visit:
         document = manifest.parse(got.answer["body"])
         if document is None or document.get("schemaVersion") != 2:  # noqa: PLR2004 -- the only one since 2017
             raise EndError("no-registry", got.exchange, manifest.words(got.answer["body"]))
+        digest = reference
+        if reference == self._registry.reference:
+            digest = self._digest or _sum(got.answer["body"])
+        self._keep(f"manifests/{digest}", got)
         return document
+
+    def _keep(self, path: str, got: Got) -> None:
+        self._content.append(Content(path, _sum(got.answer["body"])))
 
     def _configuration(self, document: dict[str, Json], *, single: bool) -> None:
         """Get the image's configuration, a small blob: registries often keep blobs on hosts of their own.
@@ -193,6 +262,7 @@ class _Visit:
         configuration = manifest.parse(got.answer["body"])
         if configuration is None:
             raise EndError("no-registry", got.exchange, manifest.words(got.answer["body"]))
+        self._keep(f"blobs/{digest}", got)
         if single:  # no index said for which machine it is
             platform = manifest.Platform.parse(configuration)
             if platform.architecture and not self._platform.runs(platform):

@@ -61,6 +61,15 @@ def dotted(keys: tuple[str, ...]) -> str:
     return ".".join(key if _BARE.fullmatch(key) else f'"{key}"' for key in keys)
 
 
+MARK_REFUSED = (2, 0, 0)
+"""The release of containerd that takes go-toml 2, to which a byte order mark is a wrong character; go-toml 1 passes over it (`toml.go` LoadBytes)."""
+
+
+def unmarked(text: str) -> str:
+    """The text without a byte order mark at its start, on which TOML has no word, and which `tomllib` refuses."""
+    return text.removeprefix("\ufeff")
+
+
 def parse(text: str, path: str) -> Tree:
     """The tables of a text, with a `Setting` for each value. Raises TomlError."""
     try:

@@ -164,6 +164,38 @@ def test_a_mirror_that_fails_where_a_later_host_serves_is_a_warning(reason: str,
         assert warning.subject == "mirror.lab:5000"
 
 
+K3S_TOML = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d/registry.k8s.io/hosts.toml"
+
+
+@pytest.mark.parametrize(
+    ("source", "edit", "data"),
+    [
+        (f"{HOSTS_TOML}:3", [f"${{EDITOR:-vi}} +3 {HOSTS_TOML}"], "/var/lib/containerd"),
+        (
+            f"{K3S_TOML}:3",
+            ["${EDITOR:-vi} /etc/rancher/k3s/registries.yaml", "systemctl restart k3s"],
+            "/var/lib/rancher/k3s/agent/containerd",
+        ),
+    ],
+)
+def test_a_host_that_gives_something_else_for_the_content_is_taken_out_with_what_is_kept_of_it(
+    source: str, edit: list[str], data: str
+) -> None:
+    page = attempt("no-registry", replace(MIRROR, source=source), status=200, asked_by="registry.k8s.io")
+    where = f"{MIRROR.base_url}/pause/manifests/sha256:c0ffee?ns=registry.k8s.io"
+
+    [finding] = judge(pulled(SERVES, spoiler=replace(page, where=where)))
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "NotARegistry")
+    assert "mirror.lab:5000, which is asked for the content of what registry.k8s.io names, answers" in finding.message
+    assert any(evidence.source.startswith(MIRROR.base_url) for evidence in finding.evidence)
+    assert finding.fix
+    *first, last = finding.fix.commands
+    assert first == edit
+    assert last.startswith(f"grep -ls sha256:c0ffee {data}/io.containerd.content.v1.content/ingest/*/ref | ")
+    assert reasons(judge(pulled(SERVES))) == [("pass", "Pullable")]
+
+
 def test_what_a_body_says_is_in_the_message() -> None:
     [finding] = judge(pulled(attempt("forbidden", status=403, words="Blocked by Web Filter")))
 

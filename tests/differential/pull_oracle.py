@@ -37,7 +37,7 @@ _WORDS = {
     "NameNotResolved": "no such host|server misbehaving|lookup .* on |dial tcp: lookup",
     "RegistryForbidden": "403 Forbidden",
     "AuthRequired": "401 Unauthorized|failed to authorize|authorization failed|no basic auth credentials",
-    "NotARegistry": "text/html|unexpected media type|application/json|unexpected EOF|malformed HTTP",
+    "NotARegistry": "text/html|unexpected media type|application/json|unexpected EOF|malformed HTTP|unexpected commit",
     "ImageNotFound": "not found",
     "CertificateUntrusted": "signed by unknown authority",
     "CertificateNameMismatch": "certificate is valid for|Common Name|doesn't contain any IP SANs|not valid for any names",
@@ -112,6 +112,8 @@ class Bench:
             cri.call(self.socket, "ImageService/PullImage", {"image": {"image": IMAGE}}, LIMIT)
         except cri.CallError as failed:
             error = str(failed)
+            # What came of a part of the image would be gone on with at the next pull.
+            self.node.shell("rm -rf /var/lib/containerd/io.containerd.content.v1.content/ingest/*")
         else:
             self._forget()
         asked = re.findall(

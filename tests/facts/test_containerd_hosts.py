@@ -284,6 +284,40 @@ def test_a_client_key_that_is_missing_fails_the_whole_pull() -> None:
     assert (stopper.kind, stopper.path) == ("client-certificate-unreadable", "/k.pem")
 
 
+KEY = "-----BEGIN PRIVATE KEY-----\nREDACTED-1\n-----END PRIVATE KEY-----\n"
+
+
+def test_a_client_certificate_in_a_file_without_a_key_fails_the_whole_pull() -> None:
+    [stopper] = chain({f"{FOLDER}/c.cert": PEM}).stoppers
+
+    assert (stopper.kind, stopper.path) == ("client-certificate-unreadable", f"{FOLDER}/c.cert")
+    assert "no private key" in stopper.why
+    assert chain({f"{FOLDER}/c.cert": PEM + KEY}).stoppers == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "counts"), [("1.6.20", True), ("1.7.34", True), ("2.0.0", False), ("2.3.4", False)]
+)
+def test_a_byte_order_mark_is_passed_over_before_2_0_and_makes_the_file_malformed_since(
+    version: str, *, counts: bool
+) -> None:
+    found = chain({HOSTS: '\ufeff[host."https://b"]\n[host."https://a"]\n'}, version=version)
+
+    assert urls(found) == (["https://b/v2", "https://a/v2", UPSTREAM] if counts else [UPSTREAM])
+    assert [one.kind for one in found.ignored] == ([] if counts else ["malformed"])
+    assert all("https://b" in one.value for one in found.ignored), "the first line's mirror is named, too"
+
+
+def test_every_host_of_the_file_may_be_asked_for_content_whatever_its_capabilities() -> None:
+    written = [("push", "a"), ("resolve", "b"), ("pull", "c")]
+    text = "".join(f'[host."https://{name}"]\ncapabilities = ["{word}"]\n' for word, name in written)
+
+    found = chain({HOSTS: f'{text}[host."http://"]\n'})
+
+    assert urls(found) == [UPSTREAM]
+    assert [host.base_url for host in found.content_hosts] == ["https://a/v2", "https://b/v2", "https://c/v2", UPSTREAM]
+
+
 def test_the_folders_names_are_tried_from_the_most_special() -> None:
     certs = "/etc/containerd/certs.d"
     files = {
@@ -534,6 +568,24 @@ def test_a_running_daemon_that_holds_what_the_file_says_changes_nothing() -> Non
     host = FakeHost({CONFIG: CONFIG_PATH, HOSTS: '[host."https://m"]\n'})
     running = {"sandboxImage": PAUSE, "registry": {"configPath": "/etc/containerd/certs.d", "mirrors": None}}
     config = ContainerdConfig.read(host, (1, 7, 34), running=running)  # type: ignore[arg-type]
+
+    assert config.ignored == ()
+    assert urls(containerd_hosts.chain(host, config, ImageReference.parse(PAUSE)))[0] == "https://m/v2"
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        {"configPath": "", "mirrors": 0.5},
+        {"configPath": "", "mirrors": {"*": "https://n"}},
+        {"configPath": "", "mirrors": {"*": {"endpoint": "https://n"}}},
+        {"configPath": ["/etc"], "mirrors": None},
+        "none",
+    ],
+)
+def test_a_status_of_another_shape_counts_nothing_and_the_files_do(registry: object) -> None:
+    host = FakeHost({CONFIG: CONFIG_PATH, HOSTS: '[host."https://m"]\n'})
+    config = ContainerdConfig.read(host, (1, 7, 34), running={"registry": registry})  # type: ignore[dict-item]
 
     assert config.ignored == ()
     assert urls(containerd_hosts.chain(host, config, ImageReference.parse(PAUSE)))[0] == "https://m/v2"

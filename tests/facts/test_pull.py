@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -607,6 +608,115 @@ def test_where_the_first_error_ends_the_pull_nobody_else_is_reached() -> None:
 
     assert pull.serving is None
     assert len(pull.reached) == 1
+
+
+# -- content -----------------------------------------------------------------------------------------------------------
+
+PAGE = reply(200, "<html><title>Guest login</title></html>", "text/html")
+FIRST = "https://mirror:5000/v2/pause/manifests/"
+
+
+def index_digest() -> str:
+    body = good()["https://registry.k8s.io/v2/pause/manifests/3.6"]["body"]
+    return f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+
+
+def for_content(answers: dict[str, Any] | Web, *, asked: tuple[RegistryHost, ...] = (UPSTREAM,)) -> PullAttempts:
+    """A mirror that the file names first, and that may be asked for no tag unless it is among `asked`."""
+    return observe(answers, *asked, content_hosts=(MIRROR, UPSTREAM))
+
+
+def test_a_page_in_the_place_of_content_ends_the_pull_though_nobody_asked_that_host_for_the_tag() -> None:
+    pull = for_content(good() | {f"{FIRST}{index_digest()}": PAGE})
+
+    assert pull.serving is None
+    assert pull.spoiler
+    assert (pull.spoiler.outcome, pull.spoiler.netloc, pull.spoiler.asked_by) == (
+        "no-registry",
+        "mirror:5000",
+        "registry.k8s.io",
+    )
+    assert pull.spoiler.words == "Guest login"
+
+
+def test_the_digest_that_a_registry_names_is_the_one_that_is_asked_for() -> None:
+    answers = good()
+    answers["https://registry.k8s.io/v2/pause/manifests/3.6"]["headers"]["docker-content-digest"] = "sha256:named"
+
+    assert for_content(answers | {f"{FIRST}sha256:named": PAGE}).spoiler
+    assert not for_content(answers | {f"{FIRST}{index_digest()}": PAGE}).spoiler
+
+
+@pytest.mark.parametrize("path", ["manifests/sha256:m1", "blobs/sha256:c0"])
+def test_a_page_in_the_place_of_a_later_part_ends_the_pull_as_well(path: str) -> None:
+    same = good("https://mirror:5000/v2")
+    same[f"{FIRST}{index_digest()}"] = same.pop(f"{FIRST}3.6")
+
+    pull = for_content(good() | same | {f"https://mirror:5000/v2/pause/{path}": PAGE})
+
+    assert pull.spoiler
+    assert pull.spoiler.where.startswith(f"https://mirror:5000/v2/pause/{path}")
+
+
+@pytest.mark.parametrize("answer", [reply(404), reply(403, "no"), reply(503), failure("timeout"), failure("refused")])
+def test_a_host_that_has_no_content_or_is_dead_is_passed_over(answer: dict[str, Any]) -> None:
+    pull = for_content(good() | {f"{FIRST}{index_digest()}": answer})
+
+    assert pull.spoiler is None
+    assert pull.serving
+
+
+def test_a_host_that_has_the_same_content_does_no_harm() -> None:
+    answers = good() | good("https://mirror:5000/v2")
+    answers[f"{FIRST}{index_digest()}"] = answers.pop(f"{FIRST}3.6")
+
+    web = Web(answers)
+
+    assert for_content(web).serving
+    assert f"GET {FIRST}{index_digest()}?ns=registry.k8s.io" in web.lines, "it was asked"
+
+
+def test_a_dead_host_is_asked_for_content_once() -> None:
+    web = Web(good())
+
+    assert for_content(web).serving
+    assert len([line for line in web.lines if "mirror:5000" in line]) == 1
+
+
+def test_a_host_behind_the_one_that_serves_is_not_asked_for_content() -> None:
+    web = Web(good())
+
+    pull = observe(web, UPSTREAM, content_hosts=(UPSTREAM, MIRROR))
+
+    assert pull.serving
+    assert not any("mirror:5000" in line for line in web.lines)
+
+
+@pytest.mark.parametrize(("to_get", "spoils"), [(PAGE, True), (reply(403, "no"), False)])
+def test_a_host_that_refuses_head_and_answers_a_get_with_a_page_spoils_the_pull(
+    to_get: dict[str, Any], *, spoils: bool
+) -> None:
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        return reply(403) if request["method"] == "HEAD" else to_get
+
+    answers = good() | {f"{FIRST}3.6": answer, f"{FIRST}{index_digest()}": answer}
+
+    assert (for_content(answers, asked=(MIRROR, UPSTREAM)).spoiler is not None) == spoils
+
+
+def test_a_host_that_is_asked_for_content_by_plain_http_in_the_end_spoils_the_pull_there() -> None:
+    mirror = replace(MIRROR, http_fallback="http://mirror:5000/v2")
+    path = f"pause/manifests/{index_digest()}"
+    answers = good() | {f"https://mirror:5000/v2/{path}": failure("tls-plain"), f"http://mirror:5000/v2/{path}": PAGE}
+
+    pull = observe(answers, UPSTREAM, content_hosts=(mirror, UPSTREAM))
+
+    assert pull.spoiler
+    assert pull.spoiler.where.startswith("http://")
+
+
+def test_what_could_not_be_asked_for_content_spoils_nothing() -> None:
+    assert for_content(good() | {f"{FIRST}{index_digest()}": _offline}).serving
 
 
 def test_hosts_after_the_one_that_serves_do_not_matter() -> None:

@@ -18,7 +18,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host.fake import FakeHost
 from tests.certificates import issue
-from tests.facts.test_pull import JSON, Web, failure, good, reply
+from tests.facts.test_pull import JSON, Web, failure, good, index_digest, reply
 
 NOT_HERE = Unobserved("NotFound", "not here")
 TEN = [f"registry.k8s.io/app{number}:3.6" for number in range(10)]
@@ -130,6 +130,20 @@ def test_the_pull_ends_where_the_runtime_ends_it() -> None:
 
     assert {pull.serving for pull in found.values()} == {None}
     assert len(found[TEN[1]].attempts) == 1
+
+
+def test_content_of_each_image_is_asked_of_the_host_before_the_one_that_serves() -> None:
+    """Whether it is the first image, of which all hosts are asked at once, or a later one."""
+    page = reply(200, "<html>", "text/html")
+    pages = {f"https://mirror:5000/v2/app{number}/manifests/{index_digest()}": page for number in (0, 4)}
+    all_chains = {
+        image: replace(chain, content_hosts=(replace(MIRROR, repository=chain.image.repository), *chain.hosts))
+        for image, chain in chains(UPSTREAM).items()
+    }
+
+    found = ask(Web(serving("https://registry.k8s.io/v2") | pages), all_chains)
+
+    assert [image for image, pull in found.items() if pull.spoiler] == [TEN[0], TEN[4]]
 
 
 def test_a_host_that_stands_twice_in_a_chain_is_asked_once() -> None:

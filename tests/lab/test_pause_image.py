@@ -200,6 +200,29 @@ def test_blobs_that_one_mirror_lacks_come_from_the_next(lab: Lab) -> None:
         lab.node.far_run(["iptables", "-D", "INPUT", "-d", SILENT, "-j", "REJECT"])
 
 
+def test_a_host_that_may_not_be_asked_for_a_tag_is_asked_for_its_content_and_a_page_ends_the_pull(lab: Lab) -> None:
+    def first(port: int) -> str:
+        return f'server = "http://{NAME}:5001"\n[host."http://{NAME}:{port}"]\n  capabilities = ["resolve"]\n'
+
+    lab.node.write(HOSTS_TOML, first(5012))
+    assert lab.reasons() == ["pass Pullable"]
+    assert lab.pull() is None
+
+    lab.node.write(HOSTS_TOML, first(5004))
+    [finding] = lab.judge()
+    assert (finding["status"], finding["reason"]) == ("fail", "NotARegistry")
+    assert "unexpected EOF" in (lab.pull() or "")
+
+    # An editor that puts a good host in the place of the line that it is to open.
+    editor = f'#!/bin/sh\nsed -i "${{1#+}}s#.*#[host.\'http://{NAME}:5001\']#" "$2"\n'
+    lab.node.write("/run/editor", editor, mode=0o755)
+    edit, remove = finding["fix"]["commands"]
+    lab.node.shell(f"EDITOR=/run/editor; {edit}")
+    lab.node.shell(remove)
+    assert lab.reasons() == ["pass Pullable"]
+    assert lab.pull() is None
+
+
 # -- fixes -----------------------------------------------------------------------------------------------------------
 
 
