@@ -54,12 +54,15 @@ kubeadm keeps a certificate that exists, and `kubeadm certs renew` keeps its nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.checks import _apiserver_fixes as fixes
+from k8sdoctor.checks import _apiserver_refusals as refusals
+from k8sdoctor.checks import _apiserver_silence as silence
 from k8sdoctor.checks._api_links import unasked
+from k8sdoctor.checks._apiserver_refusals import Case, Cases, Fault, Scene, used_by
 from k8sdoctor.checks._certificate_words import DAY, date, ended, ended_with, ends_soon
 from k8sdoctor.checks._pki_fixes import renew_all
 from k8sdoctor.checks._words import by_reason, listed, sentence, together
@@ -67,11 +70,11 @@ from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoi
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, KUBELET, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, Kubeconfig, Kubeconfigs
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates, ToldCertificates
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.facts.x509 import BadCertificateError, Certificate, as_address, certificates, verify
+from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates
 from k8sdoctor.finding import Link
 
 if TYPE_CHECKING:
@@ -82,82 +85,6 @@ if TYPE_CHECKING:
 
 FEWEST_SILENT = 2
 """Hellos of a dozen that must stay unanswered before a balancer's member is called dead: one may be lost under load."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What one client would refuse at one certificate. Faults with the same reason and `cause` are one cause."""
-
-    reason: str
-    cause: str
-    why: str
-    certificate: Certificate | None = None
-    name: str | None = None
-    sources: tuple[str, ...] = ()
-
-
-@dataclass
-class Case:
-    """One cause, wherever it was seen."""
-
-    fault: Fault
-    places: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    certificates: list[Certificate] = field(default_factory=list)
-
-    def add(self, fault: Fault, place: str) -> None:
-        """One more place where it was seen."""
-        for kept, more in (
-            (self.places, [place]),
-            (self.sources, fault.sources),
-            (self.names, [fault.name] if fault.name else []),
-        ):
-            kept += [each for each in more if each not in kept]
-        if fault.certificate and fault.certificate not in self.certificates:
-            self.certificates.append(fault.certificate)
-
-
-class Cases:
-    """Causes by reason, each once."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self.found: dict[tuple[str, str], Case] = {}
-        self._told: set[tuple[str, str, Certificate | None]] = set()
-
-    def add(self, fault: Fault, place: str) -> None:
-        """Keep a fault with its cause."""
-        self.found.setdefault((fault.reason, fault.cause), Case(fault)).add(fault, place)
-
-    def absorb(self, fault: Fault) -> None:
-        """A finding tells of this fault already: the same certificate, met elsewhere, is no second cause."""
-        self._told.add((fault.reason, fault.cause, fault.certificate))
-
-    def left(self) -> Iterator[Case]:
-        """The causes that no finding tells of yet."""
-        for (reason, cause), case in self.found.items():
-            case.certificates = [each for each in case.certificates if (reason, cause, each) not in self._told]
-            if case.certificates:
-                yield case
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The facts that a judgement leans on: every endpoint, what was seen there, and what lies here."""
-
-    every: tuple[ApiEndpoint, ...]
-    looks: tuple[Served, ...]
-    stage: Stage
-    disk: Certificates
-    server: ApiServer
-    site: fixes.Site
-    clients_asked: bool  # some hello was answered by an API server that asks for clients' certificates
-
-    @property
-    def now(self) -> float:
-        """The node's clock."""
-        return self.disk.now
 
 
 @check("apiserver-san", title="Every address of the API server is covered by its certificate", area="control plane")
@@ -191,10 +118,10 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
     found = [*_unread(kubeconfigs, disk, endpoints, scene.site), *_planned_badly(planned), *_unread_manifest(server)]
     found += _not_asked(served, told_served)
     found += _at_endpoints(scene, cases)
-    found += _plain_by_configuration(every)
-    found += _by_proxy(every)
+    found += silence.plain_by_configuration(every)
+    found += silence.through_proxy(every)
     found += _on_disk(scene, cases)
-    found += [_unasked(_told(case, scene), case.places) for case in _merged(cases)]
+    found += [_unasked(_told(case, scene), case.places) for case in refusals.causes(cases)]
     found += _not_served(scene, cases)
     found += _soon(scene)
     yield from found
@@ -233,10 +160,10 @@ def _at_endpoints(scene: Scene, cases: Cases) -> Iterator[Finding]:
     for one in scene.looks:
         endpoint = one.endpoint
         if one.unresolved is not None:
-            yield _unresolved(endpoint, one.unresolved, scene)
+            yield silence.unresolved(endpoint, one.unresolved, scene)
             continue
         hellos = _counted(one.hellos)
-        spoken = [(hello, _judged(hello, endpoint, scene)) for hello in hellos if hello.chain]
+        spoken = [(hello, refusals.refused(hello, endpoint, scene)) for hello in hellos if hello.chain]
         silent = [hello for hello in hellos if not hello.chain]
         answers |= bool(spoken)
         good = [hello for hello, faults in spoken if not faults]
@@ -250,93 +177,21 @@ def _at_endpoints(scene: Scene, cases: Cases) -> Iterator[Finding]:
                 for fault in faults:
                     cases.add(fault, endpoint.authority)
         elif silent[0].failure and silent[0].failure["kind"] == "tls-plain":
-            yield _plain(endpoint, silent[0].failure["message"])
+            yield silence.plain(endpoint, silent[0].failure["message"])
         elif scene.stage.fresh and endpoint.kinds <= {"planned", "service", "given"}:
             message = f"Nobody answers at the planned endpoint {endpoint.authority} yet, as it should be before `kubeadm init`."
-            yield skip("NoCertificateYet", message, subject=endpoint.authority, evidence=_words(endpoint, silent[:1]))
+            yield skip(
+                "NoCertificateYet", message, subject=endpoint.authority, evidence=silence.failures(endpoint, silent[:1])
+            )
         else:
             unreachable.append((endpoint, silent[0]))
-    yield from _unreachable(unreachable, scene, answers=answers)
+    yield from silence.unreachable(unreachable, scene, answers=answers)
 
 
 def _counted(hellos: Sequence[Hello]) -> list[Hello]:
     """The hellos that a client would meet: of a name's addresses, one that never answers is passed over for the next (Go's net.Dialer)."""
     alive = {hello.address for hello in hellos if hello.chain}
     return [hello for hello in hellos if not alive or hello.address in alive]
-
-
-def _judged(hello: Hello, endpoint: ApiEndpoint, scene: Scene) -> tuple[Fault, ...]:
-    """What the clients of an endpoint would refuse at what one hello was answered."""
-    clients = [use for use in endpoint.uses if not (use.plain or use.proxy)]
-    leaf = hello.chain[0]
-    if _terminated(hello, endpoint, clients, scene):
-        why = f"no client's certificate is asked for there, and the certificate is {leaf.subject} by {leaf.issuer}"
-        return (Fault("TerminatedByBalancer", endpoint.authority, why, leaf, sources=_sources(clients)),)
-    faults: list[Fault] = []
-    for use in clients:
-        if use.insecure:
-            continue
-        faults += _dates(leaf, scene.now, (use.source,))
-        faults += _names(leaf, use.name, (use.source,))
-        faults += _trust(hello.chain, _roots(use, scene), scene.now, (use.source,))
-    return tuple(faults)
-
-
-def _terminated(hello: Hello, endpoint: ApiEndpoint, clients: Sequence[Use], scene: Scene) -> bool:
-    """Whether something else than an API server answered: it asks for no client's certificate, and that matters or shows."""
-    if hello.asks_clients is not False or "own" in endpoint.kinds:
-        return False
-    by_certificate = any(use.client_certificate for use in clients)
-    if _of_cluster(hello.chain, scene):
-        # A balancer may hold the API server's own certificate; one that asks nobody for his is told by the others that do.
-        return by_certificate and scene.clients_asked
-    return by_certificate or any(
-        True for use in clients if not use.insecure for _ in _trust(hello.chain, _roots(use, scene), scene.now)
-    )
-
-
-def _of_cluster(chain: Sequence[Certificate], scene: Scene) -> bool:
-    return bool(scene.disk.ca) and verify(chain, scene.disk.ca, scene.now).trusted
-
-
-def _roots(use: Use, scene: Scene) -> tuple[Certificate, ...]:
-    """What a client trusts; none where nobody told. The rest of the cluster trusts its authority."""
-    if use.kind != "kubeconfig":
-        return scene.disk.ca
-    try:
-        return certificates(use.ca or "")
-    except BadCertificateError:
-        return ()  # told as KubeconfigInvalid, or left to the machine's own trust store
-
-
-def _dates(leaf: Certificate, now: float, sources: tuple[str, ...] = ()) -> Iterator[Fault]:
-    if now > leaf.not_after:
-        yield Fault(
-            "CertificateExpired", leaf.fingerprint, f"it ended on {date(leaf.not_after)}", leaf, sources=sources
-        )
-    if now < leaf.not_before:
-        yield Fault("NotYetValid", leaf.fingerprint, f"it begins on {date(leaf.not_before)}", leaf, sources=sources)
-
-
-def _names(leaf: Certificate, name: str | None, sources: tuple[str, ...] = ()) -> Iterator[Fault]:
-    if not leaf.has_san and leaf.common_name:
-        yield Fault("CommonNameOnly", leaf.fingerprint, f"only CN={leaf.common_name}", leaf, sources=sources)
-    elif name is not None and not leaf.covers(name):
-        yield Fault("AddressNotCovered", name, _valid_for(leaf), leaf, name, sources)
-
-
-def _trust(
-    chain: Sequence[Certificate], roots: tuple[Certificate, ...], now: float, sources: tuple[str, ...] = ()
-) -> Iterator[Fault]:
-    if not roots:
-        return
-    trust, leaf = verify(chain, roots, now), chain[0]
-    late = trust.expired
-    if late is not None:
-        yield from _dates(late, now, sources)
-    elif not trust.trusted:
-        cause = f"{leaf.issuer} {' '.join(sorted(root.fingerprint for root in roots))}"
-        yield Fault("UntrustedIssuer", cause, str(trust.why_not), leaf, sources=sources)
 
 
 def _disagreeing(
@@ -361,11 +216,11 @@ def _disagreeing(
             cases.absorb(fault)
     return fail(
         "BackendsDisagree",
-        f"Of {count} hellos to {endpoint.authority} ({listed(_sources(endpoint.uses))}), {len(good)} were answered well, {' and '.join(words)}.",
+        f"Of {count} hellos to {endpoint.authority} ({listed(used_by(endpoint.uses))}), {len(good)} were answered well, {' and '.join(words)}.",
         subject=endpoint.authority,
-        evidence=[*evidence, *_words(endpoint, silent[:1])],
+        evidence=[*evidence, *silence.failures(endpoint, silent[:1])],
         fix=fixes.mend_member(endpoint.authority),
-        traits=[*_traits(endpoint), *(["members:silent"] if silent else [])],
+        traits=[*silence.traits(endpoint), *(["members:silent"] if silent else [])],
     )
 
 
@@ -389,102 +244,9 @@ def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
         subject=endpoint.authority,
         evidence=[
             *(_shown(endpoint.authority, leaf) for leaf in leaves),
-            Evidence(endpoint.authority, f"used by {listed(_sources(endpoint.uses))}"),
+            Evidence(endpoint.authority, f"used by {listed(used_by(endpoint.uses))}"),
         ],
     )
-
-
-# -- who does not answer ------------------------------------------------------------------------------------------------
-
-
-def _unresolved(endpoint: ApiEndpoint, why: str, scene: Scene) -> Finding:
-    return fail(
-        "NameNotResolved",
-        f"This node cannot resolve {endpoint.host}, the API server in {listed(_sources(endpoint.uses))}: {why}.",
-        subject=endpoint.host,
-        evidence=[Evidence(f"the node's resolver, {endpoint.host}", why)],
-        fix=fixes.mend_name(endpoint.host, scene.site.advertise_address),
-        explains=unasked(f"{endpoint.host} is not resolved here", endpoint.authority),
-    )
-
-
-def _unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, answers: bool) -> Iterator[Finding]:
-    """One finding an endpoint; but one in all where no API server answers anywhere, for then that is the one cause."""
-    if not found:
-        return
-    by_weight = sorted(found, key=lambda each: ("own" not in each[0].kinds, each[0].kinds == {"service"}))
-    groups = [[each] for each in by_weight] if answers else [by_weight]
-    for group in groups:
-        endpoint, hello = group[0]
-        said = hello.failure["message"] if hello.failure else "no answer"
-        others = [each.authority for each, _ in group[1:]]
-        tail = f"; nor does anybody at {listed(others)}" if others else ""
-        yield fail(
-            "EndpointUnreachable",
-            f"No API server answers at {endpoint.authority} ({listed(_sources(endpoint.uses))}): {said}{tail}.",
-            subject=endpoint.authority,
-            evidence=[words for each, met in group for words in _words(each, [met])],
-            fix=fixes.find_silence(
-                scene.site, endpoint.authority, own="own" in endpoint.kinds, service=endpoint.kinds == {"service"}
-            ),
-            explains=_without_api(group),
-            traits=[
-                *(trait for each, _ in group for trait in _traits(each)),
-                *(["endpoint:service"] if len(group) == 1 and endpoint.kinds == {"service"} else []),
-                *([f"address:{endpoint.host}"] if len(group) == 1 else []),
-                *(["manifest:unread"] if scene.server.malformed and not answers else []),
-            ],
-        )
-
-
-def _traits(endpoint: ApiEndpoint) -> list[str]:
-    """What a cause may ask for: which endpoint it is, and whether it is this node's own API server."""
-    return [f"endpoint:{endpoint.authority}", *(["endpoint:own"] if "own" in endpoint.kinds else [])]
-
-
-def _without_api(group: Sequence[tuple[ApiEndpoint, Hello]]) -> Iterator[Link]:
-    """What an API server that is not reached does to this node's being ready."""
-    endpoint = group[0][0]
-    silent = f"nobody answers at {endpoint.authority}"
-    yield from unasked(silent, *(each.authority for each, _ in group))
-    if any(use.source == KUBELET for each, _ in group for use in each.uses):
-        for reason in ("StatusUnknown", "LeaseStale"):
-            yield Link("node-ready", reason, f"{silent}, where the kubelet posts its status")
-
-
-def _plain(endpoint: ApiEndpoint, said: str) -> Finding:
-    sources = listed(_sources(endpoint.uses))
-    return fail(
-        "PlainHttpEndpoint",
-        f"{endpoint.authority} ({sources}) speaks plain HTTP where clients speak TLS: {said}.",
-        subject=endpoint.authority,
-        evidence=[Evidence(f"tls://{endpoint.authority}", said)],
-        fix=fixes.speak_tls(endpoint.authority, sources),
-        explains=unasked(f"{endpoint.authority} speaks plain HTTP", endpoint.authority),
-    )
-
-
-def _plain_by_configuration(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
-    """A kubeconfig with `http://`; on loopback that is `kubectl proxy`, which is meant so."""
-    for endpoint in every:
-        address = as_address(endpoint.host)
-        plain = [use for use in endpoint.uses if use.plain]
-        if plain and not (address.is_loopback if address else endpoint.host == "localhost"):
-            sources = listed(_sources(plain))
-            yield fail(
-                "PlainHttpEndpoint",
-                f"{sources} reaches the API server by http://{endpoint.authority}, without TLS.",
-                subject=endpoint.authority,
-                evidence=[Evidence(sources, f"server: http://{endpoint.authority}")],
-                fix=fixes.speak_tls(endpoint.authority, sources),
-            )
-
-
-def _by_proxy(every: Iterable[ApiEndpoint]) -> Iterator[Finding]:
-    for endpoint in every:
-        if endpoint.uses and all(use.proxy for use in endpoint.uses):
-            message = f"{endpoint.authority} is reached by a proxy, as {listed(_sources(endpoint.uses))} says, and was not dialled."
-            yield skip("ThroughProxy", message, subject=endpoint.authority)
 
 
 # -- what lies on disk --------------------------------------------------------------------------------------------------
@@ -498,11 +260,11 @@ def _on_disk(scene: Scene, cases: Cases) -> Iterator[Finding]:
     uses = [use for endpoint in scene.every for use in endpoint.uses if _is_of_this_server(endpoint, use, scene)]
     if scene.server.flag("--tls-sni-cert-key"):  # names may have certificates of their own
         uses = [use for use in uses if use.server_name is None]
-    faults = [*_dates(chain[0], scene.now), *_trust(chain, scene.disk.ca, scene.now)]
+    faults = [*refusals.dates(chain[0], scene.now), *refusals.trust(chain, scene.disk.ca, scene.now)]
     for use in uses:
-        faults += _names(chain[0], use.name, (use.source,))
+        faults += refusals.names(chain[0], use.name, (use.source,))
     if not uses:
-        faults += _names(chain[0], None)
+        faults += refusals.names(chain[0], None)
     for fault in faults:
         cases.add(fault, path)
     if not faults:
@@ -524,12 +286,12 @@ def _is_of_this_server(endpoint: ApiEndpoint, use: Use, scene: Scene) -> bool:
         use.kind == "kubeconfig"
         and use.ca is not None
         and scene.disk.ca
-        and not set(_roots(use, scene)) & set(scene.disk.ca)
+        and not set(refusals.trusted_by(use, scene)) & set(scene.disk.ca)
     ):
         return False
     leaves = [hello for one in scene.looks if one.endpoint == endpoint for hello in one.hellos if hello.chain]
-    good = [hello for hello in leaves if not _judged(hello, endpoint, scene)]
-    return not (good and scene.disk.ca and not any(_of_cluster(hello.chain, scene) for hello in good))
+    good = [hello for hello in leaves if not refusals.refused(hello, endpoint, scene)]
+    return not (good and scene.disk.ca and not any(refusals.of_cluster(hello.chain, scene) for hello in good))
 
 
 def _not_served(scene: Scene, cases: Cases) -> Iterator[Finding]:
@@ -577,21 +339,6 @@ def _soon(scene: Scene) -> Iterator[Finding]:
 # -- one finding a cause ------------------------------------------------------------------------------------------------
 
 
-def _merged(cases: Cases) -> Iterator[Case]:
-    """The causes. Names that the same certificates lack are one cause: one new certificate mends them all."""
-    lacking: dict[frozenset[str], Case] = {}
-    for case in cases.left():
-        if case.fault.reason != "AddressNotCovered":
-            yield case
-            continue
-        first = lacking.setdefault(frozenset(each.fingerprint for each in case.certificates), case)
-        if first is not case:
-            first.places += [place for place in case.places if place not in first.places]
-            first.sources += [source for source in case.sources if source not in first.sources]
-            first.names += case.names
-    yield from lacking.values()
-
-
 def _told(case: Case, scene: Scene) -> Finding:
     fault, leaf = case.fault, case.certificates[0]
     where = listed(case.places)
@@ -606,7 +353,7 @@ def _told(case: Case, scene: Scene) -> Finding:
     match fault.reason:
         case "AddressNotCovered":
             verb = "is" if len(names) == 1 else "are"
-            message = f"{listed(names)} ({sources}) {verb} not covered by the certificate at {where}, which is {_valid_for(leaf)}."
+            message = f"{listed(names)} ({sources}) {verb} not covered by the certificate at {where}, which is {refusals.valid_for(leaf)}."
             return fail(
                 fault.reason,
                 message,
@@ -675,7 +422,7 @@ def _ended_together(scene: Scene, leaf: Certificate) -> list[tuple[str, Certific
 def _untrusted(case: Case, scene: Scene, evidence: list[Evidence]) -> Finding:
     leaf, where = case.certificates[0], listed(case.places)
     files = [source for source in case.sources if source.startswith("/")]
-    stale = _of_cluster([leaf], scene) and files
+    stale = refusals.of_cluster([leaf], scene) and files
     fix = fixes.new_kubeconfigs(scene.site, files, leaf) if stale else fixes.make_anew(scene.site, leaf)
     who = listed(case.sources) if case.sources else scene.disk.ca_source or "the cluster's authority"
     return fail(
@@ -768,23 +515,8 @@ def _unread_manifest(server: ApiServer) -> Iterator[Finding]:
     )
 
 
-# -- words --------------------------------------------------------------------------------------------------------------
-
-
-def _sources(uses: Iterable[Use]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(use.source for use in uses))
-
-
-def _valid_for(leaf: Certificate) -> str:
-    return f"valid for {', '.join(leaf.names)}" if leaf.names else "valid for no name at all"
-
-
 def _shown(where: str, leaf: Certificate) -> Evidence:
     names = ", ".join(leaf.names) or "no subjectAltName"
     return Evidence(
         where, f"{leaf.subject}, issuer {leaf.issuer}, {date(leaf.not_before)} to {date(leaf.not_after)}: {names}"
     )
-
-
-def _words(endpoint: ApiEndpoint, hellos: Iterable[Hello]) -> list[Evidence]:
-    return [Evidence(f"tls://{endpoint.authority}", hello.failure["message"]) for hello in hellos if hello.failure]
