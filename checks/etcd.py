@@ -61,6 +61,8 @@ from k8sdoctor.checks import _etcd_fixes as fixes
 from k8sdoctor.checks._words import enumerated, sentence
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess, EtcdEndpoint, EtcdMember, EtcdStatus, is_loopback
 from k8sdoctor.facts.etcd_server import EtcdServer
+from k8sdoctor.facts.ports import socket_of
+from k8sdoctor.host.base import authority
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ FAR_BEHIND = 5000
 """Entries: the leader keeps as many for slow followers (etcd `server/etcdserver/server.go`, DefaultSnapshotCatchUpEntries)."""
 
 TWO = 2
+CLIENTS = 2379
 
 _NOT_TRUSTED = frozenset({"tls-untrusted", "tls-name", "tls-expired", "tls-not-yet-valid"})
 _OURS = frozenset({"client-certificate-unreadable", "ca-unreadable"})
@@ -264,14 +267,21 @@ def _unreachable(found: Sequence[EtcdEndpoint], scene: Scene) -> Finding:
         evidence=_said(scene.seen.endpoints),
         fix=fixes.start(scene.site, found[0].url),
         explains=_stops(),
+        traits=_only(found),
     )
+
+
+def _only(found: Sequence[EtcdEndpoint]) -> list[str]:
+    """Which endpoint it is where there is one, so that a cause that is seen there may be blamed."""
+    reached = socket_of(found[0].url, CLIENTS)
+    return [f"endpoint:{authority(reached[1], reached[0])}"] if len(found) == 1 and reached else []
 
 
 def _stops() -> list[Link]:
     own = frozenset({"component:kube-apiserver"})
     return [
-        Link("control-plane", "ComponentDown", NEEDS_ETCD, when=own),
-        Link("control-plane", "ComponentUnhealthy", NEEDS_ETCD, when=own),
+        # One that was just started waits for its etcd before it listens.
+        *(Link("control-plane", f"Component{how}", NEEDS_ETCD, when=own) for how in ("Down", "Silent", "Unhealthy")),
         Link("apiserver-endpoints", "Unreadable", NEEDS_ETCD),
         Link("apiserver-san", "EndpointUnreachable", NEEDS_ETCD, when=frozenset({"endpoint:own"})),
     ]

@@ -3,22 +3,26 @@
 ## What it looks at
 The rules of iptables (both variants) and nftables for packets to this node itself, also those that firewalld and ufw keep; and the ports of
 this node that others need: the kubelet's and the API server's, etcd's where there are several members, and those by which the pod network reaches
-other nodes, where something listens on them.
+other nodes, where something listens on them. Of packets that the node sends to itself, the ports at which its own programs look for the API server, etcd,
+and the health of the control plane and of the kubelet.
 
 ## Why it matters
 A node whose firewall keeps the API server's port shut cannot be joined, one that shuts the kubelet's answers no `kubectl logs`, and one that shuts the pod network's
-port has pods that reach only those on the same node: a part of all DNS queries is lost. kubeadm warns of firewalld wherever it runs, and looks at nothing else.
+port has pods that reach only those on the same node: a part of all DNS queries is lost. One that drops what the node sends to itself, as a policy of
+`DROP` does when nobody let the loopback interface in, makes a healthy control plane look dead, and ends it. kubeadm warns of firewalld wherever it runs, and looks at nothing else.
 
 ## How it is decided
 The first packet of a connection from elsewhere is led through the rules: protocol, port, interface, state and family are known of it, and whatever
 else a rule asks for may hold or not. A port counts as shut where every way ends in a drop or a refusal, so one that is open for certain senders alone is not told. That
-is a failure where other nodes are there or may come by, and a warning before this one has joined or while it is the only one. The same is done for packets of pods to an API server of this
+is a failure where other nodes are there or may come by, and a warning before this one has joined or while it is the only one. Packets of the node to itself come
+in at `lo`, from the address that they are sent to; a port that is shut to them is a failure as soon as the node has joined. The same is done for packets of pods to an API server of this
 node, which come in at the pods' bridge and from the pods' subnet. Rules of Calico and others for whole networks are not judged here, nor packets to pods.
 
 ## Reasons
 - `PortsOpen` (pass): no rule keeps the cluster's packets out
 - `NoUplink` (skip): the node has no default route, so it is not known where others' packets come in
-- `PortsClosed` (fail or warn): a rule drops or refuses packets to a port that others need
+- `PortsClosed` (fail or warn): a rule drops or refuses packets to a port that others need, and perhaps the node's own, too
+- `LocalPortsClosed` (fail or warn): a rule drops or refuses what the node's own programs send to a port of it
 - `PodsShutOut` (fail): a rule drops or refuses packets of pods to the API server of this node
 - `RulesUnread` (unknown): the rules could not be read
 
@@ -27,7 +31,7 @@ Nothing.
 
 ## How to fix
 Open the ports with the program that keeps the rules: `firewall-cmd`, `ufw`, `nft` or `iptables`. To whom is a person's decision: the nodes' own
-subnet is enough for all of them but the API server's. With firewalld, put the pods' interfaces into the zone `trusted`.
+subnet is enough for all of them but the API server's. What comes in at `lo` was sent by the node itself, and is let in whole. With firewalld, put the pods' interfaces into the zone `trusted`.
 
 ## How to verify
 From another machine, `nc -zv NODE 10250` connects.
@@ -39,26 +43,36 @@ From another machine, `nc -zv NODE 10250` connects.
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_interface
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks._node_ready_links import UNTOLD
+from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
+from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cni import CniFolder
+from k8sdoctor.facts.etcd import is_loopback
 from k8sdoctor.facts.input_filter import InputFilter
 from k8sdoctor.facts.input_rules import Packet
-from k8sdoctor.facts.ports import NETWORK, Ports
+from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.kubelet_health import health_socket
+from k8sdoctor.facts.ports import ETCD, EVERY, NETWORK, Need, Ports, socket_of
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.facts.x509 import as_address
+from k8sdoctor.host.base import authority
+from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from k8sdoctor.facts.cni_network import Subnet
     from k8sdoctor.facts.input_rules import RuleSet
-    from k8sdoctor.facts.ports import Need
 
 _ASKED_FROM_ELSEWHERE = ("kubelet", "kube-apiserver")
+
+_NO_API_FOR_PODS = (Link("coredns", "ApiNotReached", "a rule was seen to drop what pods send to the API server"),)
 
 
 class _Wanted(NamedTuple):
@@ -73,22 +87,25 @@ class _Wanted(NamedTuple):
 
 
 class _Shut(NamedTuple):
-    """A port that is shut, by which table and rule."""
+    """A port that is shut, by which table and rule. `address` is where the node's own programs look for it."""
 
     wanted: _Wanted
     rules: RuleSet
     rule: str
+    address: str = ""
 
 
 @check("firewall", title="The node's firewall lets the cluster in", area="node", profiles=NOT_DNS)
-def firewall(
+def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a node that listen
     stage: Stage,
     filters: InputFilter,
     ports: Ports | Unobserved,
     nodes: ClusterNodes | Unobserved,
     folder: CniFolder | Unobserved,
+    kubelet: Kubelet | Unobserved,
+    server: ApiServer,
 ) -> Iterator[Finding]:
-    """Judge what becomes of packets to each port that others need."""
+    """Judge what becomes of packets to each port that others, or the node's own programs, need."""
     if isinstance(ports, Unobserved):
         yield unknown(ports.reason, f"Which ports others need could not be told: {ports.message}.")
         return
@@ -108,10 +125,17 @@ def firewall(
         for each in wanted
         if (found := filters.shut(Packet(family, each.protocol, each.port, uplink))) is not None
     ]
+    own = [*_shut_to_itself(_local_needs(stage, ports, kubelet, server), filters, family)]
+    pods = [] if isinstance(folder, Unobserved) else [*_shut_to_pods(wanted, filters, family, folder)]
+    told = {each.wanted for each in shut}
     findings = []
     if shut:
-        findings.append(_closed(shut, filters, uplink, grave=stage.joined and several))
-    findings += _pods(wanted, filters, family, folder, {each.wanted for each in shut})
+        grave = stage.joined and (several or bool(own))
+        links = _NO_API_FOR_PODS if any(each.wanted in told for _, each in pods) else ()
+        findings.append(_closed(shut, own, filters, uplink, grave=grave, links=links))
+    elif own:
+        findings.append(_closed_to_itself(own, filters, grave=stage.joined))
+    findings += [_pods_shut_out(bridge, each, filters) for bridge, each in pods if each.wanted not in told]
     yield from findings
     if not findings:
         yield _open(wanted, filters, family, uplink)
@@ -136,53 +160,129 @@ def _from_elsewhere(need: Need) -> bool:
         return need.address != "localhost"
 
 
-def _closed(shut: Sequence[_Shut], filters: InputFilter, uplink: str, *, grave: bool) -> Finding:
+def _local_needs(stage: Stage, ports: Ports, kubelet: Kubelet | Unobserved, server: ApiServer) -> Iterator[Need]:
+    """Where the node's own programs look for each other: for the API server at the address that it tells, for etcd where it was told to."""
+    for need in ports.needs:
+        if need.program == "kube-apiserver" and need.address == EVERY and server.address:
+            yield replace(need, address=server.address)
+        elif need.program not in ("kubelet", "etcd") or (need.program == "etcd" and not stage.joined):
+            yield need
+    for url in (server.flag("--etcd-servers") or "").split(",") if stage.joined else ():
+        reached = socket_of(url, ETCD[0]) if "://" in url else None
+        if reached is not None and (is_loopback(url) or reached[1] == server.address):
+            yield Need("etcd", *reached, server.source or "")
+    health = health_socket(kubelet) if isinstance(kubelet, Kubelet) else None
+    if health is not None and isinstance(kubelet, Kubelet):
+        yield Need("kubelet", health[1], health[0], kubelet.config_path)
+
+
+def _shut_to_itself(needs: Iterable[Need], filters: InputFilter, family: int) -> Iterator[_Shut]:
+    for need in needs:
+        address = as_address(need.address)
+        if address is None:  # a name
+            continue
+        sender = None if address.is_unspecified else ip_network(address)
+        packet = Packet(family if need.address == EVERY else address.version, "tcp", need.port, "lo", sender)
+        found = filters.shut(packet)
+        if found is not None:
+            yield _Shut(_Wanted(need.port, "tcp", need.program), *found, need.address)
+
+
+def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
+    shut: Sequence[_Shut],
+    own: Sequence[_Shut],
+    filters: InputFilter,
+    uplink: str,
+    *,
+    grave: bool,
+    links: Sequence[Link],
+) -> Finding:
     listed = ", ".join(f"{each.wanted} ({each.wanted.program})" for each in shut)
     by = ", ".join(dict.fromkeys(each.rules.name for each in shut))
     keeper = _keeper(filters, shut[0].rules)
-    links = []
     if any(each.wanted.program == "the pod network" for each in shut):
         why = f"packets of the pod network from other nodes are dropped here ({keeper})"
-        links = [Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
+        links = [*links, Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
+    fix = _fix([each.wanted for each in shut], filters, shut[0], by)
+    apart = [each for each in own if each.wanted not in {one.wanted for one in shut}]
+    nor = f", nor this node's own programs to {_listed(own)}" if apart else ", not even this node's own programs" if own else ""
+    if apart:  # which opening the ports does not let in
+        let_in = _trust("lo", filters, apart[0])
+        fix = replace(fix, commands=(*let_in.commands, *fix.commands), persist=(*let_in.persist, *fix.persist))
     return (fail if grave else warn)(
         "PortsClosed",
-        f"The firewall of this node ({keeper}) lets nobody in at {uplink} to {listed}.",
+        f"The firewall of this node ({keeper}) lets nobody in at {uplink} to {listed}{nor}.",
         subject=", ".join(str(each.wanted) for each in shut),
-        evidence=[Evidence(f"{each.rules.name}, for {each.wanted}", each.rule) for each in shut],
-        fix=_fix([each.wanted for each in shut], filters, shut[0], by),
-        explains=links,
+        evidence=[*(Evidence(f"{each.rules.name}, for {each.wanted}", each.rule) for each in shut), *_rules_at_lo(own)],
+        fix=fix,
+        explains=[*links, *_unanswered(own)],
     )
 
 
-def _pods(
-    wanted: Sequence[_Wanted],
-    filters: InputFilter,
-    family: int,
-    folder: CniFolder | Unobserved,
-    told: set[_Wanted],
-) -> Iterator[Finding]:
+def _closed_to_itself(own: Sequence[_Shut], filters: InputFilter, *, grave: bool) -> Finding:
+    keeper = _keeper(filters, own[0].rules)
+    return (fail if grave else warn)(
+        "LocalPortsClosed",
+        f"The firewall of this node ({keeper}) shuts this node's own programs out from {_listed(own)}.",
+        subject=", ".join(dict.fromkeys(str(each.wanted) for each in own)),
+        evidence=_rules_at_lo(own),
+        fix=_trust("lo", filters, own[0]),
+        explains=_unanswered(own),
+    )
+
+
+def _listed(own: Sequence[_Shut]) -> str:
+    return enumerated(list(dict.fromkeys(f"{each.wanted} ({each.wanted.program})" for each in own)))
+
+
+def _rules_at_lo(own: Sequence[_Shut]) -> list[Evidence]:
+    return [Evidence(f"{each.rules.name}, for {each.wanted} from this node itself", each.rule) for each in own]
+
+
+def _unanswered(own: Sequence[_Shut]) -> Iterator[Link]:
+    """What the silence of a port that is shut looks like to the node's own programs, and to the checks."""
+    why = f"a rule was seen to shut this node's own programs out from {_listed(own)}"
+    for each in own:
+        program = each.wanted.program
+        if program == "kubelet":
+            yield Link("node-ready", "KubeletUnhealthy", why, Certainty.PROVEN, frozenset({"health:silent"}))
+        elif program == "etcd":
+            asked = frozenset({f"endpoint:{authority(each.address, each.wanted.port)}"})
+            yield Link("etcd", "Unreachable", why, Certainty.PROVEN, asked)
+        else:
+            component = f"component:{program}"
+            yield Link("control-plane", "ComponentSilent", why, Certainty.PROVEN, frozenset({component}))
+            # The kubelet ends one whose health it asks for in vain.
+            yield Link("control-plane", "ComponentDown", why, when=frozenset({component, UNTOLD}))
+        if program == "kube-apiserver":
+            own_one = frozenset({"endpoint:own"})
+            yield Link("apiserver-san", "EndpointUnreachable", why, Certainty.PROVEN, own_one)
+            yield Link("apiserver-endpoints", "MemberDown", why, Certainty.PROVEN, own_one)
+
+
+def _shut_to_pods(
+    wanted: Sequence[_Wanted], filters: InputFilter, family: int, folder: CniFolder
+) -> Iterator[tuple[str, _Shut]]:
     """Packets of pods to the service `kubernetes` come in at the bridge, when the API server is this node's."""
-    if isinstance(folder, Unobserved):
-        return
     for bridge in folder.bridges:
         for each in wanted:
-            if each.program != "kube-apiserver" or each in told:
+            if each.program != "kube-apiserver":
                 continue
             senders = _senders(folder, bridge, family)
             found = [filters.shut(Packet(family, each.protocol, each.port, bridge, sender)) for sender in senders]
-            shuts = [_Shut(each, *one) for one in found if one is not None]
-            if not shuts:
-                continue
-            shut = shuts[0]
-            yield fail(
-                "PodsShutOut",
-                f"The firewall of this node ({_keeper(filters, shut.rules)}) lets no pod in at {bridge} to {each}, the API server: "
-                "CoreDNS and whatever else asks it gets no answer.",
-                subject=bridge,
-                evidence=[Evidence(f"{shut.rules.name}, for {each} from {bridge}", shut.rule)],
-                fix=_trust(bridge, filters, shut),
-                explains=[Link("coredns", "ApiNotReached", "a rule was seen to drop what pods send to the API server")],
-            )
+            yield from [(bridge, _Shut(each, *one)) for one in found if one is not None][:1]
+
+
+def _pods_shut_out(bridge: str, shut: _Shut, filters: InputFilter) -> Finding:
+    return fail(
+        "PodsShutOut",
+        f"The firewall of this node ({_keeper(filters, shut.rules)}) lets no pod in at {bridge} to {shut.wanted}, the API server: "
+        "CoreDNS and whatever else asks it gets no answer.",
+        subject=bridge,
+        evidence=[Evidence(f"{shut.rules.name}, for {shut.wanted} from {bridge}", shut.rule)],
+        fix=_trust(bridge, filters, shut),
+        explains=_NO_API_FOR_PODS,
+    )
 
 
 def _senders(folder: CniFolder, bridge: str, family: int) -> Sequence[Subnet | None]:

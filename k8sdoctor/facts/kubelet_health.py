@@ -72,15 +72,20 @@ class KubeletHealth:
             return cls(url, problem=Unobserved(error.reason, error.message))
 
 
-def _url(kubelet: Kubelet) -> str | None:
+def health_socket(kubelet: Kubelet) -> tuple[str, int] | None:
+    """Address and port where its health is asked from this node; None where that is switched off."""
     port = numbers.port(kubelet.flags.get("--healthz-port") or yaml.string(kubelet.config, "healthzPort") or str(PORT))
     if port is None:  # 0 switches it off
         return None
     address = (
         kubelet.flags.get("--healthz-bind-address") or yaml.string(kubelet.config, "healthzBindAddress") or "127.0.0.1"
     )
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 -- what is written there
-    return f"http://{authority(reached, port)}/healthz"
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), port  # noqa: S104 -- what is written there
+
+
+def _url(kubelet: Kubelet) -> str | None:
+    reached = health_socket(kubelet)
+    return f"http://{authority(*reached)}/healthz" if reached else None
 
 
 @dataclass(frozen=True)

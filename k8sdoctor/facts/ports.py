@@ -161,7 +161,7 @@ def _joined(kubelet: Kubelet | Unobserved, pods: StaticPods) -> Iterator[Need]:
     for path, words in _commands(pods, "etcd"):
         for name, default in zip(("--listen-client-urls", "--listen-peer-urls"), ETCD, strict=True):
             for url in (_flag(words, name) or f"http://127.0.0.1:{default}").split(","):
-                if (target := _of_url(url, default)) is not None:
+                if (target := socket_of(url, default)) is not None:
                     yield Need("etcd", *target, f"{name} in {path}")
 
 
@@ -199,8 +199,12 @@ def _number(text: str | None, default: int) -> int:
     return numbers.port(text or "") or default
 
 
-def _of_url(url: str, default: int) -> tuple[int, str] | None:
-    """Port and address of a URL to listen on."""
+def socket_of(url: str, default: int) -> tuple[int, str] | None:
+    """Port and address of a URL to listen on, or to ask this node at; None of what is no URL.
+
+    >>> socket_of("https://localhost", 2379), socket_of("https://[fd00::1]:2380", 2379)
+    ((2379, '127.0.0.1'), (2380, 'fd00::1'))
+    """
     try:
         parts = urlsplit(url.strip())
         port = parts.port or default

@@ -120,6 +120,7 @@ def test_an_api_server_without_any_endpoint_left_fails_and_explains_that_it_stop
     assert {(link.check, link.reason, *link.when) for link in finding.explains} == {
         ("apiserver-san", "EndpointUnreachable", "endpoint:own"),
         ("control-plane", "ComponentDown", "component:kube-apiserver"),
+        ("control-plane", "ComponentSilent", "component:kube-apiserver"),
         ("control-plane", "ComponentUnhealthy", "component:kube-apiserver"),
         ("apiserver-endpoints", "Unreadable"),
     }

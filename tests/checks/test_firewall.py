@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from k8sdoctor.checks.firewall import firewall
+from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, ClusterNodes, Node
 from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.input_filter import InputFilter
 from k8sdoctor.facts.input_rules import Packet, RuleSet, parse_iptables, parse_nft
+from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.ports import Held, Need, Ports
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.stage import Stage
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UPLINKS = ((4, "eth0"),)
+NO_KUBELET, NO_SERVER = Unobserved("NotFound", "no kubelet"), ApiServer()
+LET_LO_IN = "-A INPUT -i lo -j ACCEPT"
 KUBELET = Need("kubelet", 10250, "0.0.0.0", "so")
 API = Need("kube-apiserver", 6443, "0.0.0.0", "so")
 SCHEDULER = Need("kube-scheduler", 10259, "127.0.0.1", "so")
@@ -50,6 +54,8 @@ def judge(
     nodes: ClusterNodes | Unobserved = TWO,
     bridges: Sequence[str] = (),
     addresses: Sequence[str] = ("10.244.0.1/24",),
+    kubelet: Kubelet | Unobserved = NO_KUBELET,
+    server: ApiServer = NO_SERVER,
     **changed: Any,
 ) -> list[Finding]:
     class Folder(CniFolder):
@@ -59,7 +65,7 @@ def judge(
 
     folder = Folder(None, None, bridge_addresses=dict.fromkeys(bridges, tuple(addresses)))  # type: ignore[arg-type]
     filters = InputFilter(sets, **{"uplinks": UPLINKS, **changed})
-    return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder))
+    return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder, kubelet, server))
 
 
 def test_a_node_without_rules_lets_everybody_in() -> None:
@@ -83,7 +89,7 @@ def test_a_policy_that_drops_shuts_the_ports_and_the_fix_opens_them() -> None:
 
 @pytest.mark.parametrize(("stage", "nodes"), [(BARE, TWO), (WORKER, ALONE)])
 def test_before_others_are_there_it_is_a_warning(stage: Stage, nodes: ClusterNodes) -> None:
-    [finding] = judge(iptables(policy="DROP"), stage=stage, nodes=nodes)
+    [finding] = judge(iptables(LET_LO_IN, policy="DROP"), stage=stage, nodes=nodes)
 
     assert (finding.status, finding.reason) == (Status.WARN, "PortsClosed")
 
@@ -226,7 +232,7 @@ def test_a_table_of_nft_is_opened_where_it_shuts() -> None:
     made = nft()
     assert made is not None
 
-    [finding] = judge(made)
+    [finding] = judge(made, needs=[KUBELET])
 
     assert finding.fix is not None
     assert finding.fix.commands == ("nft insert rule inet t in tcp dport 10250 accept",)
@@ -234,7 +240,7 @@ def test_a_table_of_nft_is_opened_where_it_shuts() -> None:
 
 def test_firewalld_and_ufw_are_told_and_mended_by_their_own_commands() -> None:
     zones = RuleSet("nft inet firewalld", (4, 6), (("filter_INPUT", "drop"),), {"filter_INPUT": ()})
-    [finding] = judge(zones, firewalld=True)
+    [finding] = judge(zones, needs=[KUBELET], firewalld=True)
     assert "(firewalld)" in finding.message
     assert finding.fix is not None
     assert (finding.fix.commands, finding.fix.persist) == (
@@ -242,7 +248,7 @@ def test_firewalld_and_ufw_are_told_and_mended_by_their_own_commands() -> None:
         ("firewall-cmd --permanent --add-port=10250/tcp",),
     )
 
-    [finding] = judge(iptables(":ufw-user-input - [0:0]", policy="DROP"), ufw=True)
+    [finding] = judge(iptables(":ufw-user-input - [0:0]", policy="DROP"), needs=[KUBELET], ufw=True)
     assert finding.fix is not None
     assert finding.fix.commands == ("ufw allow 10250/tcp",)
 
@@ -278,7 +284,7 @@ def test_etcds_port_is_needed_where_there_are_several_members() -> None:
 
 
 def test_pods_are_shut_out_of_the_api_server_of_their_own_node() -> None:
-    rules = iptables("-A INPUT -i eth0 -j ACCEPT", policy="DROP")
+    rules = iptables(LET_LO_IN, "-A INPUT -i eth0 -j ACCEPT", policy="DROP")
 
     [finding] = judge(rules, needs=[API], stage=MASTER, bridges=["cni0"])
 
@@ -321,8 +327,130 @@ def test_an_api_server_that_pods_do_not_reach_is_why_coredns_waits_for_it() -> N
     assert [(link.check, link.reason) for link in finding.explains] == [("coredns", "ApiNotReached")]
 
 
+# -- the node's own programs ---------------------------------------------------------------------------------------------
+
+MANAGER = Need("kube-controller-manager", 10257, "127.0.0.1", "so")
+SERVER = ApiServer(
+    "/m/kube-apiserver.yaml",
+    (
+        "kube-apiserver",
+        "--advertise-address=192.0.2.10",
+        "--etcd-servers=https://127.0.0.1:2379,https://192.0.2.11:2379",
+    ),
+)
+
+
+def kubelet(**config: Any) -> Kubelet:
+    return Kubelet((1, 36, 2), 9, {}, {}, "/var/lib/kubelet/config.yaml", config, ())
+
+
+def links(finding: Finding) -> dict[tuple[str, str], frozenset[str]]:
+    return {(link.check, link.reason): link.when for link in finding.explains}
+
+
+def test_a_policy_that_does_not_let_the_loopback_interface_in_explains_what_looks_dead() -> None:
+    rules = iptables("-A INPUT -p tcp -m multiport --dports 6443,10250 -j ACCEPT", policy="DROP")
+    whole: dict[str, Any] = {"needs": [KUBELET, API, MANAGER], "kubelet": kubelet(), "server": SERVER}
+
+    [finding] = judge(rules, stage=MASTER, nodes=ALONE, **whole)
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "LocalPortsClosed")
+    assert finding.subject == "10257/tcp, 2379/tcp, 10248/tcp"
+    assert finding.message == (
+        "The firewall of this node (iptables) shuts this node's own programs out from 10257/tcp (kube-controller-manager), 2379/tcp (etcd) and 10248/tcp (kubelet)."
+    )
+    assert finding.evidence[1].source == "iptables, for 2379/tcp from this node itself"
+    assert finding.fix is not None
+    assert finding.fix.commands == ("iptables -w -I INPUT -i lo -j ACCEPT",)
+    assert links(finding) == {
+        ("control-plane", "ComponentSilent"): {"component:kube-controller-manager"},
+        ("control-plane", "ComponentDown"): {"component:kube-controller-manager", "cause:untold"},
+        ("etcd", "Unreachable"): {"endpoint:127.0.0.1:2379"},
+        ("node-ready", "KubeletUnhealthy"): {"health:silent"},
+    }
+    let_in = iptables(LET_LO_IN, "-A INPUT -p tcp -m multiport --dports 6443,10250 -j ACCEPT", policy="DROP")
+    assert [each.reason for each in judge(let_in, stage=MASTER, **whole)] == ["PortsOpen"]
+
+
+def test_a_port_that_is_shut_to_all_is_one_cause_and_fails_even_on_the_only_node() -> None:
+    shut = iptables("-A INPUT -p tcp --dport 6443 -j DROP")
+
+    [finding] = judge(shut, needs=[API], stage=MASTER, nodes=ALONE, server=SERVER)
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "PortsClosed")
+    assert finding.message.endswith(
+        "lets nobody in at eth0 to 6443/tcp (kube-apiserver), not even this node's own programs."
+    )
+    assert links(finding) == {
+        ("control-plane", "ComponentSilent"): {"component:kube-apiserver"},
+        ("control-plane", "ComponentDown"): {"component:kube-apiserver", "cause:untold"},
+        ("apiserver-san", "EndpointUnreachable"): {"endpoint:own"},
+        ("apiserver-endpoints", "MemberDown"): {"endpoint:own"},
+    }
+    assert finding.fix is not None
+    assert finding.fix.commands == ("iptables -w -I INPUT -p tcp --dport 6443 -j ACCEPT",)
+    [apart] = judge(iptables("-A INPUT -i eth0 -p tcp --dport 6443 -j DROP"), needs=[API], stage=MASTER, server=SERVER)
+    assert (apart.reason, apart.explains) == ("PortsClosed", ())
+
+
+def test_where_others_and_the_node_itself_are_shut_out_from_different_ports_the_fix_lets_both_in() -> None:
+    [finding] = judge(iptables(policy="DROP"), kubelet=kubelet(), needs=[KUBELET], bridges=["cni0"])
+
+    assert finding.reason == "PortsClosed"
+    assert finding.message.endswith("to 10250/tcp (kubelet), nor this node's own programs to 10248/tcp (kubelet).")
+    assert finding.fix is not None
+    assert finding.fix.commands == (
+        "iptables -w -I INPUT -i lo -j ACCEPT",
+        "iptables -w -I INPUT -p tcp --dport 10250 -j ACCEPT",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "shut"),
+    [
+        ("-A INPUT -p tcp --dport 2379 -j DROP", {"2379/tcp"}),
+        ("-A INPUT ! -s 192.0.2.0/24 -p tcp --dport 2379 -j DROP", {"2379/tcp"}),  # its own address is another one
+        ("-A INPUT ! -s 127.0.0.0/8 -p tcp --dport 2379 -j DROP", set()),
+        ("-A INPUT ! -s 192.0.2.0/24 -p tcp --dport 6443 -j DROP", set()),  # which the node looks for at 192.0.2.10
+        ("-A INPUT -s 127.0.0.0/8 -p tcp --dport 6443 -j DROP", set()),
+        ("-A INPUT -m set --match-set bad src -p tcp --dport 2379 -j DROP", set()),
+        ("-A INPUT -p tcp --dport 2380 -j DROP", set()),  # which other members ask
+    ],
+)
+def test_the_node_asks_from_the_address_that_it_asks_at(rule: str, shut: set[str]) -> None:
+    needs = [API, ETCD, Need("etcd", 2380, "127.0.0.1", "so")]
+
+    told = judge(iptables(rule), needs=needs, stage=MASTER, server=SERVER)
+
+    assert {each.subject for each in told if each.reason == "LocalPortsClosed"} == shut
+
+
+def test_before_it_joins_the_ports_of_a_control_plane_to_come_are_a_warning() -> None:
+    etcd = Need("etcd", 2379, "0.0.0.0", "kubeadm's default")
+
+    [finding] = judge(iptables("-A INPUT -p tcp --dport 2379 -j DROP"), needs=[etcd], stage=BARE)
+
+    assert (finding.status, finding.reason) == (Status.WARN, "LocalPortsClosed")
+
+
+def test_a_health_port_that_is_off_or_of_another_number_is_judged_as_such() -> None:
+    shut = iptables("-A INPUT -p tcp --dport 10248 -j DROP")
+
+    for port, told in ((10248, "LocalPortsClosed"), (0, "PortsOpen"), (10348, "PortsOpen")):
+        assert [each.reason for each in judge(shut, kubelet=kubelet(healthzPort=port))] == [told]
+
+
+def test_an_api_server_that_is_shut_to_all_is_why_coredns_waits_for_it_too() -> None:
+    shut = iptables("-A INPUT ! -i lo -p tcp --dport 6443 -j DROP")
+
+    [finding] = judge(shut, needs=[API], stage=MASTER, bridges=["cni0"], server=SERVER)
+
+    assert finding.reason == "PortsClosed"
+    assert list(links(finding)) == [("coredns", "ApiNotReached")]
+
+
 def test_a_port_for_certain_senders_alone_passes_and_is_named() -> None:
-    [finding] = judge(iptables("-A INPUT -s 192.0.2.0/24 -j ACCEPT", policy="DROP"))
+    [finding] = judge(iptables(LET_LO_IN, "-A INPUT -s 192.0.2.0/24 -j ACCEPT", policy="DROP"))
 
     assert finding.status is Status.PASS
     assert "whether everybody comes in to 10250/tcp depends on the sender" in finding.message

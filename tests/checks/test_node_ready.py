@@ -31,6 +31,7 @@ KUBELET = Kubelet(version=(1, 36, 2), pid=950, flags={}, flag_sources={}, config
 DEAD = replace(KUBELET, pid=None)
 URL = "http://127.0.0.1:10248/healthz"
 ALIVE = KubeletHealth(URL, {"status": 200, "headers": {}, "body": "ok", "peer": None, "failure": None})
+SICK = KubeletHealth(URL, {"status": 500, "headers": {}, "body": "[-]syncloop failed", "peer": None, "failure": None})
 REFUSED = KubeletHealth(
     URL,
     {
@@ -295,6 +296,15 @@ def test_a_kubelet_that_runs_and_does_not_answer_is_unhealthy() -> None:
 
     assert (finding.status, finding.reason) == (Status.FAIL, "KubeletUnhealthy")
     assert "pid 950" in finding.message
+    assert "health:silent" in finding.traits  # a firewall may be why; of one that says that it is not well it is not
+
+
+def test_a_kubelet_that_answers_that_it_is_not_well_was_reached() -> None:
+    service = Service("kubelet", "loaded", "active", "running", "success", "enabled")
+    [finding] = judge(health=SICK, service=service)
+
+    assert finding.reason == "KubeletUnhealthy"
+    assert "health:silent" not in finding.traits
 
 
 def test_who_knows_the_cause_of_a_crash_explains_it_where_the_last_words_point_there_or_are_not_known() -> None:

@@ -128,6 +128,23 @@ SCENARIOS = (
         role="control-plane",
     ),
     _CONTROL(
+        "a rule drops whatever is sent to the API server's port",
+        "iptables -w -A INPUT -p tcp --dport 6443 -j DROP",
+        "firewall/PortsClosed",
+        ("control-plane/ComponentDown", "apiserver-san/EndpointUnreachable", "node-ready/NodeUnread"),
+        role="control-plane",
+        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+    ),
+    _CONTROL(
+        "the policy drops what no rule lets in, and nobody thought of the loopback interface",
+        "iptables -w -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; iptables -w -A INPUT -p tcp --dport 22 -j ACCEPT\n"
+        "iptables -w -A INPUT -p tcp -m multiport --dports 6443,10250 -j ACCEPT; iptables -w -P INPUT DROP",
+        "firewall/LocalPortsClosed",
+        ("etcd/Unreachable", "control-plane/ComponentDown", "node-ready/KubeletUnhealthy"),
+        role="control-plane",
+        blinds=("certificates", "kubelet and runtime"),  # etcd shows none
+    ),
+    _CONTROL(
         "the disk of etcd's data is full",
         "mount -t tmpfs -o size=1m tmpfs /var/lib/etcd; head -c 2M /dev/zero > /var/lib/etcd/full 2>/dev/null || true",
         "disk/NoSpaceLeft",
