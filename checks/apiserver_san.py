@@ -70,11 +70,11 @@ from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoi
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, Kubeconfigs
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates, ToldCertificates
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates
+from k8sdoctor.facts.x509 import Certificate
 from k8sdoctor.finding import Link
 
 if TYPE_CHECKING:
@@ -454,7 +454,7 @@ def _unread(
     else:
         unreadable += [why for _, why in kubeconfigs.unreadable]
         unreadable += [file.unread for file in kubeconfigs.files if file.unread]
-        problems += [(file.path, problem) for file in kubeconfigs.files if (problem := _invalid(file))]
+        problems += [(file.path, problem) for file in kubeconfigs.files if (problem := file.malformed)]
     for reason, messages in by_reason(unreadable).items():
         yield unknown(reason, sentence(together(messages)))
     personal = (
@@ -476,17 +476,6 @@ def _unread(
         fix = fixes.look_at(path)
         evidence = [Evidence(path, problem)]
         yield fail("CertificateInvalid", message, subject=path, evidence=evidence, fix=fix, traits=[f"file:{path}"])
-
-
-def _invalid(file: Kubeconfig) -> str | None:
-    """What is wrong with a kubeconfig, or with the certificates that it trusts."""
-    if file.problem or file.ca is None:
-        return file.problem
-    try:
-        certificates(file.ca)
-    except BadCertificateError as error:
-        return f"{file.ca_source} holds no usable certificate: {error}"
-    return None
 
 
 def _not_asked(*parts: object) -> Iterator[Finding]:

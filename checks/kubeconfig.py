@@ -66,12 +66,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, skip, unknown, warn
+from k8sdoctor import Evidence, Finding, Unobserved, check, fail, passed, unknown, warn
 from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks import _apiserver_fixes
 from k8sdoctor.checks import _certificate_words as words
 from k8sdoctor.checks import _kubeconfig_fixes as fixes
 from k8sdoctor.checks._api_links import unasked
+from k8sdoctor.checks._kubeconfig_dates import dates
+from k8sdoctor.checks._kubeconfig_scene import Scene, anew, scene_of
+from k8sdoctor.checks._kubectl_setups import for_people
 from k8sdoctor.checks._node_ready_links import kubelet_unheard
 from k8sdoctor.checks._words import by_reason, listed, sentence, together
 from k8sdoctor.facts.api_access import BY_POWER
@@ -79,67 +82,27 @@ from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import CLUSTER_CA, Certificates
 from k8sdoctor.facts.credentials import Credential, Credentials, Pair
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
-from k8sdoctor.facts.kubeconfig import (
-    ADMIN,
-    BOOTSTRAP,
-    CONTROLLER_MANAGER,
-    KUBEADM,
-    KUBELET,
-    SCHEDULER,
-    SUPER_ADMIN,
-    Kubeconfig,
-    Kubeconfigs,
-)
-from k8sdoctor.facts.kubectl import Kubectl, Setup
+from k8sdoctor.facts.kubeconfig import BOOTSTRAP, CONTROLLER_MANAGER, KUBELET, SCHEDULER, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubectl import Kubectl
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.node_name import NodeName
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates, organizations, public_key, verify
 from k8sdoctor.finding import Certainty, Fix, Link, Status
-from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LATEST_ROTATION = 0.9
-"""The part of a certificate's time after which the kubelet has asked for a new one (client-go util/certificate, nextRotationDeadline: 70 to 90 %)."""
 
 MASTERS = "system:masters"
 
-NAMELESS = frozenset({"", "localhost", "localhost.localdomain", "(none)"})
-"""What a machine is called until something on the network names it: of another root, /etc/hostname does not tell that name."""
 
 OTHERS_READ = 0o004
 GROUP_READS = 0o040
 
-RENEWED = (ADMIN, SUPER_ADMIN, CONTROLLER_MANAGER, SCHEDULER)
-"""What `kubeadm certs renew` renews."""
 
 COMPONENTS = {CONTROLLER_MANAGER: "system:kube-controller-manager", SCHEDULER: "system:kube-scheduler"}
 """Whom the API server must meet there (kubeadmconstants.ControllerManagerUser, SchedulerUser); the cluster's roles are bound to these names."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a judgement leans on."""
-
-    stage: Stage
-    site: _apiserver_fixes.Site
-    disk: Certificates
-    authority: tuple[Certificate, ...]  # of the cluster's clients; empty where that is not known
-    kubelet: Kubelet | Unobserved
-    kubelet_conf: str
-    node: str | None  # the name by which the kubelet registers, where that is known
-    rotated: Pair | None
-
-    def is_component(self, file: Kubeconfig) -> bool:
-        """Whether a component of this node's cluster reads it; a person's own, or one named by --kubeconfig, may lead anywhere."""
-        return not file.personal and (file.path in KUBEADM or file.path == self.kubelet_conf)
-
-    @property
-    def now(self) -> float:
-        """The node's clock."""
-        return self.disk.now
 
 
 @check(
@@ -163,10 +126,10 @@ def kubeconfig(  # noqa: PLR0913, PLR0917 -- as many facts as a kubeconfig has s
 ) -> Iterator[Finding]:
     """Judge kubectl's first, then each file; each cause once."""
     site = _apiserver_fixes.site_of(stage, disk, server, kubelet, kubeadm, planned, told)
-    scene = _scene(stage, disk, server, node, kubelet, credentials, site)
+    scene = scene_of(stage, disk, server, node, kubelet, credentials, site)
     found = [*_unread(kubeconfigs, kubectl, credentials)]
     if isinstance(kubectl, Kubectl):
-        found += _for_people(kubectl, kubeconfigs, scene)
+        found += for_people(kubectl, kubeconfigs, scene)
     by_path = {each.kubeconfig.path: each for each in credentials.all}
     judged: list[Finding] = []
     good: list[Finding] = []
@@ -178,7 +141,7 @@ def kubeconfig(  # noqa: PLR0913, PLR0917 -- as many facts as a kubeconfig has s
             if not faults and not _blind(credential):
                 good.append(_usable(credential))
         judged += faults
-    judged += _dates(credentials, scene)
+    judged += dates(credentials, scene)
     judged = [_heard(each, scene) for each in judged]
     ended = {each.subject for each in judged}
     found += [*judged, *_permissions(credentials)]
@@ -186,86 +149,12 @@ def kubeconfig(  # noqa: PLR0913, PLR0917 -- as many facts as a kubeconfig has s
     yield from found
 
 
-# -- what kubectl finds -------------------------------------------------------------------------------------------------
-
-
-def _for_people(kubectl: Kubectl, kubeconfigs: Kubeconfigs, scene: Scene) -> Iterator[Finding]:
-    """Without a kubeconfig, kubectl asks localhost:8080: a fault where somebody would use it."""
-    setups = kubectl.setups
-    if any(setup.unread for setup in setups):
-        return  # told as unknown
-    good = [setup for setup in setups if not setup.falls_back]
-    bad = [setup for setup in setups if setup.falls_back]
-    for setup in good:
-        if setup.config is None or setup.config.problem:
-            continue  # told with the file
-        path = setup.config.path
-        rest = "".join(f"; kubectl of {other.person} has no kubeconfig and asks localhost:8080" for other in bad)
-        yield passed(
-            "KubectlConfigured", f"kubectl of {setup.person} uses {path}{rest}.", subject=path, evidence=_seen(setup)
-        )
-    if good or not bad:
-        return
-    yield _fallen_back(kubectl, kubeconfigs, bad, scene)
-
-
-def _fallen_back(kubectl: Kubectl, kubeconfigs: Kubeconfigs, bad: list[Setup], scene: Scene) -> Finding:
-    caller, wanted = bad[0], bad[-1]
-    people = " and ".join(setup.person for setup in bad)
-    asks = "so kubectl asks http://localhost:8080, where no API server answers"
-    evidence = [each for setup in bad for each in _seen(setup)]
-    fix = fixes.use_admin(wanted, caller=wanted is caller)
-    if kubectl.program is None or scene.stage.fresh:
-        where = (
-            "no kubectl is installed"
-            if kubectl.program is None
-            else "this machine is no node of a cluster that kubeadm made"
-        )
-        return skip("KubectlNotConfigured", f"kubectl of {people} has no kubeconfig here, and {where}.")
-    if caller.variable and set(caller.missing) == set(caller.paths):
-        tell = warn if scene.stage.stage == "worker" else fail
-        message = f"KUBECONFIG of {caller.person} names {listed(caller.missing)}, which does not exist, {asks}."
-        return tell("KubeconfigMissing", message, subject=caller.missing[0], evidence=evidence, fix=fix)
-    with_content = next((setup for setup in bad if setup.contexts or not (setup.empty or setup.missing)), None)
-    if with_content is not None:
-        path = next(path for path in with_content.paths if path not in with_content.missing)
-        message = f"{path} of {with_content.person} names no current-context, {asks}."
-        link = Link(
-            "apiserver-san", "KubeconfigInvalid", "it is the same file", Certainty.PROVEN, frozenset({f"file:{path}"})
-        )
-        return warn(
-            "NoCurrentContext",
-            message,
-            subject=path,
-            evidence=evidence,
-            fix=fixes.choose_context(path, with_content.contexts),
-            explains=[link],
-        )
-    denied = any(path == ADMIN for path, _ in kubeconfigs.unreadable)
-    if kubeconfigs.at(ADMIN) is None and not denied:
-        message = f"kubectl of {people} has no kubeconfig here, as is usual on a machine without {ADMIN}."
-        return skip("KubectlNotConfigured", message)
-    tried = listed([path for setup in bad for path in setup.paths])
-    return warn(
-        "NoKubeconfig",
-        f"kubectl of {people} finds no kubeconfig in {tried}, {asks}.",
-        subject=caller.paths[0],
-        evidence=evidence,
-        fix=fix,
-    )
-
-
-def _seen(setup: Setup) -> list[Evidence]:
-    states = [f"{path} ({'does not exist' if path in setup.missing else 'is there'})" for path in setup.paths]
-    return [Evidence(f"{setup.variable or 'home'} of {setup.person}", ", ".join(states))]
-
-
 # -- a file by itself ---------------------------------------------------------------------------------------------------
 
 
 def _file(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
     """What is wrong with a file, its context and whom it trusts."""
-    problem = _invalid(file)
+    problem = file.malformed
     if problem is not None:
         if "names no current-context" in problem and file.personal:
             return  # kubectl falls back: told as that
@@ -341,16 +230,6 @@ def _authority(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
     )
 
 
-def _invalid(file: Kubeconfig) -> str | None:
-    if file.problem or file.ca is None:
-        return file.problem
-    try:
-        certificates(file.ca)
-    except BadCertificateError as error:
-        return f"{file.ca_source} holds no usable certificate: {error}"
-    return None
-
-
 # -- its credential -----------------------------------------------------------------------------------------------------
 
 
@@ -392,7 +271,7 @@ def _pair(credential: Credential, pair: Pair, scene: Scene, *, known: bool) -> I
     file = credential.kubeconfig
     path, leaf = file.path, pair.leaf
     suffix = leaf.fingerprint[:8] if leaf else "broken"
-    fix = _anew(file, scene, suffix)
+    fix = anew(file, scene, suffix)
     if pair.problem is not None:
         reason = "ClientCertificateMissing" if pair.absent else "ClientCertificateInvalid"
         message = f"{path} shows the certificate in {pair.source}, and {pair.problem}."
@@ -474,141 +353,6 @@ def _ours(file: Kubeconfig, scene: Scene) -> bool:
         return False
 
 
-# -- dates --------------------------------------------------------------------------------------------------------------
-
-
-def _dates(credentials: Credentials, scene: Scene) -> Iterator[Finding]:
-    """What has ended, has not begun, or ends soon. kubeadm renews its own in one go, so those are one finding."""
-    pairs = [(each, pair) for each in credentials.all if (pair := each.pair) is not None and pair.leaf is not None]
-    late = [(each, pair) for each, pair in pairs if pair.chain[0].not_before > scene.now]
-    if late:
-        yield _not_yet(late, scene)
-    kubeadms = [(each, pair) for each, pair in pairs if each.kubeconfig.path in RENEWED]
-    ended = [(each, pair) for each, pair in kubeadms if pair.chain[0].not_after < scene.now]
-    soon = [(each, pair) for each, pair in kubeadms if words.ends_soon(pair.chain[0], scene.now)]
-    if ended:
-        yield _ended(
-            ended, fixes.renew(scene.site, [each.kubeconfig.path for each, _ in ended], ended[0][1].chain[0]), scene
-        )
-    if soon:
-        yield _soon(
-            soon, fixes.renew(scene.site, [each.kubeconfig.path for each, _ in soon], soon[0][1].chain[0]), scene
-        )
-    for each, pair in pairs:
-        if each.kubeconfig.path == scene.kubelet_conf:
-            yield from _kubelet_dates(each, pair, scene)
-        elif each.kubeconfig.path not in RENEWED:
-            fix = _anew(each.kubeconfig, scene, pair.chain[0].fingerprint[:8])
-            if pair.chain[0].not_after < scene.now:
-                yield _ended([(each, pair)], fix, scene)
-            elif words.ends_soon(pair.chain[0], scene.now):
-                yield _soon([(each, pair)], fix, scene)
-
-
-def _kubelet_dates(credential: Credential, pair: Pair, scene: Scene) -> Iterator[Finding]:
-    """The kubelet renews its certificate by itself, unless its kubeconfig names the first one for good."""
-    leaf, path = pair.chain[0], credential.kubeconfig.path
-    rotated = scene.rotated.leaf if scene.rotated and scene.rotated.leaf and not scene.rotated.key_problem else None
-    rotates = not isinstance(scene.kubelet, Kubelet) or scene.kubelet.config.get("rotateCertificates") is not False
-    embedded = pair.source.startswith("client-certificate-data")
-    valid = rotated is not None and scene.now < rotated.not_after
-    if leaf.not_after < scene.now:
-        fix = (
-            fixes.finalize_kubelet(leaf.fingerprint[:8])
-            if valid
-            else fixes.enroll_kubelet(scene.site, leaf.fingerprint[:8], credential.kubeconfig.server)
-        )
-        yield _ended([(credential, pair)], fix, scene)
-    elif rotated is not None and embedded and rotates and rotated.fingerprint != leaf.fingerprint:
-        yield warn(
-            "EmbeddedCertificate",
-            f"{path} holds the kubelet's first certificate, which ends on {words.date(leaf.not_after)}, while the kubelet rotates {fixes.CURRENT}: a kubelet that starts after that day has none.",
-            subject=path,
-            evidence=[words.shown(pair.source, leaf), words.shown(fixes.CURRENT, rotated)],
-            fix=fixes.finalize_kubelet(leaf.fingerprint[:8]),
-        )
-    elif rotates and not embedded:
-        latest = leaf.not_before + (leaf.not_after - leaf.not_before) * LATEST_ROTATION
-        if scene.now > latest:
-            yield warn(
-                "NotRotated",
-                f"The kubelet's certificate in {pair.source} ends on {words.date(leaf.not_after)}, and a new one should have come by {words.date(latest)}.",
-                subject=path,
-                evidence=[words.shown(pair.source, leaf)],
-                fix=fixes.rotate(),
-            )
-    elif words.ends_soon(leaf, scene.now):
-        yield _soon(
-            [(credential, pair)],
-            fixes.enroll_kubelet(scene.site, leaf.fingerprint[:8], credential.kubeconfig.server),
-            scene,
-        )
-
-
-def _ended(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Finding:
-    leaves = [pair.chain[0] for _, pair in found]
-    paths = [each.kubeconfig.path for each, _ in found]
-    personal = all(each.kubeconfig.personal for each, _ in found)
-    what = "certificate in" if len(found) == 1 else "certificates in"
-    unheard = kubelet_unheard("the API server refuses the kubelet's certificate") if scene.kubelet_conf in paths else ()
-    return (warn if personal else fail)(
-        "ClientCertificateExpired",
-        f"The client {what} {listed(paths)} ended on {words.date(min(leaf.not_after for leaf in leaves))}; it is {words.date(scene.now)} here.",
-        subject=", ".join(paths),
-        evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
-        fix=fix,
-        explains=() if personal else [*_copies("ClientCertificateExpired", leaves), *unheard],
-        traits=[*_traits(leaves, personal=personal), *(() if personal else words.ended(*leaves))],
-    )
-
-
-def _soon(found: list[tuple[Credential, Pair]], fix: Fix, scene: Scene) -> Finding:
-    leaves = [pair.chain[0] for _, pair in found]
-    paths = [each.kubeconfig.path for each, _ in found]
-    personal = all(each.kubeconfig.personal for each, _ in found)
-    end = min(leaf.not_after for leaf in leaves)
-    what = "certificate in" if len(found) == 1 else "certificates in"
-    return warn(
-        "ExpiresSoon",
-        f"The client {what} {listed(paths)} {'ends' if len(found) == 1 else 'end'} on {words.date(end)}, in {(end - scene.now) / words.DAY:.0f} days.",
-        subject=", ".join(paths),
-        evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
-        fix=fix,
-        explains=() if personal else _copies("ExpiresSoon", leaves),
-        traits=_traits(leaves, personal=personal),
-    )
-
-
-def _copies(reason: str, leaves: list[Certificate]) -> list[Link]:
-    """A person's copy of admin.conf holds the same certificate."""
-    return [
-        Link(
-            "kubeconfig",
-            reason,
-            "it is a copy of the same certificate",
-            Certainty.PROVEN,
-            _traits([leaf], personal=True),
-        )
-        for leaf in leaves
-    ]
-
-
-def _traits(leaves: list[Certificate], *, personal: bool) -> frozenset[str]:
-    return frozenset([*(f"certificate:{leaf.fingerprint}" for leaf in leaves), *(["personal"] if personal else [])])
-
-
-def _not_yet(found: list[tuple[Credential, Pair]], scene: Scene) -> Finding:
-    paths = [each.kubeconfig.path for each, _ in found]
-    begin = max(pair.chain[0].not_before for _, pair in found)
-    return fail(
-        "ClientCertificateNotYetValid",
-        f"The client certificate in {listed(paths)} begins on {words.date(begin)}; it is {words.date(scene.now)} here.",
-        subject=", ".join(paths),
-        evidence=[words.shown(pair.source, pair.chain[0]) for _, pair in found],
-        fix=_apiserver_fixes.set_clock(),
-    )
-
-
 # -- who may read it ----------------------------------------------------------------------------------------------------
 
 
@@ -666,16 +410,6 @@ def _blind(credential: Credential) -> bool:
     return bool(credential.unread or (credential.pair and credential.pair.unread) or credential.kubeconfig.unread)
 
 
-def _anew(file: Kubeconfig, scene: Scene, suffix: str) -> Fix:
-    if file.personal:
-        return fixes.copy_admin(file.path, suffix)
-    return (
-        fixes.enroll_kubelet(scene.site, suffix, file.server)
-        if file.path == scene.kubelet_conf
-        else fixes.write_anew(scene.site, file.path, suffix, file.server)
-    )
-
-
 def _tell(file: Kubeconfig) -> Callable[..., Finding]:
     """What a component of the node reads must be right; what a person reads, or nobody any more, may wait."""
     return warn if file.personal or file.path == BOOTSTRAP else fail
@@ -692,31 +426,3 @@ def _unread(kubeconfigs: Kubeconfigs, kubectl: Kubectl | Unobserved, credentials
         unread += [setup.unread for setup in kubectl.setups if setup.unread]
     for reason, messages in by_reason(unread).items():
         yield unknown(reason, sentence(together(messages)))
-
-
-def _scene(  # noqa: PLR0913, PLR0917 -- see above
-    stage: Stage,
-    disk: Certificates,
-    server: ApiServer,
-    node: NodeName | Unobserved,
-    kubelet: Kubelet | Unobserved,
-    credentials: Credentials,
-    site: _apiserver_fixes.Site,
-) -> Scene:
-    # kubeadm has one authority for servers and clients; where the API server was told of another one, or where pki/ is not there, nothing is known.
-    clients = server.flag("--client-ca-file") or CLUSTER_CA
-    known = disk.ca_source == CLUSTER_CA == clients
-    flags = kubelet.flags if isinstance(kubelet, Kubelet) else {}
-    # Before external providers, a cloud's own name for the machine was the node's.
-    cloud = flags.get("--cloud-provider") not in (None, "", "external")
-    name = node.configured if isinstance(node, NodeName) and node.configured not in NAMELESS else None
-    return Scene(
-        stage=stage,
-        site=replace(site, node_name=name) if name else site,
-        disk=disk,
-        authority=disk.ca if known else (),
-        kubelet=kubelet,
-        kubelet_conf=flags.get("--kubeconfig", KUBELET),
-        node=None if cloud else name,
-        rotated=credentials.rotated,
-    )

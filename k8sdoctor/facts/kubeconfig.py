@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts import yaml
 from k8sdoctor.facts.kubectl import Kubectl
 from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.x509 import BadCertificateError, certificates
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
@@ -62,6 +63,17 @@ class Kubeconfig:
     credentials: Mapping[str, Json] = field(default_factory=dict)
     personal: bool = False
     contexts: tuple[str, ...] = ()
+
+    @property
+    def malformed(self) -> str | None:
+        """What is wrong with the file, or with the certificates that it trusts, as a sentence."""
+        if self.problem or self.ca is None:
+            return self.problem
+        try:
+            certificates(self.ca)
+        except BadCertificateError as error:
+            return f"{self.ca_source} holds no usable certificate: {error}"
+        return None
 
     @classmethod
     def parse(cls, host: Host, path: str, text: str) -> Self:
