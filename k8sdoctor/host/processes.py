@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -24,6 +24,7 @@ OUTPUT_LIMIT = 4 * 1024 * 1024
 # A user's PATH often lacks the sbin folders, and a root shell's may hold anything.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"
 
+_CLONE_FS = 0x200  # linux/sched.h
 
 _PROC = threading.Lock()
 
@@ -57,18 +58,19 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
 
 
 def _run(host: LiveHost, argv: list[str], keep: tuple[bytes, ...]) -> CommandResult:
-    command = [*(["chroot", host.root] if host.root else []), *argv]
     environment = {"PATH": _PATH, "LC_ALL": "C", "HOME": "/nonexistent"}
     try:
-        process = subprocess.Popen(  # noqa: S603 -- fixed commands, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd="/",
-            start_new_session=True,
-        )
+        # Opened before the root is another: that one may be mounted without devices.
+        with open(os.devnull, "rb") as nothing, _root(host.root) if host.root else nullcontext():  # noqa: PTH123
+            process = subprocess.Popen(  # noqa: S603 -- fixed commands, no shell
+                argv,
+                stdin=nothing,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
     except FileNotFoundError:
         raise HostError("NotFound", f"the command {argv[0]} is not installed") from None
     except PermissionError:
@@ -76,10 +78,35 @@ def _run(host: LiveHost, argv: list[str], keep: tuple[bytes, ...]) -> CommandRes
     except OSError as error:
         raise HostError("Unreadable", f"the command {argv[0]} cannot be run: {os.strerror(error.errno or 0)}") from None
     out, err = _output(process, keep, host.probe_limit, argv)
-    # chroot's code and words for a command that is not there; env(1) ends with the same code where its own command is not.
-    if host.root and process.returncode == 127 and err.startswith("chroot: "):  # noqa: PLR2004
-        raise HostError("NotFound", f"the command {argv[0]} is not installed")
     return CommandResult(code=process.returncode, out=host.vault.hide(out), err=host.vault.hide(err))
+
+
+@contextmanager
+def _root(folder: str) -> Iterator[None]:
+    """Give this thread another root until it leaves, and so each process that it starts. Raises HostError.
+
+    No other thread notices: this one no longer shares root, working folder and umask with them, also afterwards.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_FS) != 0:
+        raise HostError("Unreadable", f"{folder} cannot be made a root: {os.strerror(ctypes.get_errno())}")
+    ours = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chroot(folder)
+    except PermissionError:
+        os.close(ours)
+        raise HostError("NotPermitted", f"running a command in {folder} needs root (CAP_SYS_CHROOT)") from None
+    except OSError as error:
+        os.close(ours)
+        raise HostError("Unreadable", f"no command can be run in {folder}: {os.strerror(error.errno or 0)}") from None
+    try:
+        yield
+    finally:
+        os.fchdir(ours)
+        os.chroot(".")
+        os.close(ours)
 
 
 def _output(

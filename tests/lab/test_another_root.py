@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from k8sdoctor.host import HostError
 from k8sdoctor.host.live import LiveHost
+from k8sdoctor.host.processes import _root
 
 if TYPE_CHECKING:
     from tests.lab.node import LabNode
 
 pytestmark = pytest.mark.lab
+
+RUN_TRUE = """
+import sys
+from k8sdoctor.host import HostError
+from k8sdoctor.host.live import LiveHost
+try:
+    LiveHost(root=sys.argv[1]).run("true")
+except HostError as error:
+    print(f"{error.reason}: {error}")
+"""
 
 SWITCH = "/proc/sys/net/ipv4/ip_forward"
 
@@ -58,6 +74,41 @@ def test_a_command_that_the_other_root_lacks_is_not_found(inside: LiveHost) -> N
         inside.run("no-such-command-here")
 
     assert caught.value.reason == "NotFound"
+
+
+def test_a_file_there_that_is_no_program_could_not_be_run(node: LabNode, inside: LiveHost) -> None:
+    node.write("/usr/local/bin/kubelet", "no program\n", mode=0o755)
+
+    with pytest.raises(HostError, match="kubelet cannot be run: Exec format error"):
+        inside.run("kubelet", "--version")
+
+
+def test_who_may_not_change_the_root_is_told_so_and_not_that_a_command_is_missing(node: LabNode) -> None:
+    words = ["setpriv", "--bounding-set=-sys_chroot", sys.executable, "-c", RUN_TRUE, str(node.root)]
+
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+    assert told == f"NotPermitted: running a command in {node.root} needs root (CAP_SYS_CHROOT)\n"
+
+
+def test_only_the_thread_that_runs_a_command_there_has_the_other_root_and_only_meanwhile(
+    node: LabNode, inside: LiveHost
+) -> None:
+    node.write("/etc/whose", "the node's")
+
+    there = Path("/etc/whose").exists
+
+    def places() -> tuple[bool, bool, bool]:
+        """Whether the node's file is seen by this thread there, by another one meanwhile, and by this one afterwards."""
+        with _root(inside.root):
+            here = there()
+            elsewhere = another.submit(there).result()
+        return here, elsewhere, there()
+
+    with ThreadPoolExecutor(1) as another, ThreadPoolExecutor(1) as own:
+        another.submit(os.getpid).result()  # a thread has the root of who starts it
+        assert own.submit(places).result() == (True, False, False)
+    assert not there()
 
 
 def test_links_of_the_other_root_lead_inside_it(node: LabNode, inside: LiveHost) -> None:
