@@ -119,6 +119,7 @@ dist: $(VENV)/.onefile lab-packages ## build into dist/: wheel, sdist, an execut
 	@ls dist/*
 
 .PHONY: dist-test
+dist-test: LAB_PACKAGES += buildah
 dist-test: $(VENV)/.onefile lab-packages ## test the executable that `make dist` has built, in a root without Python (root)
 	@$(IN) pytest --quiet --numprocesses $(JOBS) --dist loadfile onefile/tests
 

@@ -1,4 +1,5 @@
-"""Builds dist/k8sdoctor-VERSION-linux-x86_64: the doctor in one file, for nodes without Python and without network.
+"""Builds dist/k8sdoctor-VERSION-linux-x86_64: the doctor in one file, for nodes without Python and without network. And dist/image/: what it
+needs of a system, for a container's image that has nothing else.
 
     python -m onefile.build WHEEL
 
@@ -39,6 +40,14 @@ requests_oauthlib typing_inspection tzdata websocket yarl
 """.split()
 """What is left out of the wheels: mostly what `kubernetes` needs for more than the GET that k8sdoctor/host/kube.py asks of it."""
 
+GLIBC = """
+lib64/ld-linux-x86-64.so.2
+lib/x86_64-linux-gnu/libc.so.6 lib/x86_64-linux-gnu/libdl.so.2 lib/x86_64-linux-gnu/libm.so.6 lib/x86_64-linux-gnu/libpthread.so.0
+lib/x86_64-linux-gnu/librt.so.1 lib/x86_64-linux-gnu/libutil.so.1
+usr/share/doc/libc6/copyright
+""".split()
+"""What a container's image has of glibc: the libraries that those in the file are linked with, and the licence."""
+
 SOURCE_SUFFIXES = (".py", ".pyi", ".pyx", ".pxd", ".c", ".h")
 
 
@@ -46,7 +55,7 @@ def main(wheel: Path) -> None:
     """Build the file, and say what it is."""
     if (machine := platform.machine()) != "x86_64":
         sys.exit(f"the one-file executable is built on x86-64, and this is {machine}")
-    system, source = debian.fetch(CACHE / "debian")
+    system, source, glibc = debian.fetch(CACHE / "debian")
     python = system / "usr/lib/python3.11"
     compiler = linking.Compiler(system, fresh(CACHE / "linked"))
     tree = gather(wheel, python, fresh(CACHE / "tree"))
@@ -60,6 +69,7 @@ def main(wheel: Path) -> None:
     launcher = linking.launcher(compiler, python, HERE / "main.c")
     made = pack(launcher, tree, DIST / f"k8sdoctor-{version}-linux-x86_64")
     sbom.write(made, tree, debian.archives(CACHE / "debian"))
+    image(glibc, fresh(DIST / "image"))
     print(f"{made}: {made.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 
@@ -123,6 +133,13 @@ def pack(launcher: Path, tree: Path, made: Path) -> Path:
             archive.writestr(entry, path.read_bytes())
     made.chmod(0o755)
     return made
+
+
+def image(glibc: Path, folder: Path) -> None:
+    """What an image has beside the executable, each file where the dynamic linker looks for it."""
+    for each in GLIBC:
+        (to := folder / each).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(glibc / each, to)
 
 
 if __name__ == "__main__":

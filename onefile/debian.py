@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from subprocess import DEVNULL
+from typing import NamedTuple
 
 from onefile.run import fresh, run
 
@@ -45,10 +46,23 @@ PACKAGES = (
     "libbluetooth-dev",  # a header that `_ssl` includes
 )
 SOURCE = "python3.11"
+GLIBC = "libc6"
+"""Lies beside the executable in a container's image; the executable itself takes the system's."""
 
 
-def fetch(folder: Path) -> tuple[Path, Path]:
-    """The packages, unpacked below a folder, and CPython's source with Debian's changes. Ends with a sentence where a tool is missing."""
+class Fetched(NamedTuple):
+    """Folders with what was fetched."""
+
+    system: Path
+    """The packages."""
+    source: Path
+    """CPython's source, with Debian's changes."""
+    glibc: Path
+    """The package of that name."""
+
+
+def fetch(folder: Path) -> Fetched:
+    """The packages, unpacked below a folder. Ends with a sentence where a tool is missing."""
     for tool, package in {"apt-get": "apt", "dpkg-source": "dpkg-dev"}.items():
         if shutil.which(tool) is None:
             sys.exit(f"the one-file executable is made of Debian's packages, and {tool} is missing (package {package})")
@@ -74,16 +88,17 @@ def fetch(folder: Path) -> tuple[Path, Path]:
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
     run(*apt, "update", env=environment)
     debs = folder / "debs"
-    run(*apt, "download", *PACKAGES, cwd=debs, env=environment)
+    run(*apt, "download", *PACKAGES, GLIBC, cwd=debs, env=environment)
     run(*apt, "source", "--download-only", SOURCE, cwd=debs, env=environment)
-    system, source = fresh(folder / "system"), folder / "source"
+    system, source, glibc = fresh(folder / "system"), folder / "source", fresh(folder / "glibc")
     for package in PACKAGES:
         run("dpkg", "--extract", newest(debs, f"{package}_*.deb"), system)
+    run("dpkg", "--extract", newest(debs, f"{GLIBC}_*.deb"), glibc)
     shutil.rmtree(source, ignore_errors=True)
     run(
         "dpkg-source", "--no-check", "--extract", newest(debs, f"{SOURCE}_*.dsc"), source, stdout=DEVNULL
     )  # apt has checked it
-    return system, source
+    return Fetched(system, source, glibc)
 
 
 def archives(folder: Path) -> list[Path]:

@@ -1,8 +1,9 @@
-"""The Job asks for no right that the checks can do without, and for all that they need: each is taken away on a real node."""
+"""The Job's image is built and run by a real runtime, and asks for no right that the checks can do without: each is taken away on a real node."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ import yaml
 from kubernetes import client
 
 import k8sdoctor
-from onefile.tests.bare_root import DIST, executable
-from tests.lab.node import LabNode, Outcome
+from onefile.tests.bare_root import DIST, executable, run
+from tests.lab.node import WATCHDOG, LabNode, Outcome
 from tests.lab.whole_node import WholeNode, alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 REPOSITORY = DIST.parent
 MANIFEST = REPOSITORY / "deploy" / "job.yaml"
@@ -24,6 +26,16 @@ JOB = yaml.safe_load(MANIFEST.read_text())
 POD = JOB["spec"]["template"]["spec"]
 [CONTAINER] = POD["containers"]
 CAPABILITIES: list[str] = CONTAINER["securityContext"]["capabilities"]["add"]
+
+PROGRAMS = ("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "iptables-legacy", "ss")
+IMAGE = "registry.example.org/k8sdoctor:test"
+
+RUNTIME_GIVES = """
+AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT
+""".split()
+"""What containerd gives a container that drops nothing (oci/spec.go, defaultUnixCaps)."""
+
+ARGUMENTS = (*CONTAINER["args"], "--deadline", f"{WATCHDOG:g}")  # each probe keeps its own limit
 
 WITHOUT = {
     "SYS_ADMIN": {"dns-path", "dns-reply-source", "ip-forward", "node-ready"},
@@ -54,7 +66,7 @@ def check(node: WholeNode, capabilities: Iterable[str]) -> Outcome:
     bounding = "".join(f",+{name.lower()}" for name in capabilities)
     container = ("unshare", "--pid", "--fork", "--mount-proc", "setpriv", f"--bounding-set=-all{bounding}")
     done = node.lab.run(
-        [*container, str(executable()), "check", "--root", "/run/host", *CONTAINER["args"]], check=False
+        [*container, str(executable()), "check", "--root", "/run/host", *ARGUMENTS], check=False
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -63,17 +75,37 @@ def unknown(outcome: Outcome) -> set[str]:
     return {result["check"] for result in outcome.report["results"] if result["status"] == "unknown"}
 
 
-@pytest.mark.lab
-@pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "iptables-legacy", "ss", "setpriv")
-def test_with_the_rights_of_the_job_every_check_can_look(node: WholeNode) -> None:
-    outcome = check(node, CAPABILITIES)
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The image of the Containerfile as an archive. No network is there to get a base from."""
+    buildah = ("buildah", "--storage-driver", "vfs", "--root", f"{tmp_path}/store", "--runroot", f"{tmp_path}/run")
+    archive = tmp_path / "image.tar"
+    for command in (["build", "--tag", IMAGE, str(REPOSITORY)], ["push", IMAGE, f"docker-archive:{archive}:{IMAGE}"]):
+        done = run(["unshare", "--net", *buildah, *command], env=dict(os.environ))
+        assert done.returncode == 0, done.stderr
+    return archive
 
+
+@pytest.mark.lab
+@pytest.mark.needs(*PROGRAMS, "buildah")
+def test_in_its_image_with_the_rights_of_the_job_every_check_can_look(node: WholeNode, image: Path) -> None:
+    node.lab.run(["ctr", "--namespace", "lab", "images", "import", str(image)])
+    dropped = (f"--cap-drop=CAP_{name}" for name in RUNTIME_GIVES if name not in CAPABILITIES)
+    added = (f"--cap-add=CAP_{name}" for name in CAPABILITIES)
+    mount = "--mount=type=bind,src=/,dst=/host,options=rbind:ro:rslave"
+    how = ("--rm", "--net-host", "--read-only", "--seccomp", mount, *dropped, *added)
+
+    done = node.lab.run(["ctr", "--namespace", "lab", "run", *how, IMAGE, "doctor", *ARGUMENTS], check=False)
+
+    outcome = Outcome(done.returncode, done.stdout, done.stderr)
+    assert outcome.report["metadata"]["node"] == "worker-1"
     assert outcome.report["broken"] == []
     assert unknown(outcome) == set(), alarms(outcome)
+    assert alarms(outcome) == set()
 
 
 @pytest.mark.lab
-@pytest.mark.needs("containerd", "runc", "ctr", "busybox", "dnsmasq", "iptables", "iptables-legacy", "ss", "setpriv")
+@pytest.mark.needs(*PROGRAMS, "setpriv")
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_without_one_of_them_some_cannot(node: WholeNode, capability: str) -> None:
     outcome = check(node, [each for each in CAPABILITIES if each != capability])

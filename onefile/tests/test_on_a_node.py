@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onefile.tests.bare_root import executable
-from tests.lab.node import LabNode, Outcome
+from tests.lab.node import WATCHDOG, LabNode, Outcome
 from tests.lab.whole_node import WholeNode, alarms
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def node() -> Iterator[WholeNode]:
 
 def check(node: WholeNode) -> Outcome:
     """`check -o json` by the one file."""
-    done = node.lab.run([str(executable()), "check", "-o", "json"], check=False)
+    done = node.lab.run([str(executable()), "check", "-o", "json", "--deadline", f"{WATCHDOG:g}"], check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
