@@ -82,7 +82,12 @@ class Advanced:
     of: int
 
 
-Event: TypeAlias = Started | Finished | Late | Advanced
+@dataclass(frozen=True)
+class EndedEarly:
+    """Somebody has seen enough of a long look, which ends with what it has; the run goes on."""
+
+
+Event: TypeAlias = Started | Finished | Late | Advanced | EndedEarly
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Request:
     `profile` None means: detected. `named` are the ids on the command line, run whatever the profile; none means all of the
     profile. `also` are ids that an option asks for, beside either. `skipped` are ids that the user does not want. With
     `lifted`, a fact whose class says `lasting = True` may outlast the deadline: it takes as long as the list that it was given.
+    With `ends_early`, the first KeyboardInterrupt ends such a fact (`interruptible = True`), and the next one the run.
     """
 
     profile: Profile | None = None
@@ -101,6 +107,7 @@ class Request:
     omitted: tuple[Omission, ...] = ()
     deadline: float = DEADLINE
     lifted: bool = False
+    ends_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,10 +162,12 @@ class _Run:
                 self._work(self._detectable, min(DETECTION, self._limit / 3))
                 profile = self._detected()
             self._choose(profile or Profile.NODE)
-            self._work(lambda: not self._pending and self._detectable())
-            if self.request.lifted and self._lasting():
-                self._settle_late(self._deadline_over, spared=self._lasting())
-                self._work(lambda: not self._lasting(), math.inf)
+            try:
+                self._look()
+            except KeyboardInterrupt:
+                if not self._ended_early():
+                    raise
+                self._look()
         except KeyboardInterrupt:
             interrupted = True
             self._choose(profile or Profile.NODE)
@@ -176,6 +185,13 @@ class _Run:
             broken=self.broken,
             interrupted=interrupted,
         )
+
+    def _look(self) -> None:
+        """Until all is judged, or the deadline is over, also for what may outlast it."""
+        self._work(lambda: not self._pending and self._detectable())
+        if self.request.lifted and self._lasting():
+            self._settle_late(self._deadline_over, spared=self._lasting())
+            self._work(lambda: not self._lasting(), math.inf)
 
     # -- what to run -------------------------------------------------------------------------------------------------
 
@@ -358,6 +374,17 @@ class _Run:
             pass
         for chosen, _needs in list(self._pending.values()):
             self._finish(chosen, (unknown("DeadlineExceeded", f"Not judged in time: {why}."),))
+
+    def _ended_early(self) -> bool:
+        """Whether it is a long look that somebody has seen enough of: it then ends with what it has, and the run goes on."""
+        self._take_done()
+        lasting = self._lasting() & self._started
+        mine = lasting and all(getattr(fact, "interruptible", False) for fact in lasting)
+        if not (self.request.ends_early and self.request.lifted and mine) or self.host.stopping.is_set():
+            return False
+        self.host.stopping.set()
+        self.on_event(EndedEarly())
+        return True
 
     def _let_end(self) -> None:
         """Give looks that end when they are told to the time to hand out what they have."""

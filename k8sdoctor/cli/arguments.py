@@ -164,7 +164,7 @@ def _refuse_one_file_for_two(arguments: argparse.Namespace) -> None:
         given = getattr(arguments, option, None)
         if given:
             taken[os.path.realpath(given["path"])] = f"it is what --{option} names"
-    if arguments.kubeconfig is not None:
+    if getattr(arguments, "kubeconfig", None) is not None:
         # As it was given, and as it may be meant: below the root.
         for path in (arguments.kubeconfig, f"{arguments.root}/{arguments.kubeconfig}"):
             taken[os.path.realpath(path)] = "it is what --kubeconfig names"
@@ -257,6 +257,7 @@ def parser() -> argparse.ArgumentParser:
     )
     demo = command("demo", "judge a recorded sick node; ends with 1, as a sick node does")
     _output(demo)
+    _report_option(demo)
     _colour(demo)
     completion = command("completion", "print a completion script for a shell")
     completion.add_argument("shell", metavar="SHELL", help="bash, zsh, fish, …")
@@ -325,7 +326,7 @@ def _record_options(record: argparse.ArgumentParser) -> None:
     _anonymize(record)
     _profile_option(record)
     _report_option(record)
-    _looking(record, ctrl_c="gives the whole recording up")
+    _looking(record, ctrl_c="ends it early, and what was seen until then is recorded")
     _folders(record)
     _colour(record)
 

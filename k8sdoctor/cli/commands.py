@@ -123,15 +123,16 @@ def record(arguments: argparse.Namespace) -> int:
     if arguments.target.exists() and not arguments.force:
         raise WrongUsageError(f"{arguments.target} is there already; --force replaces it")
     subject = _this_machine(arguments)
+    request = replace(subject.request, ends_early=True)
     with terminal.quiet_stdout():
-        known = _load([*subject.request.also], arguments.checks_dir, narrow=False)
+        known = _load([*request.also], arguments.checks_dir, narrow=False)
 
         def examine(host: Host) -> Report:
-            return _examine(host, known, subject.request, colour=not arguments.no_color)
+            return _examine(host, known, request, colour=not arguments.no_color)
 
         try:
             with recording.ending_on_signals():
-                kept = recording.record(subject.host(), examine, arguments, subject.request)
+                kept = recording.record(subject.host(), examine, arguments, request)
         except KeyboardInterrupt:
             terminal.remark(f"k8sdoctor: interrupted; nothing was written to {arguments.target}")
             return INTERRUPTED
@@ -140,7 +141,8 @@ def record(arguments: argparse.Namespace) -> int:
                 f"k8sdoctor: {arguments.target} could not be written, and nothing of it is left: {error.strerror or error}"
             )
             return COULD_NOT_WRITE
-    return _print(kept.summary()) or _save(kept.report, arguments.report)
+    width = terminal.style_of(terminal.stdout()).width
+    return _print(kept.summary(width)) or _save(kept.report, arguments.report)
 
 
 def _left_out(words: Iterable[str]) -> tuple[list[str], list[Omission]]:
@@ -213,7 +215,7 @@ def demo(arguments: argparse.Namespace) -> int:
     if arguments.app and tui.fits():
         return _open(lambda: Recording(text), lambda: registry.load(plug_ins=False), engine.Request(), arguments)
     known = registry.load(plug_ins=False)
-    return _deliver(_examine(Recording(text), known, engine.Request()), arguments)
+    return _deliver(_examine(Recording(text), known, engine.Request()), arguments, arguments.report)
 
 
 def diff(arguments: argparse.Namespace) -> int:
@@ -371,6 +373,9 @@ def _examine(host: Host, known: registry.Registry, request: engine.Request, *, c
             progress.waiting(event.waiting_for, event.seconds)
         elif isinstance(event, engine.Advanced):
             progress.advanced(event.what, event.done, event.of)
+        elif isinstance(event, engine.EndedEarly):
+            progress.erase()
+            terminal.remark("k8sdoctor: asking DNS ends early; what was seen until now is kept")
 
     try:
         return engine.run(host, known.checks, request, broken=known.broken, on_event=listen)

@@ -14,7 +14,7 @@ from k8sdoctor.finding import Status
 from k8sdoctor.host.bundle_writer import BundleWriter, Origin
 from k8sdoctor.host.recording import Recorder
 from k8sdoctor.render.files import growing
-from k8sdoctor.render.layout import harmless
+from k8sdoctor.render.layout import harmless, wrap
 
 if TYPE_CHECKING:
     import argparse
@@ -37,8 +37,8 @@ class Kept:
     dropped: int
     remarks: tuple[str, ...] = ()
 
-    def summary(self) -> str:
-        """What was written, and what to do with it."""
+    def summary(self, width: int) -> str:
+        """What was written, and what to do with it; no line but the commands is wider than `width`."""
         counts = self.writer.counts
         report, path = self.report, self.path
         found = ", ".join(f"{number} {status}" for status in reversed(Status) if (number := report.count(status)))
@@ -59,12 +59,11 @@ class Kept:
             )
         if self.dropped:
             lines.append(f"{self.dropped} questions were not kept, since there were too many.")
-        lines += [
-            "",
-            f"Look through it:    tar tzf {harmless(shlex.quote(str(path)))}",
-            f"Judge it anywhere:  k8sdoctor check --bundle {harmless(shlex.quote(path.name))}",
-        ]
-        return "\n".join(lines) + "\n"
+        told = [piece for line in lines for piece in wrap(line, width)]
+        # What can be pasted stands on a line of its own, as in a report.
+        told += ["", "Look through it:", f"tar tzf {harmless(shlex.quote(str(path)))}"]
+        told += ["Judge it anywhere:", f"k8sdoctor check --bundle {harmless(shlex.quote(path.name))}"]
+        return "\n".join(told) + "\n"
 
 
 def record(host: Host, examine: Callable[[Host], Report], arguments: argparse.Namespace, request: Request) -> Kept:
@@ -112,7 +111,7 @@ def _writer(file: BinaryIO, host: Host, arguments: argparse.Namespace, request: 
 
 @contextlib.contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """Let SIGTERM and a lost terminal end what runs as Ctrl-C does: with nothing left behind. What nohup has us ignore is ignored."""
+    """Let SIGTERM and a lost terminal end what runs as Ctrl-C does. What nohup has us ignore is ignored."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

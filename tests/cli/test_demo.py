@@ -42,6 +42,17 @@ def test_the_demo_is_a_sick_node_with_one_cause_and_exits_as_one() -> None:
     assert report["metadata"]["source"] == "bundle"
 
 
+def test_the_demo_is_written_into_files_too(tmp_path: Path) -> None:
+    saved = tmp_path / "demo.json"
+
+    done = doctor("demo", "--report", str(saved), "--report", str(tmp_path / "demo.html"))
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("k8sdoctor ")  # nothing but --report asked for the app to stay away
+    assert json.loads(saved.read_text())["diagnoses"][0]["cause"]["reason"] == "BridgeNfCallOff"
+    assert "BridgeNfCallOff" in (tmp_path / "demo.html").read_text()
+
+
 def test_the_demo_holds_all_that_the_checks_ask_for() -> None:
     report = document(doctor("demo", "-o", "json"))
 

@@ -518,6 +518,73 @@ def test_an_interruption_lets_a_look_that_heeds_it_hand_out_what_it_has() -> Non
     assert [result.findings[0].message for result in report.results] == ["It came to 7."]
 
 
+@dataclass(frozen=True)
+class LastingInterruptible(Interruptible):
+    lasting = True
+
+
+@dataclass(frozen=True)
+class AfterInterruptible:
+    number: int
+
+    @classmethod
+    def observe(cls, host: Host, before: LastingInterruptible) -> Self:
+        return cls(before.number)
+
+
+@check("until-ended", title="It ends when it is told to", area="test", profiles=frozenset())
+def until_ended(fact: AfterInterruptible) -> Iterator[Finding]:
+    yield passed("Seen", f"It came to {fact.number}.")
+
+
+@pytest.mark.parametrize("deadline", [0.01, 60.0])  # the look outlasts it, or is interrupted before
+def test_who_has_seen_enough_of_a_long_look_ends_it_early_and_the_run_is_whole(deadline: float) -> None:
+    events: list[Event] = []
+
+    def interrupt(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, engine.Advanced):
+            raise KeyboardInterrupt
+
+    request = Request(named=("until-ended",), deadline=deadline, lifted=True, ends_early=True)
+    report = engine.run(FakeHost(), [until_ended], request, on_event=interrupt)
+
+    assert engine.EndedEarly() in events
+    assert not report.interrupted
+    assert [result.findings[0].message for result in report.results] == ["It came to 7."]
+
+
+def test_who_ends_a_long_look_early_still_gets_what_else_is_looked_at_and_who_interrupts_again_does_not() -> None:
+    def interrupt_once(event: Event) -> None:
+        if isinstance(event, engine.Advanced):
+            raise KeyboardInterrupt
+        if isinstance(event, Finished) and event.result.check == "until-ended":
+            released.set()
+
+    def interrupt_twice(event: Event) -> None:
+        if isinstance(event, engine.Advanced) or (isinstance(event, Finished) and event.result.check == "until-ended"):
+            raise KeyboardInterrupt
+
+    request = Request(named=("until-ended", "hanging"), deadline=60.0, lifted=True, ends_early=True)
+    once = engine.run(FakeHost(), [until_ended, hanging], request, on_event=interrupt_once)
+    released.clear()
+    twice = engine.run(FakeHost(), [until_ended, hanging], request, on_event=interrupt_twice)
+
+    assert not once.interrupted
+    assert [result.status for result in once.results] == [Status.PASS, Status.PASS]
+    assert twice.interrupted
+    assert [result.status for result in twice.results] == [Status.UNKNOWN, Status.PASS]
+
+
+def test_an_interruption_ends_the_run_where_no_look_could_end_early() -> None:
+    def interrupt(event: Event) -> None:
+        if event == engine.Advanced("steps", 1, 3):
+            raise KeyboardInterrupt
+
+    request = Request(named=("lasting",), lifted=True, ends_early=True)
+    assert engine.run(FakeHost(), [lasting], request, on_event=interrupt).interrupted
+
+
 def test_how_far_a_fact_has_come_is_told_in_the_callers_thread() -> None:
     told: list[tuple[str, Event]] = []
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.node import wait_for
 from tests.lab.test_dns_reply_source import SERVICE, join, one_bridge, serve, translate
+from tests.reports import judged
 
 if TYPE_CHECKING:
     from tests.lab.node import LabNode
@@ -128,6 +129,24 @@ def test_an_interrupted_while_still_says_what_was_seen(node: LabNode) -> None:
     [finding, _] = result["findings"]
     assert finding["reason"] == "AnsweredThroughout"
     assert "of 1 h pods asked cluster DNS" in finding["message"]
+
+
+def test_a_recording_of_a_while_that_somebody_ends_is_kept_with_what_was_seen(node: LabNode) -> None:
+    _, server = one_bridge(node, filtered=True)
+    serve(server)
+    bundle = node.root / "run" / "node.tar.gz"
+    words = [sys.executable, "-m", "k8sdoctor", "record", "--profile", "dns", "--for", "1h", "-o", "/run/node.tar.gz"]
+    doctor = node.popen(words)
+    sees = ["sh", "-c", f"conntrack -L -p udp --orig-dst {SERVICE} 2>/dev/null | wc -l"]
+    wait_for(lambda: int(node.run(sees).stdout) > QUERIES_AT_FIRST, "the while of asking")
+
+    doctor.stop(signal.SIGINT)
+
+    assert doctor.process.returncode == 0, doctor.log
+    assert "asking DNS ends early; what was seen until now is kept" in doctor.log
+    [found] = [each for each in judged(bundle)["results"] if each["check"] == "dns-reply-source"]
+    assert found["findings"][0]["reason"] == "AnsweredThroughout"
+    assert "of 1 h pods asked cluster DNS" in found["findings"][0]["message"]
 
 
 def test_packets_that_the_reverse_path_filter_drops_are_told(node: LabNode) -> None:
