@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _apiserver_fixes as fixes
@@ -13,6 +13,7 @@ from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.served_certificates import Hello, Served
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates, verify
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +31,7 @@ class Fault:
     sources: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass()
 class Case:
     """One cause, wherever it was seen."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import UnionType
 from typing import TYPE_CHECKING, Generic, ParamSpec, get_args
 
 from k8sdoctor.finding import Finding, Unobserved
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

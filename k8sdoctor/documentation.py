@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.finding import Status
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

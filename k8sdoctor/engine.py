@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -23,6 +23,7 @@ from k8sdoctor.finding import Finding, Unobserved, skip, unknown
 from k8sdoctor.host import Host, HostError, own_limits
 from k8sdoctor.host.base import UnansweredError
 from k8sdoctor.kubeadm_names import TRAIT, Omission
+from k8sdoctor.records import dataclass
 from k8sdoctor.report import Broken, Report, Result, make_report
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def run(
     return _Run(host, checks, request or Request(), list(broken), on_event or (lambda _event: None)).report()
 
 
-@dataclass
+@dataclass()
 class _Run:
     host: Host
     checks: Sequence[Check[Any]]

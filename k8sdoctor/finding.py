@@ -5,9 +5,10 @@ This module imports nothing of ours, so that checks, renderers and plug-ins can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ import pkgutil
 import stat
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from k8sdoctor import checks
 from k8sdoctor.check import Check
 from k8sdoctor.host.base import READ_LIMIT
+from k8sdoctor.records import dataclass
 from k8sdoctor.report import Broken
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Registered:
     source: str
 
 
-@dataclass
+@dataclass()
 class Registry:
     """All checks that could be loaded, by id, and what could not."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.diagnosis import Diagnosis, Links, Reference
 from k8sdoctor.finding import Finding, Fix, Status
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

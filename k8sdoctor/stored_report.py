@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from k8sdoctor.diagnosis import Diagnosis, Reference
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Safety, Status
 from k8sdoctor.host.tags import MISFITS
+from k8sdoctor.records import dataclass
 from k8sdoctor.report import API_VERSION, Broken, Report, Result
 
 if TYPE_CHECKING:

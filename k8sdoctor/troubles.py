@@ -8,10 +8,11 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from k8sdoctor.known_errors import CUT, LINE_LIMIT, prefix_of, recognise
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,7 @@ class Sighting:
     words: str
 
 
-@dataclass
+@dataclass()
 class Trouble:
     """A known error as it was met: `count` lines of it, the first and the last. `rank` is how much it says, as `Match.rank`."""
 
@@ -60,7 +61,7 @@ class Trouble:
         return tuple(dict.fromkeys(each.partition("/")[0] for each in self.look_at))
 
 
-@dataclass
+@dataclass()
 class _Seen:
     """A trouble while lines still come: of a line that may be followed by a million like it, the raw text is kept."""
 
@@ -70,7 +71,7 @@ class _Seen:
     last: tuple[str, int, str, Match]
 
 
-@dataclass
+@dataclass()
 class Troubles:
     """What is known of all lines that were shown to it. `lines` were read, `known` of them recognised."""
 

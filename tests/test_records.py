@@ -103,9 +103,32 @@ def test_many_threads_may_be_the_first_to_use_a_record() -> None:
         assert sorted(each.n for each in threads.map(Fresh, range(200))) == list(range(200))
 
 
-def test_a_record_is_frozen_by_name() -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        dataclass(frozen=False)
+def test_a_record_that_is_not_frozen_changes_is_equal_by_its_values_and_is_no_key() -> None:
+    @dataclass()
+    class Tally:
+        names: list[str] = field(default_factory=list)
+        count: int = 0
+
+    tally = Tally()
+    tally.count += 1
+    tally.names.append("a")
+
+    assert tally == Tally(["a"], 1) != Tally()
+    assert repr(tally).endswith("Tally(names=['a'], count=1)")
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(tally)
+
+
+def test_a_record_without_equality_is_equal_to_itself_alone() -> None:
+    @dataclass(frozen=True, eq=False)
+    class Place:
+        line: int
+
+    here = Place(1)
+
+    assert here == here  # noqa: PLR0124 -- this is what is asked
+    assert here != Place(1)
+    assert len({here, Place(1)}) == 2
 
 
 def test_a_field_may_have_any_name() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.anonymize import StandIns
 from k8sdoctor.host.recording import UNTOLD, Recorder, Recording
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,6 @@ import os
 import re
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,6 +16,7 @@ from k8sdoctor import __version__
 from k8sdoctor.check import Profile
 from k8sdoctor.host.base import READ_LIMIT, GivenText, HostError
 from k8sdoctor.host.files import Files
+from k8sdoctor.records import dataclass
 from k8sdoctor.render import COMPARISON_FORMATS, FORMATS
 from k8sdoctor.render.files import SUFFIXES, UnfitPathError, writable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +14,7 @@ from k8sdoctor.cli import terminal
 from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
 from k8sdoctor.host import Host, HostError
 from k8sdoctor.host.base import Given
+from k8sdoctor.records import dataclass
 from k8sdoctor.render.files import write_whole
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from k8sdoctor import __version__, render
@@ -13,6 +12,7 @@ from k8sdoctor.cli.anonymity import anonymous
 from k8sdoctor.finding import Status
 from k8sdoctor.host.bundle_writer import BundleWriter, Origin
 from k8sdoctor.host.recording import Recorder
+from k8sdoctor.records import dataclass
 from k8sdoctor.render.files import growing
 from k8sdoctor.render.layout import harmless, wrap
 

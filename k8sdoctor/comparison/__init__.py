@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -24,6 +23,7 @@ from k8sdoctor.comparison.identity import Duplicate, Marks, duplicates, same_nod
 from k8sdoctor.comparison.noise import Own
 from k8sdoctor.comparison.properties import known_as, of_recording, of_report
 from k8sdoctor.finding import Status
+from k8sdoctor.records import dataclass
 from k8sdoctor.report import API_VERSION, finding_document, fix_document
 
 if TYPE_CHECKING:

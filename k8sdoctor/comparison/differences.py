@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from k8sdoctor.comparison.findings import Change, lines_changed
 from k8sdoctor.comparison.properties import Property, Weight, prepared
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _identity_fixes
@@ -16,6 +16,7 @@ from k8sdoctor.facts.machine_marks import (
     PRODUCT_UUID,
 )
 from k8sdoctor.finding import Fix, Safety, Status
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,11 +11,11 @@ import binascii
 import contextlib
 import json
 import re
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from k8sdoctor.facts.x509 import BadCertificateError, certificates
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

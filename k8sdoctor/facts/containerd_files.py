@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.facts import toml, versions
 from k8sdoctor.facts.settings import ConfigProblem
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,7 +68,7 @@ class File:
         return found.line if found else None
 
 
-@dataclass
+@dataclass()
 class Loaded:
     """The files in the order in which they are merged, and those that cannot be."""
 
@@ -75,7 +76,7 @@ class Loaded:
     problems: list[ConfigProblem] = field(default_factory=list)
 
 
-@dataclass
+@dataclass()
 class Merged:
     """All files as one.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
 from k8sdoctor.facts.registry_chain import Credentials, RegistryChain, RegistryHost, SkippedHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting, Remark
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ _OTHER_FOLDERS = (CERTS_D, "/etc/docker/certs.d")
 """Where hosts.toml files are put by habit, whether or not `config_path` points there."""
 
 
-@dataclass
+@dataclass()
 class _Chain:
     hosts: list[HostConfig] = field(default_factory=list)
     ignored: list[IgnoredSetting] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.facts import docker_auth, hosts_toml, registries_conf
@@ -20,6 +20,7 @@ from k8sdoctor.facts.registries_conf import Endpoint, RegistriesConf, Registry
 from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost, SkippedHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ def _path(source: str) -> str:
     return path if line.isdigit() else source
 
 
-@dataclass
+@dataclass()
 class _Found:
     hosts: list[RegistryHost] = field(default_factory=list)
     skipped: list[SkippedHost] = field(default_factory=list)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from k8sdoctor.facts import docker_auth, hosts_toml, versions
 from k8sdoctor.facts.image_reference import DOCKER_HUB, is_address
 from k8sdoctor.facts.registry_chain import RegistryChain, RegistryHost, Stopper
 from k8sdoctor.facts.settings import IgnoredSetting
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.docker import DockerConfig
@@ -29,7 +30,7 @@ CERTS = "/etc/docker/certs.d"
 _MIRROR_PATHS: Version = (25, 0, 0)
 
 
-@dataclass
+@dataclass()
 class _Chain:
     hosts: list[RegistryHost] = field(default_factory=list)
     stoppers: list[Stopper] = field(default_factory=list)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from k8sdoctor.facts import hosts_toml_remarks, toml, versions
 from k8sdoctor.facts.registry_chain import Stopper
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Malformed(Exception):  # noqa: N818 -- what the file is, not a fault of ou
         self.line = line
 
 
-@dataclass
+@dataclass()
 class HostConfig:
     """One host of a folder. `host` is empty for the registry of the image itself."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from k8sdoctor.facts import toml
 from k8sdoctor.facts.settings import IgnoredSetting, Remark
 from k8sdoctor.host import HostError
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Invalid(Exception):  # noqa: N818 -- what the file is, not a fault of ours
         self.line = line
 
 
-@dataclass
+@dataclass()
 class RegistriesConf:
     """All files as one. `invalid` is what makes every pull fail."""
 

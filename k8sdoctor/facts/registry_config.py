@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import toml, versions
@@ -22,6 +22,7 @@ from k8sdoctor.facts.settings import IgnoredSetting, Remark
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.read_once import ReadOnce
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,7 +219,7 @@ class RegistryConfig:
         )
 
 
-@dataclass
+@dataclass()
 class _Read:
     """The chain of each registry, and what its files say in vain."""
 

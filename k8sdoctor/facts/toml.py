@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from k8sdoctor.records import dataclass
 
 Tree: TypeAlias = "dict[str, Setting | Tree]"
 

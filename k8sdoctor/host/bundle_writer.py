@@ -8,11 +8,12 @@ import re
 import tarfile
 import threading
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from k8sdoctor.host.bundle import ANSWERS, BUNDLE_FORMAT, END, ERRORS, FILES, MANIFEST, file_arguments
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host.base import Given, Identity, Json
@@ -43,7 +44,7 @@ class Origin:
     anonymized: bool = False
 
 
-@dataclass
+@dataclass()
 class Counts:
     """What a bundle holds, in members and bytes."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from k8sdoctor.records import dataclass
 from k8sdoctor.render.layout import harmless, lines
 from k8sdoctor.render.outline import bad, causes, counts, name_of, origin, pressing_first, worst
 from k8sdoctor.render.text import SAFETY
@@ -38,7 +39,7 @@ def render(report: Report, _style: Style) -> str:
     return whole if _size(whole) <= LIMIT else _cut(parts)
 
 
-@dataclass
+@dataclass()
 class _Seen:
     """A piece of evidence: where from, and lines for a fence that none of them ends."""
 
@@ -72,7 +73,7 @@ _MANY = {
 _MISSING = "[... and {} more lines: -o json has all]"
 
 
-@dataclass
+@dataclass()
 class _Part:
     """A piece of the report that stands or falls as a whole: `kind` in the words of the one who reads that it is gone.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from k8sdoctor.finding import Status
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
