@@ -128,7 +128,8 @@ def _unhealthy(
             Safety.DISRUPTIVE,
         ),
         explains=_OF_KUBELET,
-        traits=_traits(cause) | (frozenset({"health:silent"}) if health.answer and health.answer["failure"] else frozenset()),
+        traits=_traits(cause)
+        | (frozenset({"health:silent"}) if health.answer and health.answer["failure"] else frozenset()),
     )
 
 

@@ -62,7 +62,20 @@ from k8sdoctor.facts.ports import ETCD, EVERY, NETWORK, Need, Ports, socket_of
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.host.base import authority
-from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.finding import (
+    Certainty,
+    Evidence,
+    Finding,
+    Fix,
+    Link,
+    Safety,
+    Unobserved,
+    fail,
+    passed,
+    skip,
+    unknown,
+    warn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -205,7 +218,13 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
         links = [*links, Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
     fix = _fix([each.wanted for each in shut], filters, shut[0], by)
     apart = [each for each in own if each.wanted not in {one.wanted for one in shut}]
-    nor = f", nor this node's own programs to {_listed(own)}" if apart else ", not even this node's own programs" if own else ""
+    nor = (
+        f", nor this node's own programs to {_listed(own)}"
+        if apart
+        else ", not even this node's own programs"
+        if own
+        else ""
+    )
     if apart:  # which opening the ports does not let in
         let_in = _trust("lo", filters, apart[0])
         fix = replace(fix, commands=(*let_in.commands, *fix.commands), persist=(*let_in.persist, *fix.persist))

@@ -79,11 +79,15 @@ def counts(report: Report) -> list[tuple[Status, int]]:
     return [(status, number) for status in reversed(Status) if (number := report.count(status))]
 
 
+def moment(report: Report) -> str:
+    """When the node was looked at, to the minute."""
+    return datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def origin(report: Report) -> str:
     """When the node was looked at, whether what is told comes from a recording, and whether its names are the node's own.
 
     Who pastes a fix must know of stand-ins: the node has other names than the commands.
     """
-    when = datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     recorded = "recorded " if report.source == "bundle" else ""
-    return f"{recorded}{when}" + (", with stand-ins for names and addresses" if report.anonymized else "")
+    return f"{recorded}{moment(report)}" + (", with stand-ins for names and addresses" if report.anonymized else "")

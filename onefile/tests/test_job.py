@@ -65,9 +65,7 @@ def check(node: WholeNode, capabilities: Iterable[str]) -> Outcome:
     """The one file as root with these rights alone, in a pid namespace of its own as a container is."""
     bounding = "".join(f",+{name.lower()}" for name in capabilities)
     container = ("unshare", "--pid", "--fork", "--mount-proc", "setpriv", f"--bounding-set=-all{bounding}")
-    done = node.lab.run(
-        [*container, str(executable()), "check", "--root", "/run/host", *ARGUMENTS], check=False
-    )
+    done = node.lab.run([*container, str(executable()), "check", "--root", "/run/host", *ARGUMENTS], check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

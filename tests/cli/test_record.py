@@ -349,7 +349,8 @@ def test_a_report_does_not_take_the_bundles_place(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("command", "told"), [("check", "Ctrl-C ends it early"), ("record", "Ctrl-C ends it early, and what was seen until then is recorded")]
+    ("command", "told"),
+    [("check", "Ctrl-C ends it early"), ("record", "Ctrl-C ends it early, and what was seen until then is recorded")],
 )
 def test_the_help_says_what_ctrl_c_does_to_a_long_watch(
     command: str, told: str, capsys: pytest.CaptureFixture[str]

@@ -9,7 +9,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from k8sdoctor.finding import Status
-from k8sdoctor.render.layout import harmless
+from k8sdoctor.render.layout import columns, cut, harmless
+from k8sdoctor.render.outline import moment
 from k8sdoctor.tui.history import Change, History, sparkline
 from k8sdoctor.tui.widgets.palette import COLOURS, Symbols, spinner, symbol
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 BARS = 20
 """Runs whose failures are drawn."""
+
+NAME = 12
+"""Columns that a node's name gets at least."""
 
 ROOMY = 90
 """Columns from which the third line is written in full."""
@@ -83,8 +87,12 @@ class Overview(Static):
             return [("k8sdoctor", "bold")]
         told = f" · stage {report.stage} · profile {report.profile}"
         if report.source == "bundle":
-            told += " · recording"
-        return [(harmless(report.node), "bold"), told]
+            told = f" · recorded {moment(report)}{told}"
+        if report.anonymized:
+            told += " · stand-ins for names"
+        # A name may have 253 characters, and what follows it must be seen.
+        room = max(NAME, self.content_size.width - columns(told))
+        return [(cut(harmless(report.node), room) if self.content_size.width else harmless(report.node), "bold"), told]
 
     def _how(self, vitals: Vitals) -> list[str | tuple[str, str]]:
         return [*self._verdict(vitals.report), *self._progress(vitals)]
