@@ -50,8 +50,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks._words import enumerated
-from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.api_server import ApiServer
+from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.etcd import is_loopback
 from k8sdoctor.facts.input_filter import InputFilter
@@ -61,7 +61,6 @@ from k8sdoctor.facts.kubelet_health import health_socket
 from k8sdoctor.facts.ports import ETCD, EVERY, NETWORK, Need, Ports, socket_of
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
-from k8sdoctor.host.base import authority
 from k8sdoctor.finding import (
     Certainty,
     Evidence,
@@ -76,6 +75,7 @@ from k8sdoctor.finding import (
     unknown,
     warn,
 )
+from k8sdoctor.host.base import authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from k8sdoctor.tui.session import Case
 from tests.tui.nodes import Node, app, examined, screen
 from tests.tui.test_keys import sick
 
 if TYPE_CHECKING:
     from k8sdoctor.report import Report
+    from k8sdoctor.tui.session import Case
 
 pytestmark = pytest.mark.asyncio
 
