@@ -251,9 +251,9 @@ def parser() -> argparse.ArgumentParser:
     )
     why.add_argument("-o", "--output", choices=("text", "json"), default="text", help="format (default: text)")
     _colour(why)
-    schema = command("schema", "print the JSON Schema of a report, or of a comparison")
+    schema = command("schema", "print the JSON Schema of a report, of a comparison, or of what why knows")
     schema.add_argument(
-        "document", nargs="?", choices=("report", "diff"), default="report", help="of what (default: report)"
+        "document", nargs="?", choices=("report", "diff", "why"), default="report", help="of what (default: report)"
     )
     demo = command("demo", "judge a recorded sick node; ends with 1, as a sick node does")
     _output(demo)

@@ -313,11 +313,12 @@ def why(arguments: argparse.Namespace) -> int:
 
 
 def schema(arguments: argparse.Namespace) -> int:
-    """Print the JSON Schema of a report, or of a comparison."""
+    """Print the JSON Schema of what a command writes."""
     from k8sdoctor import comparison, report
+    from k8sdoctor.render import why as known
 
-    found = comparison.schema() if arguments.document == "diff" else report.schema()
-    return _print(json.dumps(found, indent=2) + "\n")
+    schemas = {"report": report.schema, "diff": comparison.schema, "why": known.schema}
+    return _print(json.dumps(schemas[arguments.document](), indent=2) + "\n")
 
 
 def completion(arguments: argparse.Namespace) -> int:

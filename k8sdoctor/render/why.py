@@ -24,7 +24,7 @@ _REASONS = 4
 
 
 def document(seen: Troubles, documented: Mapping[str, Documentation]) -> str:
-    """All of it as JSON."""
+    """All of it as JSON, of the shape that `schema` describes; every key is always there."""
     troubles = seen.told()
     return (
         json.dumps(
@@ -39,6 +39,14 @@ def document(seen: Troubles, documented: Mapping[str, Documentation]) -> str:
         )
         + "\n"
     )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of it; `k8sdoctor schema why` prints it."""
+    from importlib import resources
+
+    found: dict[str, Any] = json.loads((resources.files("k8sdoctor") / "known_errors.schema.json").read_text("utf-8"))
+    return found
 
 
 def _trouble(trouble: Trouble, documented: Mapping[str, Documentation]) -> dict[str, Any]:

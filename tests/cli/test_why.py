@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
 
 from tests.cli.doctor import WATCHDOG, command, environment
 
@@ -63,6 +64,23 @@ def test_several_files_are_named_with_their_lines(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "2 times, line 1 of a.log to line 2 of b" in done.stdout
     assert "once, line 1 of stdin" in done.stdout
+
+
+def test_what_is_known_as_json_fits_the_schema_that_is_printed_and_every_key_is_always_there() -> None:
+    schema = json.loads(subprocess.run(command("schema", "why"), capture_output=True, check=True).stdout)
+    validator = Draft202012Validator(schema)
+    log = f"\t[ERROR NumCPU]: 1\nE0113 03:25:40.008430    3674 a.go:1] {SWAP}\n{REFUSED}\n"
+    document = json.loads(why("-o", "json", given=log.encode()).stdout)
+
+    validator.validate(document)
+    validator.validate(json.loads(why("-o", "json", given=b"fine\n").stdout))
+    trouble, line = schema["$defs"]["trouble"], schema["$defs"]["line"]
+    for each in document["troubles"]:
+        assert set(each) == set(trouble["required"]) == set(trouble["properties"])
+        assert set(each["first"]) == set(line["required"]) == set(line["properties"])
+    del document["troubles"][0]["means"]
+    with pytest.raises(ValidationError, match="means"):
+        validator.validate(document)
 
 
 def test_json_holds_all_of_it() -> None:
