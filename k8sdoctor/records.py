@@ -2,7 +2,8 @@
 
 `dataclasses.dataclass` compiles half a dozen methods for each class, 0.6 ms of CPU on Python 3.11, and there are hundreds of records here, of
 which a run uses some and `k8sdoctor list` hardly any. This decorator leaves a class as it was written until the first instance is wanted, and
-then has the standard library make it the dataclass that it was to be, with those methods shared that are alike in all. To type checkers it is `dataclasses.dataclass`.
+then has the standard library make it the dataclass that it was to be, but for the methods: all records share one of each. A field's place, default
+and share in equality and `repr` are as in the library; nothing here uses `InitVar`, `kw_only` or `init=False`. To type checkers it is `dataclasses.dataclass`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,12 @@ def _put_off(cls: type, *, frozen: bool, eq: bool) -> type:
         return object.__new__(wanted)
 
     cls.__new__ = new  # type: ignore[method-assign]  # a plain function is what a class body would hold
-    _waiting[cls] = {"__repr__": _shown, **(_EQUALITY[frozen] if eq else {}), **(_FROZEN if frozen else {})}
+    _waiting[cls] = {
+        "__init__": _fill,
+        "__repr__": _shown,
+        **(_EQUALITY[frozen] if eq else {}),
+        **(_FROZEN if frozen else {}),
+    }
     return cls
 
 
@@ -53,11 +59,65 @@ def _complete(cls: type) -> None:
 
 
 def _make(cls: Any, shared: dict[str, object]) -> None:
-    """Have the library write `__init__`, which is peculiar to each class; what is alike in all of them is shared and not compiled again."""
-    dataclasses.dataclass(eq=False, repr=False)(cls)
+    """Have the library find the fields; the methods are the same functions for all records, so that none is compiled."""
+    dataclasses.dataclass(init=False, eq=False, repr=False)(cls)
     for name, method in shared.items():
         if name not in cls.__dict__:
             setattr(cls, name, method)
+
+
+class _Fields:
+    """What `__init__` of a record takes: names in their order, and of some a value, or what makes one, where none is given."""
+
+    def __init__(self, cls: Any) -> None:
+        fields = dataclasses.fields(cls)
+        self.cls = cls
+        self.names = tuple(each.name for each in fields)
+        self.defaults = {each.name: each.default for each in fields if each.default is not dataclasses.MISSING}
+        self.makers = {
+            each.name: each.default_factory for each in fields if each.default_factory is not dataclasses.MISSING
+        }
+        self.checks = hasattr(cls, "__post_init__")
+
+    def complete(self, values: tuple[object, ...], named: dict[str, object]) -> tuple[object, ...]:
+        """A value for each name. Raises TypeError as Python does for a call that does not fit."""
+        given = dict(zip(self.names, values, strict=False))
+        if len(values) > len(self.names):
+            raise self._wrong(f"takes {len(self.names)} arguments but {len(values)} were given")
+        for name in named:
+            if name in given:
+                raise self._wrong(f"got multiple values for argument {name!r}")
+            if name not in self.names:
+                raise self._wrong(f"got an unexpected keyword argument {name!r}")
+        given = {**self.defaults, **given, **named}
+        for name, make in self.makers.items():
+            if name not in given:
+                given[name] = make()
+        missing = [repr(name) for name in self.names if name not in given]
+        if missing:
+            plural = "s" * (len(missing) > 1)
+            raise self._wrong(f"missing {len(missing)} required positional argument{plural}: {', '.join(missing)}")
+        return tuple([given[name] for name in self.names])
+
+    def _wrong(self, what: str) -> TypeError:
+        return TypeError(f"{self.cls.__qualname__}.__init__() {what}")
+
+
+_fields = functools.cache(_Fields)
+
+
+def _fill(self: Any, /, *values: object, **named: object) -> None:
+    """Every record's `__init__`."""
+    fields = _fields(self.__class__)
+    if named or len(values) != len(fields.names):
+        values = fields.complete(values, named)
+    for name, value in zip(fields.names, values):  # noqa: B905 -- as long as each other
+        _put(self, name, value)
+    if fields.checks:
+        self.__post_init__()
+
+
+_put = object.__setattr__  # past the guard of what is frozen
 
 
 @functools.cache
@@ -86,11 +146,8 @@ def _shown(self: Any) -> str:
     return f"{type(self).__qualname__}({fields})"
 
 
-def _set(self: Any, name: str, value: object) -> None:
-    """`__init__` sets each field once; nobody sets one again."""
-    if name in self.__dict__:
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
-    self.__dict__[name] = value
+def _set(_self: Any, name: str, _value: object) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
 def _delete(_self: Any, name: str) -> None:

@@ -38,6 +38,17 @@ class Space(Point):
 
 
 @dataclass(frozen=True)
+class Odd:
+    """Fields by names that the making of records uses, too."""
+
+    wanted: int
+    cls: int
+    _: int = 0
+    self: int = 0
+    values: int = 0
+
+
+@dataclass(frozen=True)
 class Text:
     """One that checks what it is given."""
 
@@ -57,6 +68,8 @@ def test_a_record_is_equal_hashable_frozen_and_shown_like_any_dataclass() -> Non
         Point(1).x = 2  # type: ignore[misc]  # this is what it refuses
     with pytest.raises(dataclasses.FrozenInstanceError):
         del Point(1).x
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Point(1).unheard = 2  # type: ignore[attr-defined]  # nor is one added
     assert Point(1) != Space(1)
     assert Point(1) != object()
 
@@ -90,6 +103,14 @@ def test_a_record_that_is_made_of_another_completes_both_whichever_comes_first()
 def test_wrong_arguments_and_refused_values_raise_as_they_would() -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
         Point()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing 2 required positional arguments: 'wanted', 'cls'"):
+        Odd()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="takes 3 arguments but 4 were given"):
+        Point(1, 2, {}, 4)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="got multiple values for argument 'x'"):
+        Point(1, x=1)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'z'"):
+        Point(1, z=1)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="no words"):
         Text("")
 
@@ -132,10 +153,5 @@ def test_a_record_without_equality_is_equal_to_itself_alone() -> None:
 
 
 def test_a_field_may_have_any_name() -> None:
-    @dataclass(frozen=True)
-    class Odd:
-        wanted: int
-        cls: int
-        _: int = 0
-
     assert Odd(wanted=1, cls=2).wanted == 1
+    assert Odd(1, 2, _=3, self=4, values=5) == Odd(1, 2, 3, 4, 5)
