@@ -12,11 +12,28 @@ UNTOLD = "cause:untold"
 """The trait of a component whose container does not run, and does not say why."""
 
 
+SOME_TAINT = "taint:untold"
+"""The trait of a pod that every node's taints keep off, where the scheduler does not say which."""
+
+CREATING = "creating:here"
+"""The trait of a pod of this node that waits for its sandbox."""
+
+NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+"""Taints by which the node controller repeats that a node is not ready, or not heard of (kubernetes pkg/controller/nodelifecycle)."""
+
+
+def kept_off(taint: str, why: str) -> list[Link]:
+    """CoreDNS, which tolerates no such taint, is placed on no node, where the scheduler names that one or none."""
+    return [Link("coredns", "NotScheduled", why, when=frozenset({each})) for each in (f"taint:{taint}", SOME_TAINT)]
+
+
 def no_pod_starts(why: str) -> list[Link]:
     """Nobody starts a container on this node, and nobody starts one again that ended. One that says itself why it ended has another cause."""
     return [
         Link("control-plane", "ComponentDown", why, when=frozenset({UNTOLD})),
         Link("kube-proxy", "NotRunning", why),
+        Link("coredns", "NotReady", why, when=frozenset({CREATING})),
     ]
 
 

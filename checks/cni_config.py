@@ -61,6 +61,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _cni_fixes as fixes
+from k8sdoctor.checks._node_ready_links import CREATING, NOT_READY, kept_off
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
 from k8sdoctor.facts.cni_network import CniNetwork, Requirement
@@ -101,6 +102,13 @@ NO_PODS = (
         "no pod starts on this node without a pod network, so there is none to ask DNS from",
         Certainty.LIKELY,
     ),
+    Link(
+        "coredns",
+        "NotReady",
+        "no pod starts on this node without a pod network",
+        when=frozenset({CREATING}),
+    ),
+    *kept_off(NOT_READY, "a node without a pod network is not ready, and is given no pods of CoreDNS's"),
 )
 
 # Plugins that read other files of the folder and pass pods on to them.

@@ -60,6 +60,7 @@ resolver is mended at the kubelet's `resolvConf`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,7 @@ from k8sdoctor.checks import _coredns_fixes as fixes
 from k8sdoctor.checks._coredns_fixes import links
 from k8sdoctor.checks._corefile_judgement import configuration
 from k8sdoctor.checks._dns_upstream_judgement import addresses, seen, upstream_servers
+from k8sdoctor.checks._node_ready_links import CREATING, SOME_TAINT, UNSCHEDULABLE
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.api_access import refused
 from k8sdoctor.facts.cluster_dns import ClusterDns
@@ -220,6 +222,11 @@ def _by_state(pod: DnsPod) -> str:
     return "ApiNotReached" if "kubernetes" in pod.waits else "NotReady"
 
 
+# kubernetes pkg/scheduler/framework/plugins/tainttoleration and nodeunschedulable; later releases do not name the taints.
+_TAINT = re.compile(r"taint \{([^:{}]+)")
+_SOME_TAINT = re.compile(r"0/(?P<nodes>\d+) nodes are available: (?P<tainted>\d+) node\(s\) had (?:untolerated taint\(s\)|taints that)")
+_CORDONED = "node(s) were unschedulable"
+
 _MEANS = {
     "NotScheduled": "has no node that takes it",
     "ImageNotPulled": "has no image",
@@ -253,8 +260,21 @@ def _unwell(reason: str, pods: Sequence[DnsPod], line: str, servers: CoreDns) ->
         ],
         fix=fixes.mend_pod(reason, pods[0]),
         explains=[] if servers.some_ready else links(*_EXPLAINS[reason], why=f"CoreDNS {meaning} in {names}"),
-        traits=[f"image:{pod.image}" for pod in pods if pod.here and pod.image],
+        traits=[*(f"image:{pod.image}" for pod in pods if pod.here and pod.image), *_traits(pods)],
     )
+
+
+def _traits(pods: Sequence[DnsPod]) -> Iterator[str]:
+    """What keeps pods off the nodes, or off this one, for the causes that other checks find."""
+    for pod in pods:
+        yield from (f"taint:{key}" for key in _TAINT.findall(pod.unplaced))
+        if _CORDONED in pod.unplaced:
+            yield f"taint:{UNSCHEDULABLE}"
+        everywhere = _SOME_TAINT.search(pod.unplaced)
+        if everywhere and everywhere["nodes"] == everywhere["tainted"]:
+            yield SOME_TAINT
+        if pod.here and pod.state == "ContainerCreating":
+            yield CREATING
 
 
 _ALONE = ("CrashLoop", "NotReady", "Looping", "NotScheduled", "ImageNotPulled")

@@ -62,6 +62,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks._node_ready_links import NOT_READY, UNREACHABLE, UNSCHEDULABLE, kept_off
 from k8sdoctor.checks._node_ready_services import CANNOT_ASK, judge_kubelet, judge_runtime
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.kubelet import Kubelet
@@ -98,10 +99,19 @@ GRACE = 20.0
 """Seconds beyond its duration that a lease may be old: a kubelet that is slow for a moment is not lost."""
 
 # Taints by which the node controller repeats a condition (kubernetes pkg/controller/nodelifecycle, nodeConditionToTaintKeyStatusMap).
-_BY_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_BY_READY = (NOT_READY, UNREACHABLE)
 _UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _NETWORK_UNAVAILABLE = "node.kubernetes.io/network-unavailable"
+
+_TAINTS = {
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+}
+
+_GIVEN_NO_PODS = "a node that is not ready is given no pods"
+_TAINTED = "a pod that does not tolerate a node's taint is not given to it"
 
 # Whoever sets such a taint takes it off when its agent on the node is up.
 _BY_AGENT = {"node.cilium.io/agent-not-ready": "Cilium's agent"}
@@ -204,7 +214,10 @@ def _network(runtime: Runtime, said: tuple[str, NodeCondition] | None, name: str
             f"kubectl get node {quote(name)}",
             Safety.MANUAL,
         ),
-        explains=[Link("dns-reply-source", "NoPodNamespace", "without a network no pod starts to ask DNS from")],
+        explains=[
+            Link("dns-reply-source", "NoPodNamespace", "without a network no pod starts to ask DNS from"),
+            *kept_off(NOT_READY, _GIVEN_NO_PODS),
+        ],
     )
 
 
@@ -297,6 +310,7 @@ def _status_unknown(node: Node, ready: NodeCondition | None, lease: NodeLease, s
             f"kubectl get node {quote(node.name)}",
             Safety.MANUAL,
         ),
+        explains=kept_off(UNREACHABLE, "a node that is not heard of is given no pods"),
     )
 
 
@@ -316,6 +330,7 @@ def _not_ready(node: Node, ready: NodeCondition, runtime: Runtime, source: str) 
             f"kubectl get node {quote(node.name)}",
             Safety.MANUAL,
         ),
+        explains=kept_off(NOT_READY, _GIVEN_NO_PODS),
     )
 
 
@@ -381,6 +396,7 @@ def _pressures(node: Node, source: str) -> Iterator[Finding]:
                 subject=node.name,
                 evidence=[_condition(source, found)],
                 fix=Fix(title, commands, f"kubectl describe node {quote(node.name)} | grep Pressure", Safety.MANUAL),
+                explains=kept_off(_TAINTS[type_], f"a node that runs short of {what} is given no pods"),
             )
     found = node.condition("NetworkUnavailable")
     tainted = node.taint(_NETWORK_UNAVAILABLE)
@@ -400,6 +416,7 @@ def _pressures(node: Node, source: str) -> Iterator[Finding]:
                 f"kubectl describe node {quote(node.name)} | grep NetworkUnavailable",
                 Safety.MANUAL,
             ),
+            explains=kept_off(_NETWORK_UNAVAILABLE, "a node without routes is given no pods"),
         )
 
 
@@ -421,6 +438,7 @@ def _kept_away(node: Node, source: str) -> Iterator[Finding]:
                 f"kubectl get node {quote(node.name)} -o jsonpath='{{.spec.taints}}'",
                 Safety.MANUAL,
             ),
+            explains=kept_off(taint.key, _TAINTED),
         )
     if taint := node.taint(_OUT_OF_SERVICE):
         yield fail(
@@ -429,6 +447,7 @@ def _kept_away(node: Node, source: str) -> Iterator[Finding]:
             subject=node.name,
             evidence=[Evidence(source, f"taint {taint.text}")],
             fix=_untaint(node, taint.key, "Take the taint off, if the node is meant to live"),
+            explains=kept_off(taint.key, _TAINTED),
         )
     if node.unschedulable:
         yield warn(
@@ -442,6 +461,14 @@ def _kept_away(node: Node, source: str) -> Iterator[Finding]:
                 f"kubectl get node {quote(node.name)}",
                 Safety.MANUAL,
             ),
+            explains=[
+                Link(
+                    "coredns",
+                    "NotScheduled",
+                    "a node that is cordoned is given no pods",
+                    when=frozenset({f"taint:{UNSCHEDULABLE}"}),
+                )
+            ],
         )
 
 
@@ -467,6 +494,7 @@ def _taints_left(node: Node, source: str) -> Iterator[Finding]:
                 f"kubectl get node {quote(node.name)} -o jsonpath='{{.spec.taints}}'",
                 Safety.MANUAL,
             ),
+            explains=kept_off(key, _TAINTED),
         )
 
 

@@ -152,6 +152,8 @@ def test_no_configuration_is_right_before_joining_and_wrong_after() -> None:
     assert {(link.check, link.reason) for link in finding.explains} == {
         ("dns-reply-source", "NoPodNamespace"),
         ("node-ready", "NetworkNotReady"),
+        ("coredns", "NotScheduled"),
+        ("coredns", "NotReady"),
     }
 
 

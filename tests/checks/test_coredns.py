@@ -144,6 +144,42 @@ def test_a_server_that_no_node_takes_is_told_with_the_scheduler_s_words() -> Non
     assert judge(replace(GOOD, pods=(POD, waiting))) == [(Status.WARN, "NotScheduled")]
 
 
+NOT_READY = "node.kubernetes.io/not-ready"
+
+
+@pytest.mark.parametrize(
+    ("words", "traits"),
+    [
+        (TAINTED, {f"taint:{NOT_READY}"}),
+        (
+            f"Unschedulable: 0/1 nodes are available: 1 node(s) had taint {{{NOT_READY}: }}, that the pod didn't tolerate.",  # until 1.23
+            {f"taint:{NOT_READY}"},
+        ),
+        ("Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims", {"taint:untold"}),
+        ("Unschedulable: 0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu.", set()),
+        (
+            "Unschedulable: 0/1 nodes are available: 1 node(s) were unschedulable.",
+            {"taint:node.kubernetes.io/unschedulable"},
+        ),
+        ("Unschedulable: 0/1 nodes are available: 1 Insufficient memory.", set()),
+    ],
+)
+def test_what_the_scheduler_says_keeps_a_server_off_the_nodes_is_told_to_causes(words: str, traits: set[str]) -> None:
+    [finding] = findings(replace(GOOD, pods=(replace(POD, ready=False, node="", here=False, unplaced=words),)))
+
+    assert finding.reason == "NotScheduled"
+    assert finding.traits == traits
+
+
+def test_a_server_of_this_node_that_waits_for_its_sandbox_may_be_explained_by_what_is_here() -> None:
+    waiting = replace(POD, ready=False, state="ContainerCreating")
+
+    for pod, some in ((waiting, True), (replace(waiting, here=False), False), (replace(waiting, state=""), False)):
+        [finding] = findings(replace(GOOD, pods=(pod,)))
+        assert finding.reason == "NotReady"
+        assert ("creating:here" in finding.traits) is some
+
+
 @pytest.mark.parametrize("state", ["ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull"])
 def test_a_server_without_its_image_is_told_as_such(state: str) -> None:
     waiting = replace(POD, ready=False, state=state)

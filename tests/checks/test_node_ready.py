@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor.checks._node_ready_links import UNTOLD, kubelet_ends
+from k8sdoctor.checks.cni_config import NO_PODS
 from k8sdoctor.checks.node_ready import node_ready
 from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.cluster_nodes import ClusterNodes, Node, NodeCondition, Taint
@@ -440,6 +441,62 @@ def test_each_side_s_word_for_the_network_is_enough() -> None:
     assert told(judge(nodes=cluster(said))) == [("fail", "NetworkNotReady")]
     silent = Unobserved("Unreadable", "no answer")
     assert told(judge(runtime=NO_NETWORK, nodes=silent)) == [("fail", "NetworkNotReady"), ("unknown", "NodeUnread")]
+
+
+UNPLACED = Finding(
+    Status.FAIL, "NotScheduled", "CoreDNS has no node that takes it.", traits=frozenset({"taint:untold"})
+)
+SICK_NODES = {
+    "node.kubernetes.io/not-ready": cluster(not_ready("node is shutting down")),
+    "node.kubernetes.io/unreachable": cluster(UNKNOWN),
+    "node.kubernetes.io/disk-pressure": cluster(READY, NodeCondition("DiskPressure", "True", "x", "x")),
+    "node.kubernetes.io/memory-pressure": cluster(READY, NodeCondition("MemoryPressure", "True", "x", "x")),
+    "node.kubernetes.io/pid-pressure": cluster(READY, NodeCondition("PIDPressure", "True", "x", "x")),
+    "node.kubernetes.io/network-unavailable": cluster(READY, NodeCondition("NetworkUnavailable", "True", "x", "x")),
+    "node.kubernetes.io/unschedulable": cluster(READY, unschedulable=True),
+    **{
+        key: cluster(READY, taints=(Taint(key, "NoSchedule"),))
+        for key in (
+            "node.cloudprovider.kubernetes.io/uninitialized",
+            "node.kubernetes.io/out-of-service",
+            "node.cilium.io/agent-not-ready",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(("taint", "nodes"), SICK_NODES.items(), ids=SICK_NODES)
+def test_coredns_that_is_placed_nowhere_is_explained_by_the_taint_that_the_scheduler_names(
+    taint: str, nodes: ClusterNodes
+) -> None:
+    found = [("node-ready", each) for each in judge(nodes=nodes)]
+
+    for named, explained in ((taint, True), ("team", False)):
+        unplaced = replace(UNPLACED, traits=frozenset({f"taint:{named}"}))
+        told = Links([*found, ("coredns", unplaced)]).diagnoses()
+        assert {each.cause.check for each in told} == ({"node-ready"} if explained else {"node-ready", "coredns"})
+
+
+def test_a_scheduler_that_names_no_taint_means_those_of_nodes_that_are_not_ready_and_no_cordon() -> None:
+    for key, nodes in SICK_NODES.items():
+        told = Links([*(("node-ready", each) for each in judge(nodes=nodes)), ("coredns", UNPLACED)]).diagnoses()
+        causes_ = {each.cause.check for each in told}
+        assert causes_ == ({"node-ready", "coredns"} if key.endswith("/unschedulable") else {"node-ready"}), key
+
+
+def test_a_network_that_is_not_there_is_why_coredns_is_placed_nowhere_and_why_a_pod_of_it_waits_here() -> None:
+    here = Finding(Status.FAIL, "NotReady", "CoreDNS is not ready.", traits=frozenset({"creating:here"}))
+    placed = replace(here, traits=frozenset())
+    no_config = Finding(Status.FAIL, "NoConfig", "No network.", explains=NO_PODS)
+    [network] = judge(runtime=NO_NETWORK, nodes=cluster(READY))
+
+    [told] = Links(
+        [("cni-config", no_config), ("node-ready", network), ("coredns", UNPLACED), ("coredns", here)]
+    ).diagnoses()
+
+    assert told.cause.reason == "NoConfig"
+    assert [each.reason for each in told.explains] == ["NotReady", "NotScheduled", "NetworkNotReady"]
+    assert len(Links([("cni-config", no_config), ("coredns", placed)]).diagnoses()) == 2
 
 
 # -- what the cluster says -----------------------------------------------------------------------------------------------

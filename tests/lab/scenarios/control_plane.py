@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tests.lab.scenarios.pod_network import CNI
 from tests.lab.scenarios.scenario import Scenario
 from tests.lab.scenarios.ways import MANIFESTS, answers, stop
 
@@ -20,6 +21,32 @@ def _break_manifest(node: WholeNode) -> None:
     """What the kubelet does with a manifest that is no YAML any more: it ends the pod."""
     node.lab.shell(f"sed -i '1s/^/[/' {MANIFESTS}/kube-apiserver.yaml")
     stop("api")(node)
+
+
+_NO_NETWORK = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni plugin not initialized"
+
+
+def _not_ready(node: dict[str, Any]) -> None:
+    for each in node["status"]["conditions"]:
+        if each["type"] == "Ready":
+            each |= {"status": "False", "reason": "KubeletNotReady", "message": _NO_NETWORK}
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    node["spec"]["taints"] = [*node["spec"].get("taints", []), taint]
+
+
+def _unplaced(pod: dict[str, Any]) -> None:
+    if pod["metadata"].get("labels", {}).get("k8s-app") == "kube-dns":
+        pod["spec"].pop("nodeName", None)
+        words = "0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate"
+        told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+        pod["status"] = {"phase": "Pending", "conditions": [told]}
+
+
+def _without_network(node: WholeNode) -> None:
+    """A cluster just after `kubeadm init`."""
+    node.lab.shell(f"rm {CNI}")
+    answers("nodes", _not_ready)(node)
+    answers("pods", _unplaced)(node)
 
 
 _CONTROL = partial(Scenario, "control plane")
@@ -120,6 +147,13 @@ SCENARIOS = (
         "control-plane/LabelMissing",
         role="control-plane",
         status="warn",
+    ),
+    _CONTROL(
+        "nobody installed a network, so CoreDNS waits for a node",
+        _without_network,
+        "cni-config/NoConfig",
+        ("node-ready/NetworkNotReady", "coredns/NotScheduled"),
+        role="control-plane",
     ),
     _CONTROL(
         "a rule shuts pods out from the API server",
