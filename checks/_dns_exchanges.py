@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.facts.cluster_dns import ClusterDns
     from k8sdoctor.facts.dns_replies import DnsReplies, View
-    from k8sdoctor.host.base import DnsOutcome, DnsReply
+    from k8sdoctor.host.answers import DnsOutcome, DnsReply
 
 UNSENT = frozenset({"unsupported", "not-an-address", "not-a-name", "failed"})
 """Errors with which nothing was sent, for a reason that is no peer's."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.cluster_dns import Backend, ClusterDns
     from k8sdoctor.facts.dns_replies import DnsReplies, View
     from k8sdoctor.facts.pod_namespaces import PodNamespaces
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 SLOW = 1.0
 """Seconds. A healthy CoreDNS answers a cluster name in milliseconds; glibc and Go give up on a server after 5 s."""

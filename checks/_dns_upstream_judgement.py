@@ -14,7 +14,7 @@ from k8sdoctor.host.base import authority
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 
 def upstream_servers(servers: CoreDns, upstreams: DnsUpstreams | Unobserved) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.facts.cluster_dns import ClusterDns
     from k8sdoctor.facts.dns_watch import DnsWatch, Watched
-    from k8sdoctor.host.base import DnsTally
+    from k8sdoctor.host.answers import DnsTally
 
 EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 3000)
 """Milliseconds: the upper ends of the bins of latencies."""

@@ -61,7 +61,7 @@ from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from k8sdoctor.host.base import Netlink
+    from k8sdoctor.host.answers import Netlink
 
 # Interfaces by which a vendor is known. tunl0 is none: the kernel's ipip module makes it. Names of veths are left out, for they go with pods.
 _SIGNS: dict[str, re.Pattern[str]] = {

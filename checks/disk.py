@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from k8sdoctor.facts.disk import Place, Role
-    from k8sdoctor.host.base import Space
+    from k8sdoctor.host.answers import Space
 
 NONE_LEFT = 64_000_000
 """Bytes that etcd takes at once for the next file of its log (SegmentSizeBytes)."""

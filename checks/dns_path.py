@@ -72,7 +72,7 @@ from k8sdoctor.facts.packet_filters import FilterRule
 from k8sdoctor.finding import Certainty, Evidence, Finding, Link, Unobserved, fail, passed, skip, unknown, warn
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 SYMPTOMS = ("NoReply", "RepliesLost", "TcpOnly", "UdpOnly", "BackendSilent")
 

@@ -68,7 +68,7 @@ from k8sdoctor.finding import (
 )
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 VERIFY = "k8sdoctor check nodelocal-dns dns-reply-source"
 PODS = "kubectl -n kube-system get pods -l k8s-app=node-local-dns -o wide"

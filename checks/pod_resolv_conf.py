@@ -74,7 +74,7 @@ from k8sdoctor.finding import (
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.pod_resolv_confs import ResolvConf
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 MOST_SERVERS = 3
 MOST_SEARCHES, LONGEST_SEARCH = 32, 2048

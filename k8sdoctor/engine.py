@@ -29,7 +29,7 @@ from k8sdoctor.report import Broken, Report, Result, make_report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from k8sdoctor.host.base import Identity
+    from k8sdoctor.host.answers import Identity
 
 DEADLINE = 15.0
 """Seconds that a whole run may take."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.check import Profile
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Identity
+    from k8sdoctor.host.answers import Identity
 
 API_VERSION = "k8sdoctor/v1"
 INTERRUPTED = 130

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from k8sdoctor import __version__
 from k8sdoctor.check import Profile
-from k8sdoctor.host.base import READ_LIMIT, GivenText, HostError
+from k8sdoctor.host.answers import GivenText
+from k8sdoctor.host.base import READ_LIMIT, HostError
 from k8sdoctor.host.files import Files
 from k8sdoctor.records import dataclass
 from k8sdoctor.render import COMPARISON_FORMATS, FORMATS

@@ -13,7 +13,7 @@ from k8sdoctor.check import Profile
 from k8sdoctor.cli import terminal
 from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
 from k8sdoctor.host import Host, HostError
-from k8sdoctor.host.base import Given
+from k8sdoctor.host.answers import Given
 from k8sdoctor.records import dataclass
 from k8sdoctor.render.files import write_whole
 

@@ -14,12 +14,13 @@ from k8sdoctor.facts.control_plane_pods import ControlPlanePods
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host.base import HttpAnswer, HttpRequest, authority
+from k8sdoctor.host.answers import HttpAnswer, HttpRequest
+from k8sdoctor.host.base import authority
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import NetworkFailure
+    from k8sdoctor.host.answers import NetworkFailure
 
 LIMIT = 4.0
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv6Interface
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Netlink
+    from k8sdoctor.host.answers import Netlink
 
 SWITCHES = "/proc/sys/net/bridge"
 CALL_IPTABLES = "bridge-nf-call-iptables"

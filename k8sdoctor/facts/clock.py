@@ -10,12 +10,12 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import HttpRequest
+from k8sdoctor.host.answers import HttpRequest
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Clock, HttpAnswer
+    from k8sdoctor.host.answers import Clock, HttpAnswer
 
 LIMIT = 4.0
 """Seconds for one question."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts import numbers
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.static_pods import StaticPods
-from k8sdoctor.host.base import HttpRequest, authority
+from k8sdoctor.host.answers import HttpRequest
+from k8sdoctor.host.base import authority
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.pod_manifest import Container
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import NetworkFailure
+    from k8sdoctor.host.answers import NetworkFailure
 
 LIMIT = 4.0
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from k8sdoctor.host import Host, Json
-    from k8sdoctor.host.base import HttpRequest
+    from k8sdoctor.host.answers import HttpRequest
 
 CONFIG_MAP = "coredns"
 COREFILE = "Corefile"

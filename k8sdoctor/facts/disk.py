@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.facts.versions import Version
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Space
+    from k8sdoctor.host.answers import Space
 
 Role: TypeAlias = Literal["kubelet", "images", "etcd", "logs", "plugins"]
 

@@ -11,14 +11,14 @@ from k8sdoctor.facts.dns_path import answered
 from k8sdoctor.facts.dns_replies import DnsReplies, View
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import DnsQuery
+from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 PAIRS = 10
 """Pairs to each address, and as many queries of each type alone, from ports of their own: what is lost of pairs only is lost for being one."""

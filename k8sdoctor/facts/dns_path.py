@@ -13,7 +13,7 @@ from k8sdoctor.facts.dns_replies import DnsReplies, View
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import DnsQuery
+from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.facts.packet_filters import FilterRule
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import DnsOutcome, Netlink
+    from k8sdoctor.host.answers import DnsOutcome, Netlink
 
 NETSTAT = "/proc/1/net/netstat"  # of the node's network namespace, whichever the reader is in
 

@@ -14,14 +14,14 @@ from k8sdoctor.facts.pod_resolver import PodResolver
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import DnsQuery
+from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 RESOLV_CONF = "/etc/resolv.conf"
 NAME, TYPE = ".", "NS"

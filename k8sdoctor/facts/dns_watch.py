@@ -13,14 +13,14 @@ from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import DnsQuery
+from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import DnsTally
+    from k8sdoctor.host.answers import DnsTally
 
 RATE = 2.0
 """Queries a second to each address and protocol, spread over the pods."""

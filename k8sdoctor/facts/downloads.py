@@ -18,7 +18,7 @@ from k8sdoctor.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from k8sdoctor.host.base import HttpRequest, NetworkError
+    from k8sdoctor.host.answers import HttpRequest, NetworkError
 
 LIMIT = 5.0
 """Seconds that one exchange may take. A constant, so that a recording holds the same question."""

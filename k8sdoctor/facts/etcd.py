@@ -19,14 +19,15 @@ from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import HttpAnswer, HttpRequest, authority
+from k8sdoctor.host.answers import HttpAnswer, HttpRequest
+from k8sdoctor.host.base import authority
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import NetworkFailure
+    from k8sdoctor.host.answers import NetworkFailure
 
 LIMIT = 4.0
 """Seconds for one question. Members that others name are asked after those others, so that silence may cost this twice."""

@@ -11,7 +11,7 @@ from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Space
+    from k8sdoctor.host.answers import Space
 
 
 @dataclass(frozen=True)

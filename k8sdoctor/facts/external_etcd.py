@@ -10,7 +10,7 @@ from k8sdoctor.facts.kubeadm_documents import KubeadmDocuments
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import HttpRequest
+from k8sdoctor.host.answers import HttpRequest
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from k8sdoctor.facts.service import Service
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import HttpRequest, authority
+from k8sdoctor.host.answers import HttpRequest
+from k8sdoctor.host.base import authority
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import HttpAnswer
+    from k8sdoctor.host.answers import HttpAnswer
 
 PORT = 10248  # pkg/kubelet/apis/config/v1beta1/defaults.go
 LIMIT = 3.0

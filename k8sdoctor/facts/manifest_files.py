@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.facts.pod_manifest import Container, Manifest
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import FileStat
+    from k8sdoctor.host.answers import FileStat
 
 State: TypeAlias = Literal["there", "absent", "hidden", "elsewhere"]
 """`hidden`: we may not look. `elsewhere`: on a volume that is not the host's."""

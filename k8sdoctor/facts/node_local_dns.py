@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import ListeningSocket
+    from k8sdoctor.host.answers import ListeningSocket
 
 PROGRAM = "node-cache"
 INTERFACE = "nodelocaldns"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv6Interface
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Netlink
+    from k8sdoctor.host.answers import Netlink
 
 MAIN_TABLE = 254  # linux/rtnetlink.h RT_TABLE_MAIN
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Netlink
+    from k8sdoctor.host.answers import Netlink
 
 Address: TypeAlias = "IPv4Address | IPv6Address"
 

@@ -10,14 +10,14 @@ from k8sdoctor.facts.cluster_dns import DNS_LABEL, MOST_RESOLV_CONFS, ClusterDns
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import DnsQuery
+from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from k8sdoctor.host import Host, Json
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 OUTSIDE = "k8sdoctor.invalid"
 """A name that nobody has: `.invalid` is reserved for that (RFC 2606). It has fewer dots than `ndots`, as names outside the cluster do."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import TlsAnswer
+    from k8sdoctor.host.answers import TlsAnswer
 
 TLS = frozenset({"kubelet", "kube-controller-manager", "kube-scheduler"})
 """Programs that speak TLS on their port whatever they were told; the API server's and etcd's are looked at elsewhere."""

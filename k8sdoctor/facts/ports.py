@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import ListeningSocket
+    from k8sdoctor.host.answers import ListeningSocket
 
 EVERY = "0.0.0.0"  # noqa: S104 -- Go takes it as every address of both families (net favoriteAddrFamily)
 

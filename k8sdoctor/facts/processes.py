@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Process
+    from k8sdoctor.host.answers import Process
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import NetworkError
+    from k8sdoctor.host.answers import NetworkError
 
 
 @dataclass(frozen=True, slots=True)

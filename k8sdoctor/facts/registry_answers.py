@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.proxy import ProxyEnvironment
     from k8sdoctor.facts.registry_chain import RegistryHost
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import HttpAnswer, NetworkError
+    from k8sdoctor.host.answers import HttpAnswer, NetworkError
 
 LIMIT = 5.0
 """Seconds that one request may take. A constant, so that a recording holds the same question."""

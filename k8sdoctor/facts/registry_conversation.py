@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.registry_chain import RegistryHost
     from k8sdoctor.facts.registry_exchange import Dead, Method, Outcome
     from k8sdoctor.facts.runtime import Kind
-    from k8sdoctor.host.base import HttpAnswer
+    from k8sdoctor.host.answers import HttpAnswer
 
 LIMIT = 5.0
 """Seconds that one exchange with a registry may take. A constant, so that a recording holds the same question."""

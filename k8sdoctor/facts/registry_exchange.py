@@ -9,7 +9,7 @@ from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.registry_chain import RegistryHost
-    from k8sdoctor.host.base import HttpAnswer, NetworkError
+    from k8sdoctor.host.answers import HttpAnswer, NetworkError
 
 Method: TypeAlias = Literal["GET", "HEAD"]
 

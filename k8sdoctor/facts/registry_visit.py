@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.registry_chain import RegistryHost
     from k8sdoctor.facts.registry_exchange import Method
     from k8sdoctor.facts.runtime import Kind
-    from k8sdoctor.host.base import NetworkError
+    from k8sdoctor.host.answers import NetworkError
 
 # Failures that no other request to the same place would escape.
 _LASTING = REFUSED_CERTIFICATES | {"name-not-resolved", "timeout", "refused", "unreachable", "tls-plain", "proxy"}

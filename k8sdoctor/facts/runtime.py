@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from k8sdoctor.host import Host, Json
-    from k8sdoctor.host.base import Process
+    from k8sdoctor.host.answers import Process
 
 Kind: TypeAlias = Literal["containerd", "cri-o", "cri-dockerd"]
 

@@ -13,7 +13,7 @@ from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import NetworkFailure, TlsAnswer
+    from k8sdoctor.host.answers import NetworkFailure, TlsAnswer
 
 ATTEMPTS = 12
 """Hellos to what may be a balancer. In turn, three meet each of three members; but others use it too, so that each hello may as well be

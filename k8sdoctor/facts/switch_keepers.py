@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from k8sdoctor.host import Host
-    from k8sdoctor.host.base import Process
+    from k8sdoctor.host.answers import Process
 
 # They load br_netfilter and set forwarding and the bridge switches: k3s `pkg/agent/syssetup/setup.go` (rke2 embeds it), k0s
 # `pkg/component/worker/kernelsetup_linux.go`.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from k8sdoctor.facts.registry_chain import RegistryHost
-    from k8sdoctor.host.base import NetworkError, UploadRequest
+    from k8sdoctor.host.answers import NetworkError, UploadRequest
 
 LIMIT = 5.0
 """Seconds that each of the two exchanges may take. A constant, so that a recording holds the same question."""

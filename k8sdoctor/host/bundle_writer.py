@@ -16,7 +16,8 @@ from k8sdoctor.host.bundle import ANSWERS, BUNDLE_FORMAT, END, ERRORS, FILES, MA
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import Given, Identity, Json
+    from k8sdoctor.host.answers import Given, Identity
+    from k8sdoctor.host.base import Json
     from k8sdoctor.host.recording import Entry
 
 _CONTENTS = {

@@ -7,7 +7,8 @@ import errno
 import os
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host.base import Clock, HostError, Json
+from k8sdoctor.host.answers import Clock
+from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
     from k8sdoctor.host.live import LiveHost

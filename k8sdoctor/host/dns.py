@@ -21,14 +21,15 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
 from k8sdoctor.host import own_limits
-from k8sdoctor.host.base import DnsOutcome, DnsQuery, DnsReply, Json
+from k8sdoctor.host.answers import DnsOutcome, DnsQuery, DnsReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import dns.message
 
-    from k8sdoctor.host.base import DnsError
+    from k8sdoctor.host.answers import DnsError
+    from k8sdoctor.host.base import Json
     from k8sdoctor.host.live import LiveHost
 
 LOADING = threading.Lock()

@@ -10,11 +10,12 @@ import selectors
 import time
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host.base import DnsTally, DnsWatchAnswer, Json
+from k8sdoctor.host.answers import DnsTally, DnsWatchAnswer
 from k8sdoctor.host.dns import LISTEN, questions
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsOutcome, DnsQuery
+    from k8sdoctor.host.answers import DnsOutcome, DnsQuery
+    from k8sdoctor.host.base import Json
     from k8sdoctor.host.dns import Question
     from k8sdoctor.host.live import LiveHost
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from k8sdoctor.host.base import DirEntry, FileStat, Given, Host, HostError, Identity, Json, User
+from k8sdoctor.host.answers import DirEntry, FileStat, Given, Identity, User
+from k8sdoctor.host.base import Host, HostError, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,7 +11,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
-from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT, DirEntry, FileStat, HostError
+from k8sdoctor.host.answers import DirEntry, FileStat
+from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT, HostError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from k8sdoctor.host import own_limits, resolver, trust
-from k8sdoctor.host.base import HostError, HttpAnswer, HttpRequest, Json, NetworkError, NetworkFailure, authority
+from k8sdoctor.host.answers import HttpAnswer, HttpRequest, NetworkError, NetworkFailure
+from k8sdoctor.host.base import HostError, Json, authority
 from k8sdoctor.host.dial import dial
 from k8sdoctor.host.secrets import is_secret
 

@@ -13,7 +13,8 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
-from k8sdoctor.host.base import HostError, Json, KeyAnswer
+from k8sdoctor.host.answers import KeyAnswer
+from k8sdoctor.host.base import HostError, Json
 from k8sdoctor.host.tags import MISFITS
 
 if TYPE_CHECKING:

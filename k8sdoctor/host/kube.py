@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from k8sdoctor.host import light
-from k8sdoctor.host.base import HostError, Json, ResolveAnswer
+from k8sdoctor.host.base import HostError, Json
 from k8sdoctor.host.tags import MISFITS
 
 if TYPE_CHECKING:
+    from k8sdoctor.host.answers import ResolveAnswer
     from k8sdoctor.host.live import LiveHost
 
 ANSWER_LIMIT = 32 * 1024 * 1024

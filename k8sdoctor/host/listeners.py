@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from k8sdoctor.host import own_limits
-from k8sdoctor.host.base import HostError, Json, ListeningSocket
+from k8sdoctor.host.answers import ListeningSocket
+from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from k8sdoctor.host import netns, own_limits
-from k8sdoctor.host.base import Given, Host, HostError, Identity, Json, User
+from k8sdoctor.host.answers import Given, Identity, User
+from k8sdoctor.host.base import Host, HostError, Json
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.secrets import Vault
 

@@ -13,7 +13,8 @@ import struct
 from typing import TYPE_CHECKING, Any, cast
 
 from k8sdoctor.host import light
-from k8sdoctor.host.base import HostError, Json, Netlink
+from k8sdoctor.host.answers import Netlink
+from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from k8sdoctor.host.base import CommandResult, HostError, Json, Process
+from k8sdoctor.host.answers import CommandResult, Process
+from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

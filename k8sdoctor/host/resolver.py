@@ -11,7 +11,8 @@ import socket
 from typing import TYPE_CHECKING, cast
 
 from k8sdoctor.host import own_limits
-from k8sdoctor.host.base import HostError, Json, ResolveAnswer
+from k8sdoctor.host.answers import ResolveAnswer
+from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
     from k8sdoctor.host.live import LiveHost

@@ -19,7 +19,7 @@ from typing import (
     is_typeddict,
 )
 
-from k8sdoctor.host import base
+from k8sdoctor.host import answers, base
 
 if TYPE_CHECKING:
     from k8sdoctor.host.base import Json
@@ -59,12 +59,12 @@ def _annotation(verb: str) -> Any:
 
     # `Json` names itself, which get_type_hints would follow for ever; anything that JSON holds is right there.
     names = {"Json": object, "Callable": Callable, "Sequence": Sequence}
-    return get_type_hints(getattr(base.Host, verb), {**vars(base), **names})["return"]
+    return get_type_hints(getattr(base.Host, verb), {**vars(answers), **vars(base), **names})["return"]
 
 
 @cache
 def _fields(shape: Any) -> dict[str, Any]:
-    return get_type_hints(shape, {**vars(base), "Json": object}, include_extras=True)
+    return get_type_hints(shape, {**vars(answers), "Json": object}, include_extras=True)
 
 
 def _held(value: Json, shape: Any, where: str) -> None:

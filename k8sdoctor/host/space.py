@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from k8sdoctor.host import netns
-from k8sdoctor.host.base import HostError, Json, Space
+from k8sdoctor.host.answers import Space
+from k8sdoctor.host.base import HostError, Json
 from k8sdoctor.host.files import refuse
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from k8sdoctor.host import own_limits
-from k8sdoctor.host.base import Json, NetworkError, NetworkFailure, ResolveAnswer, TlsAnswer, authority
+from k8sdoctor.host.answers import NetworkError, NetworkFailure, ResolveAnswer, TlsAnswer
+from k8sdoctor.host.base import Json, authority
 
 if TYPE_CHECKING:
     from OpenSSL import SSL

@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urljoin, urlsplit
 
-from k8sdoctor.host.base import HttpAnswer, HttpRequest, Json, UploadAnswer, UploadRequest
+from k8sdoctor.host.answers import HttpAnswer, HttpRequest, UploadAnswer, UploadRequest
 from k8sdoctor.host.http import exchange
 
 if TYPE_CHECKING:
+    from k8sdoctor.host.base import Json
     from k8sdoctor.host.live import LiveHost
 
 BEGUN = 202

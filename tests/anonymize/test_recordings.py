@@ -14,7 +14,8 @@ from k8sdoctor.host.recording import Entry
 from tests.anonymize.nodes import conclusions, healthy_node, judged, recording, sick_node
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsQuery, Json
+    from k8sdoctor.host.answers import DnsQuery
+    from k8sdoctor.host.base import Json
 
 KEY = b"k" * 32
 NODES = {"sick": sick_node, "healthy": healthy_node}

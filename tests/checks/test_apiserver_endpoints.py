@@ -13,7 +13,7 @@ from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmConfig
 from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificates
 from k8sdoctor.facts.stage import Stage, StageName
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host.base import NetworkFailure
+from k8sdoctor.host.answers import NetworkFailure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

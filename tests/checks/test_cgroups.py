@@ -17,7 +17,7 @@ from k8sdoctor.facts.planned_kubelet import PlannedKubelet
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host.base import Process
+from k8sdoctor.host.answers import Process
 from k8sdoctor.testing import FakeHost, examine
 from tests.control_plane import text
 

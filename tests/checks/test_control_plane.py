@@ -20,7 +20,7 @@ from k8sdoctor.facts.stage import Stage, StageName
 from k8sdoctor.facts.static_containers import StaticContainer, StaticContainers
 from k8sdoctor.facts.static_pods import StaticPods
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host.base import NetworkFailure
+from k8sdoctor.host.answers import NetworkFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,12 +13,12 @@ from k8sdoctor.facts.coredns import CoreDns, DnsPod
 from k8sdoctor.facts.dns_upstreams import DnsUpstreams, Upstream
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host.base import DnsQuery, DnsReply
+from k8sdoctor.host.answers import DnsQuery, DnsReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 JOINED = Stage("worker", "")
 SERVICE = "10.96.0.10"

@@ -15,7 +15,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Certainty, Finding, Safety, Status, Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import Space
+from k8sdoctor.host.answers import Space
 from k8sdoctor.testing import FakeHost
 
 if TYPE_CHECKING:

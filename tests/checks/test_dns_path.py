@@ -15,7 +15,7 @@ from k8sdoctor.facts.dns_replies import View
 from k8sdoctor.facts.packet_filters import FilterRule, parse_iptables, parse_nft
 from k8sdoctor.facts.pod_namespaces import PodNamespace
 from k8sdoctor.finding import Certainty, Finding, Status, Unobserved
-from k8sdoctor.host.base import DnsOutcome, DnsQuery, DnsReply
+from k8sdoctor.host.answers import DnsOutcome, DnsQuery, DnsReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

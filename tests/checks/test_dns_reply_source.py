@@ -15,12 +15,12 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Safety, Status, Unobserved
-from k8sdoctor.host.base import DnsOutcome, DnsQuery, DnsReply, DnsTally
+from k8sdoctor.host.answers import DnsOutcome, DnsQuery, DnsReply, DnsTally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from k8sdoctor.host.base import DnsError
+    from k8sdoctor.host.answers import DnsError
 
 SERVICE = "10.96.0.10"
 SERVICE6 = "fd00:96::a"

@@ -11,7 +11,7 @@ from k8sdoctor.checks.etcd import etcd
 from k8sdoctor.facts.etcd import Etcd, EtcdAccess, EtcdEndpoint, EtcdMember, EtcdStatus
 from k8sdoctor.facts.etcd_server import EtcdServer
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host.base import NetworkError, NetworkFailure
+from k8sdoctor.host.answers import NetworkError, NetworkFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

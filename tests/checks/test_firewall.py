@@ -20,7 +20,7 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import ListeningSocket, Process
+from k8sdoctor.host.answers import ListeningSocket, Process
 from k8sdoctor.testing import FakeHost
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from k8sdoctor.checks.hostname import hostname
 from k8sdoctor.facts.machine_name import MachineName
 from k8sdoctor.facts.role import Role
 from k8sdoctor.finding import Finding, Status
-from k8sdoctor.host.base import ResolveAnswer
+from k8sdoctor.host.answers import ResolveAnswer
 from k8sdoctor.testing import FakeHost, HostError
 
 UNDECIDED = Role("undecided", "nothing is planned for it")

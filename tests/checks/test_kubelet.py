@@ -16,7 +16,7 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Safety, Status, Unobserved
-from k8sdoctor.host.base import Process
+from k8sdoctor.host.answers import Process
 from k8sdoctor.testing import FakeHost, HostError, examine
 from tests.facts.test_service_unit import BASE, DROP_IN, ETC, PACKAGE, UNIT
 

@@ -17,7 +17,7 @@ from k8sdoctor.facts.role import Role
 from k8sdoctor.facts.sandboxes import PodSandboxes, Sandbox
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host.base import Netlink, Process
+from k8sdoctor.host.answers import Netlink, Process
 from k8sdoctor.testing import FakeHost
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Certainty, Finding, Status, Unobserved
-from k8sdoctor.host.base import DnsQuery, ListeningSocket, Netlink, Process
+from k8sdoctor.host.answers import DnsQuery, ListeningSocket, Netlink, Process
 from k8sdoctor.testing import FakeHost, HostError
 
 LOCAL = "169.254.20.10"

@@ -21,7 +21,7 @@ from k8sdoctor.testing import FakeHost, HostError
 from tests import control_plane
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsOutcome, DnsQuery
+    from k8sdoctor.host.answers import DnsOutcome, DnsQuery
 
 SERVICE = "10.96.0.10"
 WRONG = "10.96.0.99"

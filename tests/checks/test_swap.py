@@ -14,7 +14,7 @@ from k8sdoctor.facts.planned_kubelet import PlannedKubelet
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.swap import FstabLine, Swap, SwapArea
 from k8sdoctor.finding import Finding, Safety, Status
-from k8sdoctor.host.base import Process
+from k8sdoctor.host.answers import Process
 from k8sdoctor.testing import FakeHost, examine
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.finding import Finding, Status, Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import Clock, Process
+from k8sdoctor.host.answers import Clock, Process
 from k8sdoctor.testing import FakeHost
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from k8sdoctor.testing import FakeHost, HostError
 from tests import control_plane
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsQuery
+    from k8sdoctor.host.answers import DnsQuery
 
 ADMIN = ApiAccess("/etc/kubernetes/admin.conf", None)
 HERE = NodeName("cp1", "", "cp1")

@@ -8,13 +8,15 @@ from k8sdoctor.facts.cluster_dns import ClusterDns, DnsAddress
 from k8sdoctor.facts.conntrack_losses import STATISTICS
 from k8sdoctor.facts.dns_pairs import PAIRS, DnsPairs
 from k8sdoctor.facts.dns_replies import DnsReplies, View
-from k8sdoctor.host.base import DnsOutcome, DnsQuery, DnsReply, Json
+from k8sdoctor.host.answers import DnsOutcome, DnsQuery, DnsReply
 from k8sdoctor.testing import FakeHost, HostError, Recorder, Recording
 from tests.checks.test_conntrack import statistics
 from tests.checks.test_dns_path import SERVICE, VIEW, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from k8sdoctor.host.base import Json
 
 SERVICE6 = "fd00:96::a"
 DNS = ClusterDns((DnsAddress(SERVICE6, "clusterDNS"), DnsAddress(SERVICE, "clusterDNS")))

@@ -9,7 +9,7 @@ from k8sdoctor.facts.dns_path import NETSTAT, PADDING, DnsPath, Overlay
 from k8sdoctor.facts.dns_replies import DnsReplies, View
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host.base import DnsOutcome, DnsQuery, Netlink
+from k8sdoctor.host.answers import DnsOutcome, DnsQuery, Netlink
 from k8sdoctor.testing import FakeHost, HostError
 from tests.checks.test_dns_path import SERVICE, VIEW, outcome
 

@@ -12,7 +12,7 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import CommandResult, Process
+from k8sdoctor.host.answers import CommandResult, Process
 from k8sdoctor.host.fake import FakeHost
 
 PAUSE = "registry.k8s.io/pause:3.9"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host.base import Process
+from k8sdoctor.host.answers import Process
 from k8sdoctor.testing import FakeHost
 
 CONFIG = """\

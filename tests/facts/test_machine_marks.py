@@ -15,7 +15,7 @@ from k8sdoctor.testing import FakeHost
 from tests.certificates import cluster_ca
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import Netlink
+    from k8sdoctor.host.answers import Netlink
 
 NAME = NodeName("n1", "so", "n1", "n1", "ab" * 32)
 MAC = "52:54:00:00:00:01"

@@ -8,7 +8,7 @@ from k8sdoctor.facts.kubeadm import KubeadmAddons, KubeadmConfig
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.role import Role, RoleName
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.host.base import Process
+from k8sdoctor.host.answers import Process
 from k8sdoctor.testing import FakeHost
 
 NOTHING = KubeadmConfig()

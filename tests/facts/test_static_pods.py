@@ -13,7 +13,7 @@ from k8sdoctor.facts.pod_manifest import Container, Manifest, Mount
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.static_pods import MANIFESTS, StaticPods
 from k8sdoctor.finding import Unobserved
-from k8sdoctor.host.base import Process
+from k8sdoctor.host.answers import Process
 from k8sdoctor.testing import FakeHost, HostError
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from k8sdoctor.host.base import HttpRequest
+    from k8sdoctor.host.answers import HttpRequest
 
 # Texts of one line, since `lines` and command lines hold no others.
 LINES = {name: text for name, text in FORMS.items() if "\n" not in text.strip("\n") and "\r" not in text}

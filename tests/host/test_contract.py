@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from k8sdoctor.host.base import UploadRequest
+    from k8sdoctor.host.answers import UploadRequest
 
 KEY = cluster_ca()
 

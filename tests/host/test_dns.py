@@ -16,7 +16,8 @@ import dns.rrset
 import pytest
 
 from k8sdoctor.host import dns as verb
-from k8sdoctor.host.base import DnsQuery, HostError
+from k8sdoctor.host.answers import DnsQuery
+from k8sdoctor.host.base import HostError
 from k8sdoctor.host.live import LiveHost
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from k8sdoctor.host.recording import Recorder, Recording
 from tests.host.test_dns import answer_of, kind_of, pair, query, server_of_ports, udp_server
 
 if TYPE_CHECKING:
-    from k8sdoctor.host.base import DnsOutcome
+    from k8sdoctor.host.answers import DnsOutcome
 
 
 @pytest.fixture(autouse=True)

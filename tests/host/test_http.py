@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from k8sdoctor.host.base import HttpAnswer
+    from k8sdoctor.host.answers import HttpAnswer
 
 NOW = dt.datetime.now(dt.UTC)
 WATCHDOG = 60.0

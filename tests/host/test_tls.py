@@ -16,7 +16,7 @@ from tests.tls_server import listening, tls
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from k8sdoctor.host.base import TlsAnswer
+    from k8sdoctor.host.answers import TlsAnswer
 
 LEAF = issue("kube-apiserver", cluster_ca(), dns=["kubernetes"], ips=["127.0.0.1"])
 
