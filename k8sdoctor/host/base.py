@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,14 +96,6 @@ class UnansweredError(BaseException):
 
 Listener: TypeAlias = "Callable[[str, int, int], None]"
 """What is told of a long look: what is looked at, how many are done, and of how many."""
-
-
-class Asker(Protocol):
-    """Anything that answers verbs."""
-
-    def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
-        """Answer, or raise HostError."""
-        ...
 
 
 class Host(ABC):
