@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, cast
 
+from k8sdoctor.anonymize.comments import are_of_people, without_comments
 from k8sdoctor.anonymize.places import see_entry
 from k8sdoctor.anonymize.text import Texts
 
@@ -41,6 +42,14 @@ class StandIns:
         made["verb"] = entry["verb"]
         if "cut" in entry:  # half a name or half a certificate could not be told
             made["cut"] = {**entry["cut"], "head": "", "tail": ""}
+        if entry["verb"] == "read" and are_of_people(str(entry["arguments"].get("path"))):
+            made["answer"] = _uncommented(made.get("answer"))
+        if entry["verb"] == "given" and isinstance(made.get("answer"), dict):
+            given = cast("dict[str, Json]", made["answer"])
+            made["answer"] = {
+                key: {**each, "text": _uncommented(each.get("text"))} if isinstance(each, dict) else each
+                for key, each in given.items()
+            }
         if entry["verb"] == "listdir" and isinstance(made.get("answer"), list):
             names = cast("list[dict[str, str]]", made["answer"])
             made["answer"] = cast(
@@ -75,6 +84,10 @@ class StandIns:
         if isinstance(value, dict):
             return {self._texts.of(key): self._mapped(each) for key, each in value.items()}
         return value
+
+
+def _uncommented(text: Json) -> Json:
+    return without_comments(text) if isinstance(text, str) else text
 
 
 def anonymized(entries: Iterable[Entry], *, key: bytes | None = None) -> list[Entry]:

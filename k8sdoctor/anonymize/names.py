@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from k8sdoctor.anonymize.words import COUNTRIES, DOMAINS, GENERIC, TENANTED, TOP, is_ordinary
+from k8sdoctor.anonymize.words import COUNTRIES, DOMAINS, GENERIC, TENANTED, TOP, is_ordinary, is_public_workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Kind: TypeAlias = 'Literal["node", "host", "domain", "user", "cluster", "organisation", "authority", "place", "id"]'
+Kind: TypeAlias = 'Literal["node", "host", "domain", "user", "cluster", "organisation", "authority", "place", "id", "namespace", "pod", "image", "label"]'
 
 _NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _NO_HOST = re.compile(r"[0-9.]+|_default")
@@ -18,6 +18,15 @@ _NO_HOST = re.compile(r"[0-9.]+|_default")
 
 _CONTAINER = re.compile(r"[0-9a-f]{32,}")
 """The ID of a container, which stands behind `containerd://`."""
+
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""What the API server makes endings of (apimachinery, pkg/util/rand)."""
+
+_ENDING = re.compile(rf"(?:-[{_LETTERS}]{{6,10}})?-[{_LETTERS}]{{5}}|-\d+")
+"""What a Deployment, a DaemonSet, a Job, a CronJob and a StatefulSet put behind their names."""
+
+_SHORTEST = 3
+"""Letters of a workload's name from which on it is told from a word of a configuration, such as `ro`."""
 
 _TELLING = 4
 """Letters of a domain from which on it is looked for where it stands alone."""
@@ -34,6 +43,7 @@ class Names:
         self._alone: dict[str, Kind] = {}
         self._domains: set[tuple[str, ...]] = set()
         self._phrases: dict[str, Kind] = {}
+        self._workloads: dict[str, Kind] = {}
         self._labels: dict[str, str] = {}
         self._count: dict[str, int] = {}
         self._starts: frozenset[str] = frozenset()
@@ -79,6 +89,12 @@ class Names:
         if len(text) > 3 and not all(map(is_ordinary, re.findall(r"\w+", text))):  # noqa: PLR2004 -- shorter ones are parts of words
             self._phrases.setdefault(text, kind)
 
+    def see_workload(self, name: str, kind: Kind) -> None:
+        """Note what a pod, a namespace or a part of an image's path is called."""
+        if _NAME.fullmatch(name):
+            before = self._workloads.get(name.lower(), "label")
+            self._workloads[name.lower()] = kind if before == "label" else before
+
     def _see_alone(self, label: str, kind: Kind) -> None:
         label = label.strip("-_")
         if is_ordinary(label):
@@ -90,11 +106,27 @@ class Names:
 
     def settle(self) -> None:
         """Number what was seen, in order, so that what came before the other does so still."""
+        for name, kind in sorted(self._workloads.items(), key=lambda each: (each[1] == "label", each)):
+            self._settle_workload(name, kind)
         for label in sorted(self._alone):
             self._make(label, self._alone[label])
         parts = [re.split(r"([-_])", label) for label in self._alone]
         self._starts = frozenset(each[0] for each in parts)
         self._longest = max(map(len, parts), default=1)
+
+    def _settle_workload(self, name: str, kind: Kind) -> None:
+        """A workload's own name: without what was put behind it, and none if every cluster has it."""
+        nodes = {label for label, kind in self._alone.items() if kind == "node"} | self.kept
+        own = name.partition(".")[0]
+        while not is_public_workload(own):
+            shorter = next((own.removesuffix(f"-{node}") for node in nodes if own.endswith(f"-{node}")), own)
+            ending = re.search(rf"(?:{_ENDING.pattern})\Z", own) if shorter == own else None
+            shorter = own[: ending.start()] if ending else shorter
+            if shorter in (own, ""):
+                break
+            own = shorter
+        if len(own) >= _SHORTEST and own not in nodes and not is_public_workload(own):
+            self._alone.setdefault(own, kind)
 
     def phrases(self) -> dict[str, str]:
         """The texts that are replaced as a whole, and by what."""

@@ -6,6 +6,8 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from k8sdoctor.anonymize import workloads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -69,6 +71,11 @@ def see_entry(entry: Entry, texts: Texts) -> None:
     for text in _strings([arguments, answer, entry.get("error", {}).get("message")]):
         if texts.see(text):
             _see_text(text, texts)
+    if entry["verb"] in ("kube", "cri"):
+        workloads.see_objects(_objects(answer), texts.names)
+    if entry["verb"] == "cri":
+        for image in _values(arguments, "image"):
+            workloads.see_image(image, texts.names)
     look = _VERBS.get(entry["verb"])
     if look is not None:
         look(arguments, answer, texts)
@@ -121,6 +128,7 @@ def _see_text(text: str, texts: Texts) -> None:
         for name in (match["name"] for pattern in patterns for match in pattern.finditer(text)):
             if not _UNITS.search(name):
                 see(name)
+    workloads.see_text(text, texts.names)
     for match in _LISTS.finditer(text):
         for name in re.findall(_DOTTED, match["list"]):
             texts.names.see_host(name)

@@ -78,6 +78,49 @@ GENERIC = _all("com net org edu gov mil info biz corp lan intern internal intran
 """Last labels by which a name is told to be a domain name, wherever it stands."""
 
 
+PROJECTS = _all("""
+    abac acmesolver adapter addon-resizer admission advisor aggregated alertmanager allocator alpine ambassador ansible antrea aqua argo argocd artifactory attacher
+    autoscaler autopilot aws azure azuredisk azurefile bgp bird bitnami blackbox bpf busybox bird6 buildkit cadvisor cainjector calicoctl canary ceph cephcsi cephfs cfg cert-manager cilium cloudflare
+    clustercheck cluster-api cncf cnx collector confd configmap-reload consul contour controllers cilium-envoy conformance cstor curl csi csidriver
+    dcgm descheduler dex dikastes dind discovery distroless ds dnsutils driver ebs ebpf ec2 efs elasticsearch emissary envoy epd exporter external external-dns external-secrets
+    fake falco felix filebeat filelog flanneld fleet fluent fluentbit fluentd flux galera gatekeeper gcp gce gitea gitlab gitops gke goharbor goldmane google gpu gvisor
+    hami harbor hello helmfile heapster hubble hyperkube ingressgateway egressgateway injector istiod istio-system jaeger jenkins jetstack jiva k8scloudprovider k8scsi kaniko kata karpenter kafka
+    karmada keda keepalive kettle keycloak kiali kibana kindest kindnet kindnetd klipper knative kong kops kubectl kubelets kubermatic kubernetesui kubeproxy kubespray kubesphere kubevirt
+    kube-flannel kube-multus kured kustomize kyverno library linkerd linuxserver livenessprobe local-path localpv logstash loki longhorn mariadb memcached minio mirrored
+    mirrorgooglecontainers moby mongo mongodb multipath mutating nacos nats ndots netd netcat netshoot nexus nfd nfs nginxinc nodeport node-problem-detector notification npc
+    nvidia oauth2 observability olm opa openebs openelb openfaas opensearch openstack opentelemetry operator operators opentracing optimizer oras otel ovn ovs patroni percona perf
+    pilot polaris portworx postgresql problem detector profiler promtail provisioner proxyv2 pushgateway rabbitmq rancher reflector registrar reloader resizer restic
+    rkelease rook rpi samples sealed sealer servicelb scraper shim shm sidecar sig smb snapshot snapshotter sonarqube sources speaker spegel spiffe spire
+    sriov stateful statefulset stats strimzi submariner svclb tailscale tekton telegraf tempo thanos tigera tigera-operator tiller trivy trust typha typhoon uptime validating vault vector
+    velero vip virt vpa vsphere vxlan-tools waypoint weave-net weaveworks webhooks whereabouts whisker whoami wordpress world zipkin zookeeper ztunnel
+    daemonset deployment replicaset cronjob replica relay rbac reporter shell sync syncer wait waiter xds busybox-musl echo echoserver agnhost httpbin go nodejs node-feature-discovery python golang
+    cert ui web-ui scheduler-plugins state kube-state-metrics feature tools manager aio v4 v6 hostpath block filesystem apiservice aggregator rs sts po svc ep ing cm sa ro rw gc
+    google_containers gke-release eks aks addon-manager metrics-server dns-node-cache amazon k8s-artifacts-prod containers serviceaccount team releases mirroring cache cached caches
+    """)
+"""Words of which names of workloads are made that many clusters have: of projects, and of what Kubernetes calls its parts."""
+
+
+PROSE = _all("""
+    networkmanager after also an and any are as at be been before but by can cannot changed could created do does edit edited first for from generated has have here if into it its
+    lines made  managed may more must not note of on only or program see so such than that the their them then there these they this those to under
+    unless use used uses using  was when where which will with without you your don't configuration configurations fields listed sourced man manual
+    page section following note default defaults option settings
+    """)
+"""Words between those of the field."""
+
+
+def is_public_workload(name: str) -> bool:
+    """Whether a pod, a namespace or a part of an image's path is called as others call theirs, too.
+
+    >>> [is_public_workload(name) for name in ("coredns", "kube-state-metrics", "google_containers", "payments-api", "team-frodo")]
+    [True, True, True, False, False]
+    """
+    lower = name.lower()
+    if lower in PROJECTS or is_ordinary(lower):
+        return True
+    return all(part in PROJECTS or part in ORDINARY or _NUMBERED.fullmatch(part) for part in re.split(r"[-_.]", lower))
+
+
 def is_ordinary(word: str) -> bool:
     """Whether a name is a word that other things are called, too, so that it tells nothing and cannot be told from those.
 

@@ -77,7 +77,7 @@ class Side:
     @cached_property
     def own(self) -> Own:
         """What its node calls its own."""
-        return Own(self.marks.words())
+        return Own(self.marks.words(), are_stand_ins=self.is_anonymized)
 
     @property
     def is_anonymized(self) -> bool:
@@ -261,6 +261,10 @@ def _kinds(a: Side, b: Side) -> Iterator[str]:
         yield (
             f"{' and '.join(stand_ins)} {'is' if len(stand_ins) == 1 else 'are'} anonymized: names, addresses and IDs are stand-ins of one run "
             "alone, so whether these are one node or two, and what they share, cannot be told."
+        )
+        yield (
+            "Findings cannot be matched by what they name, then: those of one check and reason are taken for the same, and where they differ in names alone, "
+            "nothing need have changed."
         )
     reports = [name for name, each in sides if each.recording is None]
     if len(reports) == 1:

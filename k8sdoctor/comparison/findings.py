@@ -74,7 +74,10 @@ class FindingChange:
 
 
 def changes(a: Report, b: Report, own_a: Own, own_b: Own) -> tuple[FindingChange, ...]:
-    """What became of all that fails, warns or is unknown in either report; the worst change first, causes before symptoms."""
+    """What became of all that fails, warns or is unknown in either report; the worst change first, causes before symptoms.
+
+    Where names in a report are stand-ins, findings of one reason are held against each other whatever they are about.
+    """
     before, after = ({result.check: result for result in report.results} for report in (a, b))
     found = [
         change
@@ -193,6 +196,7 @@ def _pairs(
     """Findings of one check side by side: the same reason and subject, else the same subject, each subject less its noise.
 
     So a subject that names a process by its pid, or the node itself, is the same one; and one that fails for another reason now is too.
+    Where names are stand-ins, those that are left go by their reason alone, in their order, which stand-ins keep.
     """
     left, right = list(a), list(b)
     pairs: list[tuple[Finding | None, Finding | None]] = []
@@ -214,6 +218,8 @@ def _pairs(
         lambda each: (each.reason, own_b.stable(each.subject or "")),
     )
     take(lambda each: own_a.stable(each.subject or ""), lambda each: own_b.stable(each.subject or ""))
+    if own_a.are_stand_ins or own_b.are_stand_ins:
+        take(lambda each: each.reason, lambda each: each.reason)
     return [*pairs, *((finding, None) for finding in left), *((None, finding) for finding in right)]
 
 

@@ -31,6 +31,8 @@ class Own:
     """What one node calls its own: text by the word that stands for it, such as `10.0.0.5` by `address`."""
 
     words: Mapping[str, str]
+    are_stand_ins: bool = False
+    """Whether its names stand for others, so that nobody else calls it by them."""
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:

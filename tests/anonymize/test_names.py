@@ -32,7 +32,7 @@ FILES = {
     "/etc/kubernetes/manifests/etcd.yaml": "spec:\n  containers:\n  - command:\n    - etcd\n    - --name=legolas\n    - --initial-cluster=legolas=https://10.27.53.7:2380,gimli=https://10.27.53.8:2380\n    - --advertise-client-urls=https://10.27.53.7:2379\n",
     "/var/lib/kubelet/config.yaml": "clusterDNS:\n- 10.113.0.10\nclusterDomain: k8s.acme.com\n",
     "/var/lib/kubelet/kubeadm-flags.env": 'KUBELET_KUBEADM_ARGS="--hostname-override=legolas --node-ip=10.27.53.7 --pod-infra-container-image=harbor.acme.com:5000/k8s/pause:3.9"\n',
-    "/etc/environment": "# frodo.baggins@acme.com told us\\nmailto:elrond+k8s@mirkwood.corp; git@github.com, kubernetes-admin@vip.acme.com, getty@tty1.service\n",
+    "/var/log/y.log": "# frodo.baggins@acme.com told us\\nmailto:elrond+k8s@mirkwood.corp; git@github.com, kubernetes-admin@vip.acme.com, getty@tty1.service\n",
     "/proc/1/net/ip_vs": "TCP  0A1B3507:0035 rr\n  -> 0AF40002:0035 Masq 1 0 0\n",
     f"/home/{PERSON}/.kube/config": "x",
     "/kubeadm.yaml": "kind: ClusterConfiguration\ncontrolPlaneEndpoint: vip.acme.com:6443\napiServer:\n  certSANs:\n  - api.numenor.io\n  - 198.51.100.77\n  - 51.15.3.4\nnetworking:\n  serviceSubnet: 10.113.0.0/16\n  podSubnet: 10.200.0.0/14\n  dnsDomain: k8s.acme.com\n---\nkind: InitConfiguration\nnodeRegistration:\n  kubeletExtraArgs: {}\n  name: legolas\nlocalAPIEndpoint:\n  advertiseAddress: 10.27.53.7\n",
@@ -258,3 +258,142 @@ def test_what_is_no_certificate_stays_none_and_says_nothing() -> None:
     text = "-----BEGIN CERTIFICATE-----\nTEVHT0xBUyBHSU1MSQ==\n-----END CERTIFICATE-----\n"
 
     assert mapped(text) == "-----BEGIN CERTIFICATE-----\nAAAAAAAAAAAAAAAAAA==\n-----END CERTIFICATE-----\n"
+
+
+# -- workloads and comments ------------------------------------------------------------------------------------------------
+
+
+def workloads(*objects: dict[str, Any], text: str = "") -> str:
+    """What a runtime's pods look like with stand-ins, and a text that names them."""
+    made = anonymized(
+        [
+            Entry(
+                verb="identity", arguments={}, answer={"hostname": "legolas", "kernel": "", "machine": "", "euid": 0}
+            ),
+            Entry(
+                verb="cri",
+                arguments={"endpoint": "unix:///x", "method": "RuntimeService/ListPodSandbox", "request": {}},
+                answer={"items": list(objects)},
+            ),
+            Entry(verb="tail", arguments={"path": "/var/log/syslog"}, answer=text),
+        ],
+        key=KEY,
+    )
+    return json.dumps([each.get("answer") for each in made])
+
+
+def pod(namespace: str, name: str, **labels: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": namespace, "uid": "39bc819a-9901-458c-92dc-5d5678474542"},
+        "labels": labels,
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ('pod="moria/balrog-fire-7d9f8b6c5d-x2x4z"', ("moria", "balrog", "fire")),
+        ("/var/log/pods/moria_balrog_39bc819a-9901-458c-92dc-5d5678474542/whip", ("moria", "balrog")),
+        ('--comment "moria/balrog:http has no endpoints" -j REJECT', ("moria", "balrog")),
+        ("/api/v1/namespaces/moria/pods/balrog-0?watch=1", ("moria", "balrog")),
+        ("harbor.mordor.net:5000/nazgul/orc-barracks:1.2", ("nazgul", "barracks", "mordor")),
+        ("docker.io/nazgul/orc-barracks@sha256:0", ("nazgul", "barracks")),
+        ("image: nazgul/orc-barracks:1.2", ("nazgul", "barracks")),
+    ],
+)
+def test_a_name_of_a_workload_or_an_image_is_not_left_in_any_way_that_it_is_written(
+    written: str, names: tuple[str, ...]
+) -> None:
+    after = workloads(text=f"{written}\n")
+
+    assert [name for name in names if name not in written] == []
+    assert [name for name in names if name in after] == []
+
+
+def test_a_pod_s_stand_in_keeps_what_was_put_behind_its_name_and_its_labels_go_with_it() -> None:
+    after = workloads(
+        pod("moria", "balrog-7d9f8b6c5d-x2x4z", app="balrog", team="dwarves"),
+        pod("moria", "balrog-7d9f8b6c5d-b7k2p"),
+        text='E1 "failed" pod="moria/balrog-7d9f8b6c5d-x2x4z"',
+    )
+
+    assert re.search(r'pod=\\"namespace-1/pod-1-7d9f8b6c5d-x2x4z\\"', after)
+    assert '"app": "pod-1"' in after
+    assert "dwarves" not in after
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "coredns-589f44dc88-7rqsk",
+            "kube-proxy-8bng8",
+            "kube-apiserver-LEGOLAS",
+            "calico-node-x7k2p",
+            "etcd-LEGOLAS",
+        ),
+        *("kube-flannel-ds-z4w9c", "cilium-operator-6d9f8b6c5d-x2x4z", "kube-multus-ds-x7k2p"),
+    ],
+)
+def test_a_pod_that_many_clusters_have_keeps_its_name(name: str) -> None:
+    after = workloads(pod("kube-system", name.replace("LEGOLAS", "legolas"), **{"k8s-app": "kube-dns"}))
+
+    assert f'"name": "{name.replace("LEGOLAS", "node-1")}"' in after
+    assert '"namespace": "kube-system"' in after
+    assert '"k8s-app": "kube-dns"' in after
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *("registry.k8s.io/pause:3.10", "registry.k8s.io/coredns/coredns:v1.11.1", "docker.io/calico/node:v3.28.0"),
+        *("quay.io/cilium/cilium:v1.15", "docker.io/library/nginx:1.25", "rancher/mirrored-pause:3.6"),
+        *("registry.aliyuncs.com/google_containers/kube-proxy:v1.28.2", "k8s.gcr.io/dns/k8s-dns-node-cache:1.22"),
+    ],
+)
+def test_an_image_that_everybody_pulls_keeps_its_name(image: str) -> None:
+    assert image in workloads(text=f"image: {image}\n")
+
+
+def test_of_an_image_in_a_mirror_of_one_s_own_what_everybody_pulls_is_left() -> None:
+    after = workloads(text="image: harbor.mordor.net:5000/nazgul/kube-proxy:v1.28.2\n")
+
+    assert re.search(r"image: [\w.-]+:5000/image-1/kube-proxy:v1\.28\.2", after)
+    assert "mordor" not in after
+
+
+def commented(path: str, text: str) -> str:
+    return files(anonymized([Entry(verb="read", arguments={"path": path}, answer=text)], key=KEY))[path]
+
+
+def test_what_people_wrote_in_comments_is_gone_and_lines_stay_where_they_are() -> None:
+    text = "#!/bin/sh\n# ask Boromir about this\nserver: x # since Helm's Deep fell\n ; call the Elves\nlast: line\n"
+
+    assert commented("/etc/kubernetes/x.yaml", text) == (
+        "#!/bin/sh\n# (a comment)\nserver: x # (a comment)\n ; (a comment)\nlast: line\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/boot/config-6.1.0", "# CONFIG_BRIDGE_NETFILTER is not set\n"),
+        ("/etc/resolv.conf", "# Generated by NetworkManager\nnameserver 127.0.0.53\n"),
+        ("/etc/containerd/config.toml", 'x = "a # b frobnicated"\n'),
+        ("/etc/x", "color=#fffa00\nurl=https://x/#frobnicated\n"),
+        ("/proc/mounts", "overlay / # frobnicated\n"),
+    ],
+)
+def test_what_is_no_comment_of_people_s_stays(path: str, text: str) -> None:
+    assert commented(path, text) == text
+
+
+def test_comments_in_a_file_that_was_given_are_gone() -> None:
+    given: Any = {
+        "config": {"path": "kubeadm.yaml", "text": "# Boromir's\nkind: X\n"},
+        "kubeconfig": None,
+        "endpoints": ["a"],
+    }
+    [made] = anonymized([Entry(verb="given", arguments={}, answer=given)], key=KEY)
+
+    assert made["answer"] == {**given, "config": {"path": "kubeadm.yaml", "text": "# (a comment)\nkind: X\n"}}

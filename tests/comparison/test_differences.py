@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from k8sdoctor import Evidence, Finding, fail, passed
-from k8sdoctor.comparison import Comparison, Difference, compare
+from k8sdoctor.comparison import Change, Comparison, Difference, Side, compare
 from k8sdoctor.comparison.differences import differences
 from k8sdoctor.comparison.noise import Own
 from k8sdoctor.comparison.properties import of_recording
@@ -16,7 +16,6 @@ from tests.certificates import base64_pem, cluster_ca, issue
 from tests.comparison.sides import marks, side
 
 if TYPE_CHECKING:
-    from k8sdoctor.comparison import Side
     from k8sdoctor.host.base import Json
 
 CA = cluster_ca()
@@ -313,6 +312,31 @@ def test_stand_ins_of_two_recordings_are_not_held_against_each_other() -> None:
     assert found.duplicates == ()
     assert any("A and B are anonymized" in remark for remark in found.remarks)
     assert found.exit_code == 1
+
+
+def test_findings_that_name_stand_ins_are_matched_by_their_reason_and_this_is_told() -> None:
+    hidden = Manifest(tool="", profile=None, deadline=None, anonymized=True)
+    plain = Manifest(tool="", profile=None, deadline=None, anonymized=False)
+
+    def sick(subject: str, manifest: Manifest) -> Side:
+        return node("n", finding=fail("Off", "It is off.", subject=subject), manifest=manifest)
+
+    found, named = (compare(sick("db.acme.com", plain), sick("node-1", each)) for each in (hidden, plain))
+
+    assert [each.change for each in found.changes] == [Change.STILL]
+    assert any("cannot be matched by what they name" in remark for remark in found.remarks)
+    assert {each.change for each in named.changes} == {Change.NEW, Change.FIXED}
+    assert not any("cannot be matched" in remark for remark in named.remarks)
+
+
+def test_another_reason_is_new_even_where_names_are_stand_ins() -> None:
+    hidden = Manifest(tool="", profile=None, deadline=None, anonymized=True)
+    one, other = (
+        node("n", finding=fail(reason, "It is.", subject=subject), manifest=hidden)
+        for reason, subject in (("Off", "a"), ("Broken", "b"))
+    )
+
+    assert {each.change for each in compare(one, other).changes} == {Change.NEW, Change.FIXED}
 
 
 def test_a_recording_of_another_version_is_remarked() -> None:
