@@ -224,7 +224,9 @@ def _by_state(pod: DnsPod) -> str:
 
 # kubernetes pkg/scheduler/framework/plugins/tainttoleration and nodeunschedulable; later releases do not name the taints.
 _TAINT = re.compile(r"taint \{([^:{}]+)")
-_SOME_TAINT = re.compile(r"0/(?P<nodes>\d+) nodes are available: (?P<tainted>\d+) node\(s\) had (?:untolerated taint\(s\)|taints that)")
+_SOME_TAINT = re.compile(
+    r"0/(?P<nodes>\d+) nodes are available: (?P<tainted>\d+) node\(s\) had (?:untolerated taint\(s\)|taints that)"
+)
 _CORDONED = "node(s) were unschedulable"
 
 _MEANS = {

@@ -25,7 +25,6 @@ DATA = Path(__file__).parent / "data" / "control-plane-v1.36"
 
 NOW = 1_795_181_400.0  # 2026-11-20T13:30:00Z, eight minutes after the pods came up
 SERVICE = "10.96.0.10"
-BACKENDS = ("10.244.0.2", "10.244.0.3")
 
 # Private keys were taken out of the recording, and sa.pub with them.
 _TAKEN_OUT = (

@@ -73,8 +73,6 @@ class Node:
     kubelet_version: str = ""
     runtime_version: str = ""
     kernel_version: str = ""
-    os_image: str = ""
-    provider_id: str = ""
     unschedulable: bool = False
     created: float | None = None
     machine_id: str = ""
@@ -125,8 +123,6 @@ class Node:
             kubelet_version=yaml.string(info, "kubeletVersion") or "",
             runtime_version=yaml.string(info, "containerRuntimeVersion") or "",
             kernel_version=yaml.string(info, "kernelVersion") or "",
-            os_image=yaml.string(info, "osImage") or "",
-            provider_id=yaml.string(spec, "providerID") or "",
             unschedulable=spec.get("unschedulable") is True,
             created=seconds(metadata.get("creationTimestamp")),
             machine_id=yaml.string(info, "machineID") or "",

@@ -98,42 +98,32 @@ def _mismatch(kind: str, value: Json) -> str | None:
     """What a value is and should be; None where the kubelet can take it."""
     match kind:
         case "switch" if not isinstance(value, bool):
-            return f"{_shown(value)} where true or false is wanted"
+            return f"{yaml.described(value)} where true or false is wanted"
         case "number" | "fraction" if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{_shown(value)} where a number is wanted"
+            return f"{yaml.described(value)} where a number is wanted"
         case "text" | "duration" if isinstance(value, bool | int | float | list | dict):
-            return f"{_shown(value)} where text is wanted" + (
+            return f"{yaml.described(value)} where text is wanted" + (
                 " such as 10s" if kind == "duration" else "; quote it" if not isinstance(value, list | dict) else ""
             )
         case "texts" if not isinstance(value, list):
-            return f"{_shown(value)} where a list is wanted"
+            return f"{yaml.described(value)} where a list is wanted"
         case "list" if not isinstance(value, list):
-            return f"{_shown(value)} where a list is wanted"
+            return f"{yaml.described(value)} where a list is wanted"
         case "texts" if isinstance(value, list):
             bad = [item for item in value if not isinstance(item, str)]
-            return f"a list that holds {_shown(bad[0])} where text is wanted; quote it" if bad else None
+            return f"a list that holds {yaml.described(bad[0])} where text is wanted; quote it" if bad else None
         case "mapping" | "map of texts" | "map of switches" if not isinstance(value, dict):
-            return f"{_shown(value)} where a mapping is wanted"
+            return f"{yaml.described(value)} where a mapping is wanted"
         case "map of texts" | "map of switches" if isinstance(value, dict):
             wanted = str if kind == "map of texts" else bool
             pairs = [(key, item) for key, item in value.items() if not isinstance(item, wanted) and item is not None]
             what = "text" if wanted is str else "true or false"
-            return f"a mapping whose {pairs[0][0]} is {_shown(pairs[0][1])} where {what} is wanted" if pairs else None
+            return (
+                f"a mapping whose {pairs[0][0]} is {yaml.described(pairs[0][1])} where {what} is wanted"
+                if pairs
+                else None
+            )
     return None
-
-
-def _shown(value: Json) -> str:
-    match value:
-        case bool():
-            return f"the boolean {str(value).lower()}"
-        case int() | float():
-            return f"the number {value}"
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
-        case _:
-            return f"the text {str(value)[:40]!r}"
 
 
 # -- fields ----------------------------------------------------------------------------------------------------------

@@ -149,14 +149,6 @@ def words(body: str) -> str:
     return _short(html.unescape(text))
 
 
-def looks_like_a_page(content_type: str, body: str) -> bool:
-    """Whether an answer is a web page."""
-    return media_type(content_type) in ("text/html", "application/xhtml+xml") or body.lstrip()[:5].lower() in (
-        "<html",
-        "<!doc",
-    )
-
-
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 200 else f"{line[:199]}…"  # noqa: PLR2004 -- a line that a person reads

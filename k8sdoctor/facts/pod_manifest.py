@@ -216,7 +216,7 @@ def _refused(pod: Mapping[str, Json]) -> Iterator[str]:
     for key in ("volumes", "initContainers", "containers"):
         value = spec.get(key)
         if value is not None and not isinstance(value, list):
-            yield f"spec.{key} is {_kind(value)} where a list is wanted"
+            yield f"spec.{key} is {yaml.described(value)} where a list is wanted"
     for key in ("initContainers", "containers"):
         yield from _refused_containers(spec, key)
 
@@ -234,7 +234,7 @@ def _refused_containers(spec: Mapping[str, Json], key: str) -> Iterator[str]:
 
 def _refused_container(container: Json, where: str) -> Iterator[str]:
     if not isinstance(container, dict):
-        yield f"{where} is {_kind(container)} where a mapping is wanted"
+        yield f"{where} is {yaml.described(container)} where a mapping is wanted"
         return
     for key in ("name", "image"):
         if not yaml.string(container, key):
@@ -244,11 +244,11 @@ def _refused_container(container: Json, where: str) -> Iterator[str]:
     for key in ("env", "volumeMounts", "ports"):
         value = container.get(key)
         if value is not None and not isinstance(value, list):
-            yield f"{where}.{key} is {_kind(value)} where a list is wanted"
+            yield f"{where}.{key} is {yaml.described(value)} where a list is wanted"
     for number, variable in enumerate(_items(container.get("env"))):
         value = variable.get("value")
         if isinstance(value, _NO_TEXT):
-            yield f"{where}.env[{number}].value is {_kind(value)} where text is wanted; quote it"
+            yield f"{where}.env[{number}].value is {yaml.described(value)} where text is wanted; quote it"
 
 
 def _texts(value: Json, where: str) -> Iterator[str]:
@@ -257,25 +257,9 @@ def _texts(value: Json, where: str) -> Iterator[str]:
     if value is None:
         return
     if not isinstance(value, list if wants_list else dict):
-        yield f"{where} is {_kind(value)} where {'a list' if wants_list else 'a mapping'} is wanted"
+        yield f"{where} is {yaml.described(value)} where {'a list' if wants_list else 'a mapping'} is wanted"
         return
     pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
     for key, item in pairs:
         if isinstance(item, _NO_TEXT):
-            yield f"{where}[{key}] is {_kind(item)} where text is wanted; quote it"
-
-
-def _kind(value: Json) -> str:
-    match value:
-        case bool():
-            return f"the boolean {str(value).lower()}"
-        case int() | float():
-            return f"the number {value}"
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
-        case None:
-            return "null"
-        case _:
-            return f"the text {str(value)[:40]!r}"
+            yield f"{where}[{key}] is {yaml.described(item)} where text is wanted; quote it"

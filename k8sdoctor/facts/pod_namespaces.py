@@ -37,8 +37,7 @@ class PodNamespace:
     """One pod's network namespace.
 
     `path` is what one enters. `name` is `namespace/name` of the pod, or the path when nobody told. `pid` is a process that lives in
-    it, None when none is known. `bridge` is the node's bridge on which its interface ends, None for a routed one. `known_by` says
-    who told.
+    it, None when none is known. `bridge` is the node's bridge on which its interface ends, None for a routed one.
     """
 
     path: str
@@ -46,7 +45,6 @@ class PodNamespace:
     name: str
     addresses: tuple[str, ...]
     bridge: str | None
-    known_by: str
     labels: Mapping[str, str]
     pid: int | None = None
 
@@ -188,7 +186,6 @@ def _named_by_runtime(host: Host, sandboxes: PodSandboxes, node: _Node, problems
             name=f"{sandbox.namespace}/{sandbox.name}",
             addresses=addresses,
             bridge=bridge,
-            known_by="the container runtime",
             labels=dict(sandbox.labels),
             pid=sandbox.pid if sandbox.pid and _inode(host, f"/proc/{sandbox.pid}/ns/net") == inode else None,
         )
@@ -238,7 +235,6 @@ def _searched(
             name=path,
             addresses=inside.addresses,
             bridge=inside.bridge,
-            known_by=f"its interface ends on {inside.bridge or 'a route of the node'}",
             labels={},
             pid=living.get(inode),
         )

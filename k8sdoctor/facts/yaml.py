@@ -121,6 +121,23 @@ def _kind(value: Json) -> str:
     return "a list" if isinstance(value, list) else f"{type(value).__name__} {str(value)[:40]!r}"
 
 
+def described(value: Json) -> str:
+    """A value by its kind, where another one is wanted."""
+    match value:
+        case bool():
+            return f"the boolean {str(value).lower()}"
+        case int() | float():
+            return f"the number {value}"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+        case None:
+            return "null"
+        case _:
+            return f"the text {str(value)[:40]!r}"
+
+
 def string(tree: Mapping[str, Json], *path: str) -> str | None:
     """The text at a path of keys; None when something on the way is absent or of another kind. Numbers count as text."""
     node: object = tree

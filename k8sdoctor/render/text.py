@@ -13,10 +13,11 @@ from k8sdoctor.render.layout import block, columns, cut, harmless, lines, wrap
 from k8sdoctor.render.outline import Entry, name_of, origin, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from k8sdoctor.diagnosis import Diagnosis
     from k8sdoctor.finding import Evidence, Finding, Fix
+    from k8sdoctor.render.outline import Name
     from k8sdoctor.render.style import Style
     from k8sdoctor.report import Report
 
@@ -124,16 +125,7 @@ def _details(report: Report, style: Style) -> Iterator[str]:
             if first:
                 yield style.bold("WHAT WAS SEEN")
                 first = False
-            yield from heading(result.check, finding, style)
-            for line in wrap(harmless(finding.message), style.width - 2):
-                yield f"  {line}"
-            name = Entry(result, finding).name
-            if name in causes:
-                yield from block(
-                    "Caused by: ", f"{causes[name].check}/{causes[name].reason}; mend that first.", style.width, "  "
-                )
-            for evidence in finding.evidence:
-                yield from _evidence(evidence, style)
+            yield from _observed(Entry(result, finding), causes, style)
 
 
 def heading(check: str, finding: Finding, style: Style) -> Iterator[str]:
@@ -142,6 +134,19 @@ def heading(check: str, finding: Finding, style: Style) -> Iterator[str]:
     start = f"{style.symbol(finding.status)}{finding.status:{STATUS_WIDTH}}"
     named = cut(f"{check}/{finding.reason}{subject}", style.width - columns(start) - 2)
     yield f"{style.coloured(start, finding.status)}  {named}"
+
+
+def _observed(entry: Entry, causes: Mapping[Name, Name], style: Style) -> Iterator[str]:
+    """What a finding says, what caused it, and what was seen."""
+    finding = entry.finding
+    yield from heading(entry.result.check, finding, style)
+    for line in wrap(harmless(finding.message), style.width - 2):
+        yield f"  {line}"
+    if entry.name in causes:
+        cause = causes[entry.name]
+        yield from block("Caused by: ", f"{cause.check}/{cause.reason}; mend that first.", style.width, "  ")
+    for evidence in finding.evidence:
+        yield from _evidence(evidence, style)
 
 
 def _evidence(evidence: Evidence, style: Style) -> Iterator[str]:
@@ -166,17 +171,9 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
         yield style.bold("COULD NOT BE LOOKED AT")
     shown: list[Fix] = []
     for result, finding in missing:
-        yield from heading(result.check, finding, style)
-        for line in wrap(harmless(finding.message), style.width - 2):
-            yield f"  {line}"
-        name = Entry(result, finding).name
-        if name in causes:
-            yield from block(
-                "Caused by: ", f"{causes[name].check}/{causes[name].reason}; mend that first.", style.width, "  "
-            )
-        for evidence in finding.evidence:
-            yield from _evidence(evidence, style)
-        if finding.fix is not None and name not in causes:
+        entry = Entry(result, finding)
+        yield from _observed(entry, causes, style)
+        if finding.fix is not None and entry.name not in causes:
             if finding.fix in shown:  # a silent runtime leaves more than one check without an answer
                 yield "  Fix:       as above."
             else:

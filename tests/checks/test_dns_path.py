@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SERVICE, BACKEND = "10.96.0.10", "10.244.0.22"
 DNS = ClusterDns((DnsAddress(SERVICE, "clusterDNS"),), service="kube-system/kube-dns")
-VIEW = View(PodNamespace("/run/netns/a", 1, "default/a", ("10.244.0.5",), "cni0", "CRI", {}))
+VIEW = View(PodNamespace("/run/netns/a", 1, "default/a", ("10.244.0.5",), "cni0", {}))
 
 
 UNPAIRED = DnsPairs()

@@ -38,7 +38,6 @@ def pod(name: str, *addresses: str, bridge: str | None = "cni0") -> PodNamespace
         name=f"default/{name}",
         addresses=addresses,
         bridge=bridge,
-        known_by="the container runtime",
         labels={},
     )
 

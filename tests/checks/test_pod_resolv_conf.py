@@ -29,7 +29,7 @@ CONFIG = "/var/lib/kubelet/config.yaml"
 SEARCH = "default.svc.cluster.local svc.cluster.local cluster.local"
 FILE = f"search {SEARCH} corp.example\nnameserver {SERVICE}\noptions ndots:5\n"
 ADMIN = ApiAccess("/etc/kubernetes/admin.conf", None)
-WEB = PodNamespace("/run/netns/web", 1, "default/web", ("10.244.0.9",), "cni0", "", {}, pid=7)
+WEB = PodNamespace("/run/netns/web", 1, "default/web", ("10.244.0.9",), "cni0", {}, pid=7)
 CORE = replace(WEB, path="/run/netns/core", name="kube-system/coredns", labels={"k8s-app": "kube-dns"}, pid=8)
 
 

@@ -39,7 +39,6 @@ def pod(name: str, address: str, *, pid: int | None = None, labels: dict[str, st
         name=f"kube-system/{name}",
         addresses=(address,),
         bridge="cni0",
-        known_by="the container runtime",
         labels=labels or {},
         pid=pid,
     )

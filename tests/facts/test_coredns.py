@@ -197,7 +197,7 @@ def test_without_the_api_server_the_logs_tell_which_servers_were_here() -> None:
 
 
 def pod(name: str, address: str, pid: int | None = None) -> PodNamespace:
-    return PodNamespace(f"/run/netns/{name}", 1, f"default/{name}", (address,), None, "", {}, pid)
+    return PodNamespace(f"/run/netns/{name}", 1, f"default/{name}", (address,), None, {}, pid)
 
 
 def upstreams(

@@ -13,7 +13,7 @@ from k8sdoctor.testing import FakeHost, HostError, Recorder, Recording
 
 
 def pod(name: str, *addresses: str, bridge: str | None = "cni0") -> PodNamespace:
-    return PodNamespace(f"/run/netns/{name}", hash(name), name, addresses, bridge, "the container runtime", {})
+    return PodNamespace(f"/run/netns/{name}", hash(name), name, addresses, bridge, {})
 
 
 def backend(address: str, name: str) -> Backend:

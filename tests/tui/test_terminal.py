@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEAVE = b"\x1b[?1049l"  # back to the screen before
-HALF_A_SECOND = 0.5
 PATIENCE = 10.0  # seconds in which a busy machine ends the app; a run's deadline is longer
 
 HANGS = '''"""A check whose fact waits for a writer that never comes."""
