@@ -16,7 +16,7 @@ An image that is on the node passes, and nobody is asked for it. It counts under
 the same image from another registry is another one. One that is missing passes if the runtime would get it. What keeps several images
 from being pulled is one finding that names the host and all of them. It fails where something on this node cannot start without the image,
 or kubeadm would stop; it warns for what may run elsewhere (CoreDNS), for what a later `kubeadm upgrade node` wants, and on a node whose
-runtime cannot be asked what it has. On a machine that only has kube-proxy's image the other images of a control plane are not asked
+runtime does not answer what it has. Where we may not ask it, what could not be pulled is `unknown`, for it may be here. On a machine that only has kube-proxy's image the other images of a control plane are not asked
 for: it was made ready to be a worker. The tags of etcd, CoreDNS and pause are those that the installed kubeadm lists for the release, else
 those of our table; kubeadm without `kubernetesVersion` is taken to install its own release.
 
@@ -101,6 +101,9 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.registry_hosts import RegistryHosts
     from k8sdoctor.facts.registry_visit import Attempt
 
+UNSEEN = ("NotPermitted", "NotRecorded", "DeadlineExceeded")
+"""Reasons why we could not look what the runtime has, which say nothing of the runtime."""
+
 MOST_NAMED = 12
 """Images that one sentence names; its evidence has them all."""
 
@@ -145,7 +148,9 @@ def images(  # noqa: PLR0913, PLR0917 -- what the judgement rests on
             evidence=_evidence(away),
         )
         return
-    case = _Case(runtime, pulls, distribution, asked=isinstance(present, RuntimeImages), joined=not stage.fresh)
+    case = _Case(
+        runtime, pulls, distribution, present if isinstance(present, Unobserved) else None, joined=not stage.fresh
+    )
     yield from case.judge(away)
 
 
@@ -159,8 +164,7 @@ def _blind(needed: NeededImages) -> Iterator[Finding]:
 
 
 def _cannot_ask(runtime: Runtime, needed: NeededImages, problem: Unobserved) -> Finding:
-    known = ("NotPermitted", "NotRecorded", "DeadlineExceeded")
-    told = problem.reason if problem.reason in known else "RuntimeUnreachable"
+    told = problem.reason if problem.reason in UNSEEN else "RuntimeUnreachable"
     return unknown(
         told,
         f"Which of {_names(needed.needs)} are on this node could not be asked: {problem.message}.",
@@ -218,12 +222,21 @@ class _Case:
     """Facts that belong together while missing images are judged."""
 
     def __init__(
-        self, runtime: Runtime, pulls: NeededPulls, distribution: Distribution, *, asked: bool, joined: bool
+        self,
+        runtime: Runtime,
+        pulls: NeededPulls,
+        distribution: Distribution,
+        untold: Unobserved | None,
+        *,
+        joined: bool,
     ) -> None:
+        """`untold` is why the runtime did not tell what it has, None where it did."""
         self.runtime = runtime
         self.pulls = pulls
         self.distribution = distribution
-        self.asked = asked
+        self.asked = asked = untold is None
+        # Whether a pull is needed at all is for those to judge who may look.
+        self.unseen = untold.reason if untold is not None and untold.reason in UNSEEN else None
         # Images that nobody could look for may be here, and on a node that runs pods they most likely are.
         self.mild = joined and not asked
 
@@ -318,10 +331,14 @@ class _Case:
         evidence = [*_evidence(needs), *self._way(group)]
         if found.stopper is not None:
             evidence.insert(0, Evidence(found.stopper.source, found.stopper.path))
+        message = f"{self._opening(group)} {told}; {_users(needs)} {'needs' if len(_all_users(needs)) == 1 else 'need'} {what}."
+        subject = need.image if len(group) == 1 else found.culprit or None
+        if self.unseen:
+            return unknown(self.unseen, message, subject=subject, evidence=evidence, traits=blames(found.culprit))
         return build(
             found.reason,
-            f"{self._opening(group)} {told}; {_users(needs)} {'needs' if len(_all_users(needs)) == 1 else 'need'} {what}.",
-            subject=need.image if len(group) == 1 else found.culprit or None,
+            message,
+            subject=subject,
             evidence=evidence,
             fix=self._fix(needs, found, attempts),
             explains=(
@@ -386,4 +403,7 @@ def _users(needs: Sequence[Need]) -> str:
 
 
 def _evidence(needs: Iterable[Need]) -> list[Evidence]:
-    return [Evidence("; ".join(need.sources), f"{', '.join(need.users)}: {need.image}") for need in needs]
+    by_source: dict[str, list[str]] = {}
+    for need in needs:
+        by_source.setdefault("; ".join(need.sources), []).append(f"{', '.join(need.users)}: {need.image}")
+    return [Evidence(source, "\n".join(lines)) for source, lines in by_source.items()]

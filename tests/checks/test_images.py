@@ -312,6 +312,28 @@ def test_why_we_may_not_look_is_told_by_its_own_name(reason: str) -> None:
     assert reasons(judge(ALL_SERVED, present=Unobserved(reason, "no")))[0] == f"unknown {reason}"
 
 
+@pytest.mark.parametrize("reason", ["NotPermitted", "NotRecorded", "DeadlineExceeded"])
+@pytest.mark.parametrize("stage", ["prepared", "worker"])
+def test_who_could_not_look_which_images_are_here_is_told_of_a_blocked_pull_and_given_no_alarm(
+    reason: str, stage: str
+) -> None:
+    cannot_ask, blocked = judge(MIRROR_DEAD, present=Unobserved(reason, "run as root"), stage=stage)
+
+    assert reasons([cannot_ask, blocked]) == [f"unknown {reason}"] * 2
+    assert blocked.message.startswith(f"If {PROXY.image}, {API.image} and {DNS.image} are not on this node already,")
+    assert "cannot pull them: mirror.lab:5000" in blocked.message
+    assert (blocked.fix, blocked.explains) == (None, ())
+
+
+def test_what_names_several_images_is_quoted_once() -> None:
+    both = [replace(need, sources=("kubeadm config images list",)) for need in (PROXY, API)]
+
+    [finding] = judge(pulls(lambda image: [dead(mirror(image))], *both), *both)
+
+    [named] = [each for each in finding.evidence if each.source == "kubeadm config images list"]
+    assert named.content.splitlines() == [f"{need.users[0]}: {need.image}" for need in both]
+
+
 def test_what_names_images_and_could_not_be_read_is_told_beside_the_rest() -> None:
     blind = [("what names the image of kube-proxy", Unobserved("NotPermitted", "forbidden"))]
     here = RuntimeImages(frozenset({API.image}))

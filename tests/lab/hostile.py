@@ -38,7 +38,7 @@ _, status, used = os.wait4(pid, 0)
 print(json.dumps([time.monotonic() - begun, used.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)]))
 """
 
-_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
 _FOLDERS = {
     "/etc/cni/net.d": "txt",
     "/etc/kubernetes/manifests": "bak",
@@ -91,7 +91,7 @@ def _clock(shift: float) -> Setting:
     }
 
 
-# Where nobody can see whether an image is here, that it could not be pulled is worth a warning.
+# Where the runtime is asked and cannot be heard, that an image could not be pulled is worth a warning.
 _BLIND = frozenset({"pause-image/NameNotResolved", "images/NameNotResolved"})
 _UNVERSIONED = frozenset({"cgroups/CgroupV1Refused"})  # a warning where the kubelet's version cannot be told
 
@@ -100,8 +100,8 @@ CONDITIONS = (
     Condition("locale C", words=("env", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0")),
     Condition("32 files that may be open", words=("prlimit", "--nofile=32"), seen=_BLIND | _UNVERSIONED),
     Condition("64 files that may be open", words=("prlimit", "--nofile=64"), seen=_BLIND | _UNVERSIONED),
-    Condition("no thread that may be started", words=(*_NOBODY, "prlimit", "--nproc=1"), seen=_BLIND | _UNVERSIONED),
-    Condition("not root", words=_NOBODY, seen=_BLIND),
+    Condition("no thread that may be started", words=(*NOBODY, "prlimit", "--nproc=1"), seen=_BLIND | _UNVERSIONED),
+    Condition("not root", words=NOBODY),
     Condition("no /sys", words=_inside("mount -t tmpfs tmpfs /sys")),
     Condition("no /proc", words=_inside("mount -t tmpfs tmpfs /proc"), seen=_BLIND),
     Condition(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.certificates import DAY, issue
 from tests.lab.accuracy import break_, causes, heal, heal_networks, name, remember
+from tests.lab.hostile import NOBODY
 from tests.lab.node import LabNode, Outcome, wait_for
 from tests.lab.scenarios import SCENARIOS, Scenario
 from tests.lab.scenarios.dns import NO_REPLY, NO_UPSTREAM
@@ -398,6 +399,11 @@ def test_a_prepared_node_is_ready_to_make_or_to_join_a_cluster() -> None:
 
         assert (outcome.code, alarms(outcome)) == (0, set())
         assert (outcome.report["metadata"]["profile"], outcome.report["metadata"]["stage"]) == ("init", "prepared")
+
+        done = lab.run([*NOBODY, sys.executable, "-m", "k8sdoctor", "check", "-o", "json"], check=False)
+        blind = Outcome(done.returncode, done.stdout, done.stderr)
+
+        assert {each.rpartition(" ")[2] for each in alarms(blind)} == {"(unknown)"}
 
         lab.write("/root/join.yaml", _JOIN)
         api_servers(lab, {FAR: member("kubernetes", FAR)})
