@@ -43,6 +43,19 @@ address that was not verified.
 Add the missing name to kubeadm's configuration, move the certificate aside and have kubeadm make it anew, on each control-plane node:
 kubeadm keeps a certificate that exists, and `kubeadm certs renew` keeps its names.
 
+`CertificateExpired`: `kubeadm certs renew apiserver` on each control-plane node, and restart the API server, which reads its certificate as it starts;
+`kubeadm certs check-expiration` tells what else ended. An authority that has ended must be replaced, and all that it signed with it.
+
+`NotYetValid`: set the clock, of this node or of the one that made the certificate.
+
+`UntrustedIssuer`: a kubeconfig of an earlier cluster is made anew, on a worker by `kubeadm reset` and a new `kubeadm join`; where it is the server's certificate
+that is wrong, kubeadm makes it anew by the cluster's authority. `kubeadm token create --print-join-command` prints the authority's right hash.
+
+`EndpointUnreachable`: on a control-plane node, see why the API server does not run (`crictl ps -a --name kube-apiserver`, and its log); elsewhere, whether its
+address and port are right, whether the balancer has a member that lives, and who drops packets on the way.
+
+`PlainHttpEndpoint`: name the port that speaks TLS; a balancer passes TCP through and ends no TLS.
+
 ## How to verify
 `openssl s_client -connect ADDRESS:PORT </dev/null | openssl x509 -noout -ext subjectAltName` names the address.
 

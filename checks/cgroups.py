@@ -29,6 +29,11 @@ Nothing; the runtime's status is asked over its own socket.
 Boot into the unified hierarchy: it takes a kernel of 5.8 or later, and containerd 1.4 or CRI-O 1.20. All running containers end with the
 reboot. To stay on version 1 for a while longer, `failCgroupV1: false` in the kubelet's configuration; the removal is announced.
 
+`DriverDiffers`: have both use systemd, wherever systemd is the init: `cgroupDriver: systemd` in the kubelet's configuration, `SystemdCgroup = true`
+among the options of runc in containerd's, `cgroup_manager = "systemd"` in CRI-O's. Then restart what was changed; pods are made anew.
+
+`ControllerMissing`: switch the controller on in the kernel's command line (`cgroup_enable=memory` for the memory controller), and boot again.
+
 ## How to verify
 `stat -fc %T /sys/fs/cgroup` prints cgroup2fs.
 

@@ -52,6 +52,8 @@ GET requests to the API server for `kubeadm-config`, which the commands to paste
 `kubeadm certs renew` for what has ended, `kubeadm init phase kubeconfig` for what is wrong otherwise; both only on a control plane with the authority's key. A file that is replaced is moved
 aside first.
 
+`NoKubeconfig`: copy `/etc/kubernetes/admin.conf` to the user's `~/.kube/config`, and make it theirs alone; on a node that is no control plane, bring one from there.
+
 ## How to verify
 `kubectl --kubeconfig FILE auth whoami` (1.28 and later) prints the user; `kubeadm certs check-expiration` lists when each ends.
 

@@ -46,6 +46,10 @@ server. Nothing with `--offline`.
 Where another check names the cause, as for the network or swap, mend that. Else start the service, or mend what its last words say. A cordon
 and a taint were often set by a person: ask before removing them.
 
+`DiskPressure`: make room on the disks of the kubelet and of the images; `crictl rmi --prune` removes images that nothing uses.
+
+`MemoryPressure`: find what takes the memory (`ps -eo pid,rss,comm --sort=-rss`), and give pods limits.
+
 ## How to verify
 `kubectl get node NAME` says Ready, and `systemctl is-active kubelet` says active.
 

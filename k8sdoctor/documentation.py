@@ -31,6 +31,11 @@ REASONS = "Reasons"
 # warn)" where it depends.
 _NAMED = re.compile(r"(?:,|and|or|\s)*`(?P<reason>[A-Z]\w*)`(?: \((?P<status>[^)]*)\))?")
 
+MENDING = "How to fix"
+
+# "`RuntimeDown`, `RuntimeNotReady`: start the runtime"; a paragraph without such a head is for all reasons that have none of their own.
+_HEAD = re.compile(r"`[A-Z]\w*`(?:, `[A-Z]\w*`)*: (?=\S)")
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -70,6 +75,16 @@ class Documentation:
         for each in self.reasons:
             told.setdefault((each.reason, each.text), []).append(each.status)
         yield from ((reason, text, tuple(statuses)) for (reason, text), statuses in told.items())
+
+    def mending(self, reason: str = "") -> str:
+        """How to mend what one reason tells: the paragraphs with its name at their head, else those without a head."""
+        paragraphs = [(_HEAD.match(each), each) for each in self.sections.get(MENDING, "").strip().split("\n\n")]
+        own = [
+            each[head.end()].upper() + each[head.end() + 1 :]
+            for head, each in paragraphs
+            if head and f"`{reason}`" in head[0]
+        ]
+        return "\n\n".join(own or [each for head, each in paragraphs if not head])
 
     def document(self, source: str, reason: str | None = None) -> dict[str, Any]:
         """The documentation as JSON holds it; with a reason, no other reason."""

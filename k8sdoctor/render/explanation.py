@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from k8sdoctor.documentation import REASONS, Documentation
+from k8sdoctor.documentation import MENDING, REASONS, Documentation
 from k8sdoctor.finding import Status
 from k8sdoctor.render.layout import block, columns, wrap
 
@@ -64,7 +64,8 @@ def _lines(documentation: Documentation, reason: str | None, style: Style) -> It
         if name == REASONS:
             yield from _reasons(documentation, style)
         else:
-            yield from _prose(documentation.sections[name], style)
+            told = documentation.mending(reason) if reason and name == MENDING else documentation.sections[name]
+            yield from _prose(told, style)
 
 
 def _reasons(documentation: Documentation, style: Style) -> Iterator[str]:

@@ -63,7 +63,11 @@ def _trouble(trouble: Trouble, documented: Mapping[str, Documentation]) -> dict[
             {"check": check, "reason": reason or None, "means": _reason(documented, check, reason)}
             for check, _, reason in (each.partition("/") for each in trouble.look_at)
         ],
-        "mend": [{"check": each, "text": _mend(documented[each])} for each in trouble.checks if each in documented],
+        "mend": [
+            {"check": check, "text": _mend(documented[check], reasons)}
+            for check, reasons in _judges(trouble)
+            if check in documented
+        ],
         "sources": [{"name": name, "url": url} for name, url in links(error.source)],
     }
 
@@ -126,8 +130,9 @@ def _block(number: int, trouble: Trouble, documented: Mapping[str, Documentation
         told = [f"{reason} ({_reason(documented, check, reason)})" for reason in reasons[:_REASONS]]
         named = f"{check}: {'; '.join(told)}" if told else f"{check}: {_title(documented, check)}"
         yield from _labelled("" if position else "Judged by:", named, style)
-    if trouble.checks and trouble.checks[0] in documented:
-        yield from _labelled("To mend:", _mend(documented[trouble.checks[0]]), style)
+    for check, reasons in _judges(trouble)[:1]:
+        if check in documented:
+            yield from _labelled("To mend:", _mend(documented[check], reasons), style)
     for position, (name, url) in enumerate(links(trouble.error.source)):
         yield f"{_INDENT}{'' if position else 'Known from:':{_LABEL}}{url or name}"
 
@@ -175,9 +180,9 @@ def _title(documented: Mapping[str, Documentation], check: str) -> str:
     return documented[check].check.title if check in documented else ""
 
 
-def _mend(documentation: Documentation) -> str:
-    """The first paragraph on mending; `k8sdoctor explain` has the rest, and `k8sdoctor check` the commands for this node."""
-    paragraph = documentation.sections.get("How to fix", "").split("\n\n")[0]
+def _mend(documentation: Documentation, reasons: Sequence[str]) -> str:
+    """The first paragraph on mending the first of the reasons; `k8sdoctor explain` has the rest, and `k8sdoctor check` the commands for this node."""
+    paragraph = documentation.mending(*reasons[:1]).split("\n\n")[0]
     return " ".join(paragraph.split())
 
 

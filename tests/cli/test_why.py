@@ -51,6 +51,15 @@ def test_a_log_on_stdin_names_cause_check_fix_and_source() -> None:
     assert [line for line in lines if len(line) > 80 and "https://" not in line] == []
 
 
+def test_what_mends_one_reason_of_a_check_is_not_said_of_another() -> None:
+    driver = why("misconfiguration: kubelet cgroup driver: systemd").stdout
+    refused = why("kubelet is configured to not run on a host using cgroup v1").stdout
+
+    assert "To mend:    Have both use systemd" in driver
+    assert "To mend:    Boot into the unified hierarchy" in refused
+    assert "Boot into" not in driver
+
+
 def test_an_error_in_words_of_the_command_line_needs_no_quotes() -> None:
     assert why(*SWAP.split()).stdout == why(SWAP).stdout
     assert "SwapOn" in why(SWAP).stdout

@@ -57,6 +57,15 @@ def reasons(check: Check[Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES)
+def test_what_is_said_of_mending_one_reason_is_of_a_reason_and_something_is_said_of_all_others(path: Path) -> None:
+    check = check_of(path)
+    heads = re.findall(r"^((?:`\w+`(?:, )?)+): ", section(check, "How to fix"), re.MULTILINE)
+
+    assert {reason for head in heads for reason in re.findall(r"\w+", head)} <= reasons(check)
+    assert Documentation.of(check).mending("Another")
+
+
+@pytest.mark.parametrize("path", FILES)
 def test_id_file_and_function_have_one_name(path: Path) -> None:
     check = check_of(path)
 
