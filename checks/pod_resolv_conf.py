@@ -12,7 +12,8 @@ world, and one that fails makes musl's resolver give up.
 ## How it is decided
 An address of the kubelet's fails if no service has it, no interface of the node has it, and nobody answers there. A loopback server fails where
 nobody answers in the pod either, for a sidecar may serve there. Of the search list only what is not the cluster's own domain is judged; how
-many queries a name costs, and how long they take, is told and no fault. What is beyond the limits of kubelet and libc warns. A loopback address or a missing file at the
+many queries a name costs, and how long they take, is told and no fault. Nor is an option that a libc does not know, or that is there twice: glibc and musl
+pass over the one, Go asks through libc for it where it can, and of the other glibc takes the last. What is beyond the limits of kubelet and libc warns. A loopback address or a missing file at the
 kubelet's `resolvConf` is the check `kubelet`'s to tell.
 
 ## Reasons
@@ -40,6 +41,7 @@ Give the kubelet the service's address, or a resolv.conf without the stub and th
 - kubernetes `pkg/kubelet/network/dns/dns.go`, `pkg/apis/core/validation` (32 search domains and 2048 characters from 1.26
   on, 6 and 256 before)
 - resolv.conf(5): three servers; glibc before 2.26: 6 search domains
+- glibc `resolv/res_init.c` (options), Go `src/net/dnsconfig_unix.go`, `src/net/conf.go`
 - musl `src/network/resolvconf.c`: lines of 256 characters and more are passed over
 """
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 OUTSIDE = "k8sdoctor.invalid"
 """A name that nobody has: `.invalid` is reserved for that (RFC 2606). It has fewer dots than `ndots`, as names outside the cluster do."""
 
+MOST_DOTS = 15
+"""What libc takes for all beyond it (glibc resolv/res_init.c, musl src/network/resolvconf.c)."""
+
 MOST_SEARCHES = 8
 """Entries of a search list that are asked for; the kubelet writes three and the node's own."""
 
@@ -38,15 +41,15 @@ class ResolvConf:
 
     @property
     def ndots(self) -> int:
-        """The option `ndots`; resolv.conf(5) has 1 for none."""
+        """The option `ndots`, of several the last as glibc takes it; resolv.conf(5) has 1 for none, and 15 for more."""
         for line in reversed(self.text.splitlines()):
             words = line.split()
             if words[:1] == ["options"]:
-                for word in words[1:]:
+                for word in reversed(words):
                     name, _, value = word.partition(":")
                     number = numbers.whole(value)
                     if name == "ndots" and number is not None:
-                        return number
+                        return min(number, MOST_DOTS)
         return 1
 
 

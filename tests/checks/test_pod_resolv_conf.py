@@ -13,7 +13,7 @@ from k8sdoctor.facts.cluster_dns import ClusterDns, DnsAddress
 from k8sdoctor.facts.dns_replies import DnsReplies, View
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.pod_namespaces import PodNamespace, PodNamespaces
-from k8sdoctor.facts.pod_resolv_confs import PodResolvConfs
+from k8sdoctor.facts.pod_resolv_confs import PodResolvConfs, ResolvConf
 from k8sdoctor.facts.pod_resolver import PodResolver
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Certainty, Finding, Status, Unobserved
@@ -296,3 +296,18 @@ def test_how_long_a_resolver_waits_for_the_search_list_is_measured() -> None:
     took = observe().searched[0]["replies"][0]["seconds"]
     assert f"takes a resolver {4000 * took:.0f} ms" in finding.message
     assert f"NXDOMAIN, {1000 * took:.0f} ms" in finding.evidence[1].content
+
+
+@pytest.mark.parametrize(
+    ("options", "dots"),
+    [
+        ("", 1),
+        ("options ndots:5 single-request-reopen made-up\n", 5),
+        ("options ndots:5 ndots:2\n", 2),  # as glibc, which goes on to the end
+        ("options ndots:5\noptions ndots:3 edns0\n", 3),
+        ("options ndots:99\n", 15),
+        ("options ndots: ndots\n", 1),
+    ],
+)
+def test_of_several_ndots_the_last_counts_and_what_no_libc_knows_does_not(options: str, dots: int) -> None:
+    assert ResolvConf(WEB, f"nameserver {SERVICE}\n{options}", (SERVICE,), (), cluster=True).ndots == dots
