@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from k8sdoctor.check import Check, Needs, Profile, needs_of
 from k8sdoctor.facts.kubeadm import KubeadmConfig
+from k8sdoctor.facts.role import Role
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Unobserved, skip, unknown
 from k8sdoctor.host import Host, HostError, own_limits
@@ -182,6 +183,9 @@ class _Run:
             seconds=time.monotonic() - self._begun,
             profile=profile,
             stage=self._stage().stage,
+            other_distribution=role.why
+            if isinstance(role := self.facts.get(Role), Role) and role.name == "other"
+            else None,
             results=self.results.values(),
             broken=self.broken,
             interrupted=interrupted,

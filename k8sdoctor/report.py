@@ -66,6 +66,9 @@ class Report:
     broken: tuple[Broken, ...]
     interrupted: bool = False
     anonymized: bool = False  # names, addresses and IDs are stand-ins
+    other_distribution: str | None = (
+        None  # what shows that kubeadm has no part in this node, such as "k3s-server runs here"
+    )
 
     @property
     def status(self) -> Status:
@@ -99,6 +102,7 @@ class Report:
                 "euid": self.euid,
                 "profile": self.profile,
                 "stage": self.stage,
+                "otherDistribution": self.other_distribution,
                 "interrupted": self.interrupted,
             },
             "summary": {"status": str(self.status)} | {str(status): self.count(status) for status in _SUMMARY},
@@ -138,6 +142,7 @@ def make_report(  # noqa: PLR0913 -- the parts of a report
     results: Iterable[Result],
     broken: Iterable[Broken],
     interrupted: bool = False,
+    other_distribution: str | None = None,
 ) -> Report:
     """Put a run's results in order and link causes with symptoms."""
     from k8sdoctor import __version__
@@ -159,6 +164,7 @@ def make_report(  # noqa: PLR0913 -- the parts of a report
         broken=_in_order(broken),
         interrupted=interrupted,
         anonymized=host.anonymized,
+        other_distribution=other_distribution,
     )
 
 
@@ -187,6 +193,7 @@ def merged(old: Report, new: Report) -> Report:
         contacted=tuple(sorted({*old.contacted, *new.contacted})),
         broken=_in_order(broken.values()),
         interrupted=old.interrupted or new.interrupted,
+        other_distribution=new.other_distribution or old.other_distribution,  # which few checks ask
     )
 
 

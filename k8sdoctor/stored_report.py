@@ -73,6 +73,7 @@ def read_report(text: str) -> Report:
         ),
         interrupted=about.later_truth("interrupted"),
         anonymized=about.later_truth("anonymized"),
+        other_distribution=about.later_text("otherDistribution"),
     )
 
 
@@ -146,6 +147,11 @@ class _Place:
     def later_truth(self, key: str) -> bool:
         """A switch that reports of earlier versions lack: it was off."""
         return isinstance(self.value, dict) and key in self.value and self.at(key).truth()
+
+    def later_text(self, key: str) -> str | None:
+        """A text that may be null, and that reports of earlier versions lack."""
+        there = isinstance(self.value, dict) and self.value.get(key) is not None
+        return self.at(key).text() if there else None
 
     def items(self) -> list[_Place]:
         if not isinstance(self.value, list):

@@ -8,6 +8,7 @@ from k8sdoctor.comparison import WORSENED, Change, Verdict, told_time
 from k8sdoctor.finding import Status
 from k8sdoctor.render import text
 from k8sdoctor.render.layout import block, cut, harmless, wrap
+from k8sdoctor.render.outline import standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def side(name: str, side: Side, subject: str = "") -> str:
     report = side.report
     return (
         f"{subject}{name}: {report.node}, {told_time(report)}, {report.status}; {side.path}"
-        f" ({'a recording' if report.source == 'bundle' else 'live'}, stage {report.stage}, profile {report.profile})"
+        f" ({'a recording' if report.source == 'bundle' else 'live'}, {harmless(standing(report))}, profile {report.profile})"
     )
 
 

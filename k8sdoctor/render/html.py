@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from k8sdoctor.render.layout import harmless, lines
-from k8sdoctor.render.outline import Entry, Name, bad, causes, counts, name_of, origin, pressing_first, worst
+from k8sdoctor.render.outline import Entry, Name, bad, causes, counts, name_of, origin, pressing_first, standing, worst
 from k8sdoctor.render.text import SAFETY
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Page:
             yield f'<ul class="counts" aria-label="How the checks ended">{told}</ul>'
         source = "seen by root" if report.euid == 0 else "not seen by root"
         yield (
-            f'<p class="muted">Node {_text(report.node)}, stage {_text(report.stage)}, profile {_text(report.profile)}, '
+            f'<p class="muted">Node {_text(report.node)}, {_text(standing(report))}, profile {_text(report.profile)}, '
             f"{source}, {origin(report)}; {len(report.results)} checks in {report.seconds:.1f} s; "
             f"k8sdoctor {_text(report.version)}</p>"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.records import dataclass
 from k8sdoctor.render.layout import harmless, lines
-from k8sdoctor.render.outline import bad, causes, counts, name_of, origin, pressing_first, worst
+from k8sdoctor.render.outline import bad, causes, counts, name_of, origin, pressing_first, standing, worst
 from k8sdoctor.render.text import SAFETY
 
 if TYPE_CHECKING:
@@ -158,8 +158,9 @@ def _head(report: Report) -> Iterator[str]:
     yield f"# k8sdoctor: {plain(report.node)} is {report.status}"
     yield ""
     told = ", ".join(f"{number} {status}" for status, number in counts(report)) or "no check was run"
+    stands = standing(report)
     yield (
-        f"**{told}.** Stage {plain(report.stage)}, profile {plain(report.profile)}, {origin(report)}; "
+        f"**{told}.** {plain(stands[:1].upper() + stands[1:])}, profile {plain(report.profile)}, {origin(report)}; "
         f"k8sdoctor {plain(report.version)}."
     )
     if report.interrupted:

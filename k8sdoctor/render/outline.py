@@ -79,6 +79,12 @@ def counts(report: Report) -> list[tuple[Status, int]]:
     return [(status, number) for status in reversed(Status) if (number := report.count(status))]
 
 
+def standing(report: Report) -> str:
+    """How far the machine has come on its way to being a node of kubeadm's, or that it is somebody else's."""
+    other = report.other_distribution
+    return f"no node of kubeadm's ({other.partition(': ')[0]})" if other else f"stage {report.stage}"
+
+
 def moment(report: Report) -> str:
     """When the node was looked at, to the minute."""
     return datetime.fromtimestamp(report.started_at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.finding import Safety, Status
 from k8sdoctor.render import outline
 from k8sdoctor.render.layout import block, columns, cut, harmless, lines, wrap
-from k8sdoctor.render.outline import Entry, name_of, origin, worst
+from k8sdoctor.render.outline import Entry, name_of, origin, standing, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ def render(report: Report, style: Style) -> str:
 
 def _head(report: Report, style: Style) -> Iterator[str]:
     told = f"k8sdoctor {report.version}: node {harmless(report.node)}, {origin(report)}"
-    yield from wrap(f"{told}, stage {report.stage}, profile {report.profile}", style.width)
+    yield from wrap(f"{told}, {harmless(standing(report))}, profile {report.profile}", style.width)
 
 
 def _diagnosis(number: int, diagnosis: Diagnosis, report: Report, style: Style) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 from k8sdoctor import Check, Finding, Profile, Status, Unobserved, check, engine, fail, passed, warn
 from k8sdoctor.engine import Event, Finished, Late, Request, Started
 from k8sdoctor.facts import kubeadm, stage
+from k8sdoctor.facts.role import Role  # noqa: TC001 -- resolved at run time
 from k8sdoctor.host import Host, HostError, Json
 from k8sdoctor.report import Broken
 from k8sdoctor.testing import FakeHost, examine, report_of
@@ -351,6 +352,19 @@ def test_an_interrupted_run_tells_what_is_known() -> None:
     assert "interrupted" in report.results[0].findings[0].message
     assert report.interrupted
     assert report.exit_code() == 130
+
+
+@check("kubeadms", title="It is kubeadm's", area="test")
+def kubeadms(role: Role) -> Iterator[Finding]:
+    yield passed("Told", role.why)
+
+
+def test_a_report_says_what_shows_that_a_node_is_of_another_distribution() -> None:
+    k3s: Json = {"pid": 7, "ppid": 1, "name": "k3s-server", "cmdline": ["/usr/local/bin/k3s", "server"]}
+
+    assert engine.run(FakeHost(processes=[k3s]), [kubeadms]).other_distribution == "k3s-server runs here"
+    assert engine.run(FakeHost(processes=[]), [kubeadms]).other_distribution is None
+    assert engine.run(FakeHost(processes=[k3s]), [named]).other_distribution is None  # which nobody asked
 
 
 # -- what is run -------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8sdoctor import Evidence, fail, render
+from k8sdoctor.stored_report import read_report
 from tests.conftest import VALIDATOR
 from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED, report
 
@@ -45,6 +46,19 @@ def test_a_format_for_people_says_when_a_recording_was_made_and_whether_its_name
     assert ", recorded 2026-05-28 20:26 UTC" in told(recorded)
     assert "stand-ins" not in told(recorded)
     assert "UTC, with stand-ins for names and addresses" in told(replace(recorded, anonymized=True))
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown", "html"])
+def test_a_format_for_people_says_of_a_node_of_another_distribution_that_it_is_none_of_kubeadms(format_: str) -> None:
+    def told(made: Report) -> str:
+        return " ".join(render.report(made, format_).replace("&#x27;", "'").split())
+
+    other = replace(SICK, stage="prepared", other_distribution="k3s-server runs here")
+
+    assert "o node of kubeadm's (k3s-server runs here), profile node" in told(other)
+    assert "stage prepared" not in told(other).lower()
+    assert "stage worker, profile node" in told(SICK).lower()
+    assert read_report(render.report(other, "json")).document() == other.document()
 
 
 def test_json_and_yaml_hold_the_same_document() -> None:

@@ -49,6 +49,12 @@ async def test_a_recording_with_stand_ins_says_so() -> None:
     assert "profile node · stand-ins for names" in line
 
 
+async def test_a_node_of_another_distribution_is_called_none_of_kubeadms_stages() -> None:
+    line = await top_line((80, 24), stage="prepared", other_distribution="k3s-server runs here")
+
+    assert line.strip().endswith(" · k3s-server runs here · profile node")
+
+
 async def test_a_short_name_is_whole_and_the_machine_itself_is_no_recording() -> None:
     line = await top_line((80, 24), node="worker-1")
 

@@ -85,7 +85,9 @@ class Overview(Static):
         report = vitals.report
         if report is None:
             return [("k8sdoctor", "bold")]
-        told = f" · stage {report.stage} · profile {report.profile}"
+        other = report.other_distribution
+        stands = harmless(other.partition(",")[0]) if other else f"stage {report.stage}"
+        told = f" · {stands} · profile {report.profile}"
         if report.source == "bundle":
             told = f" · recorded {moment(report)}{told}"
         if report.anonymized:
