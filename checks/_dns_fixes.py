@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from k8sdoctor.finding import Fix, Safety
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 VERIFY = "k8sdoctor check dns-reply-source"
 
-_POD = re.compile(r"[a-z0-9.-]+/[a-z0-9.-]+")
+_POD = regex(r"[a-z0-9.-]+/[a-z0-9.-]+")
 
 
 def kubectl(dns: ClusterDns) -> str:

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from k8sdoctor.facts.dns_path import answered
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.cluster_dns import ClusterDns
@@ -20,9 +21,9 @@ OVERLAY_PORTS = frozenset({8472, 4789, 6081, 51820, 51821, 6784})
 _SERVICES = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
 """Chains in which kube-proxy refuses what has no backend: the check kube-proxy tells that."""
 
-_POLICY = re.compile(r"cali-|KUBE-POD-FW|KUBE-NWPLCY|KUBE-NETWORK-POLICIES|WEAVE-NPC|CILIUM_|FELIX", re.IGNORECASE)
-_PORTS = re.compile(r"(?:--|\b)([ds])ports? (?:\{ )?([\d, :-]+)")
-_SCOPES = re.compile(r"(?:-([sd])|ip6? ([sd])addr) ([0-9a-fA-F.:]+(?:/\d+)?)")
+_POLICY = regex(r"cali-|KUBE-POD-FW|KUBE-NWPLCY|KUBE-NETWORK-POLICIES|WEAVE-NPC|CILIUM_|FELIX", re.IGNORECASE)
+_PORTS = regex(r"(?:--|\b)([ds])ports? (?:\{ )?([\d, :-]+)")
+_SCOPES = regex(r"(?:-([sd])|ip6? ([sd])addr) ([0-9a-fA-F.:]+(?:/\d+)?)")
 
 
 def kind_of(rule: FilterRule) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.planned_name import PlannedName
 from k8sdoctor.facts.resolvers import Resolvers
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, unknown, warn
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Json
 
 # kubernetes cmd/kubeadm/app/util/version.go, and a build's name in front (`ci/`, `release/`)
-_RELEASE = re.compile(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-\w.+]*)?")
-_LABEL = re.compile(r"((release|ci)/)?(latest|stable)[-\w.+]*")
+_RELEASE = regex(r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-\w.+]*)?")
+_LABEL = regex(r"((release|ci)/)?(latest|stable)[-\w.+]*")
 
 # k8s.io/apimachinery pkg/util/validation: IsDNS1123Subdomain
-_LABELS = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABELS = regex(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
 
-_HASH = re.compile(r"(?i)sha256:[0-9a-f]{64}")
-_REPOSITORY = re.compile(
+_HASH = regex(r"(?i)sha256:[0-9a-f]{64}")
+_REPOSITORY = regex(
     r"[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*|\[[0-9a-fA-F:]+\](:\d+)?(/[a-z0-9._/-]+)?"
 )
 

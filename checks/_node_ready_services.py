@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks._node_ready_links import UNKNOWN, no_pod_starts
@@ -10,6 +9,7 @@ from k8sdoctor.checks._pull_judgement import PULL_FAILS
 from k8sdoctor.facts.runtime_service import SILENT
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Link, Safety, Unobserved, fail, unknown
 from k8sdoctor.known_errors import message_of, recognise
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ WORDS = 300
 
 # How a program says that it ends: klog's F, logrus' fatal, what cobra prints for a kubelet (component-base/cli/run.go), Go's panic, and
 # the error that containerd's own main prints.
-_FATAL = re.compile(
+_FATAL = regex(
     r"(?:^|[ ])F\d{4} \d\d:|level=fatal|\"command failed\"|[Ff]ailed to run Kubelet|(?:^|\]: )(?:panic: |Error: |containerd: )"
 )
 

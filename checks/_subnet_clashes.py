@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from k8sdoctor.facts.node_network import MAIN_TABLE
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Links that a pod network or kube-proxy makes, whose addresses are of the cluster's own subnets: bridge and flannel, Calico, Cilium,
 # kube-router, Weave, Antrea, OVN-Kubernetes, Kube-OVN; kube-proxy's ipvs mode and NodeLocal DNSCache hold service addresses.
-CLUSTERS_OWN = re.compile(
+CLUSTERS_OWN = regex(
     r"cni\d+|cbr0|flannel.*|cali.*|tunl0|vxlan\.calico|vxlan-v6\.calico|wireguard\.cali|wg-v6\.cali|cilium.*|lxc.*|"
     r"kube-bridge|kube-dummy-if|tun-[0-9a-f]+|weave|vethwe.*|vxlan-\d+|antrea-.*|ovn.*|br-int|genev_sys_.*|kube-ipvs0|nodelocaldns|"
     r"veth.*"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +47,7 @@ def all_of(number: int, one: str, many: str) -> str:
     return f"The one {one}" if number == 1 else f"All {number} {many}"
 
 
-_DENIED = re.compile(r"Permission denied: (?P<path>[^;]+)(?P<advice>; .+)")
+_DENIED = regex(r"Permission denied: (?P<path>[^;]+)(?P<advice>; .+)")
 
 
 def together(messages: Sequence[str]) -> str:

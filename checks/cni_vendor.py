@@ -57,6 +57,7 @@ from k8sdoctor.facts.network_manager import NetworkManager
 from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.sysctl import SysctlBoot
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,13 +66,13 @@ if TYPE_CHECKING:
 
 # Interfaces by which a vendor is known. tunl0 is none: the kernel's ipip module makes it. Names of veths are left out, for they go with pods.
 _SIGNS: dict[str, re.Pattern[str]] = {
-    "flannel": re.compile(r"flannel(-v6)?\.\d+|flannel-wg(-v6)?"),
-    "Calico": re.compile(r"vxlan(-v6)?\.calico|wireguard\.cali|wg-v6\.cali"),
-    "Cilium": re.compile(r"cilium_(host|vxlan|geneve)"),
-    "Weave": re.compile(r"weave|vxlan-6784"),
-    "kube-router": re.compile(r"kube-bridge"),
-    "Antrea": re.compile(r"antrea-(gw0|tun0)"),
-    "OVN-Kubernetes": re.compile(r"ovn-k8s-mp0"),
+    "flannel": regex(r"flannel(-v6)?\.\d+|flannel-wg(-v6)?"),
+    "Calico": regex(r"vxlan(-v6)?\.calico|wireguard\.cali|wg-v6\.cali"),
+    "Cilium": regex(r"cilium_(host|vxlan|geneve)"),
+    "Weave": regex(r"weave|vxlan-6784"),
+    "kube-router": regex(r"kube-bridge"),
+    "Antrea": regex(r"antrea-(gw0|tun0)"),
+    "OVN-Kubernetes": regex(r"ovn-k8s-mp0"),
 }
 _TOGETHER = {"Canal": {"Calico", "flannel"}}
 

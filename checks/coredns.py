@@ -60,7 +60,6 @@ resolver is mended at the kubelet's `resolvConf`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from typing import TYPE_CHECKING
 
@@ -78,6 +77,7 @@ from k8sdoctor.facts.dns_upstreams import DnsUpstreams
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
 from k8sdoctor.known_errors import recognise
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,8 +223,8 @@ def _by_state(pod: DnsPod) -> str:
 
 
 # kubernetes pkg/scheduler/framework/plugins/tainttoleration and nodeunschedulable; later releases do not name the taints.
-_TAINT = re.compile(r"taint \{([^:{}]+)")
-_SOME_TAINT = re.compile(
+_TAINT = regex(r"taint \{([^:{}]+)")
+_SOME_TAINT = regex(
     r"0/(?P<nodes>\d+) nodes are available: (?P<tainted>\d+) node\(s\) had (?:untolerated taint\(s\)|taints that)"
 )
 _CORDONED = "node(s) were unschedulable"

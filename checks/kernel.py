@@ -42,7 +42,6 @@ Boot a newer kernel of the distribution; install the package with the missing mo
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import NOT_DNS, check
@@ -53,6 +52,7 @@ from k8sdoctor.facts.kernel_config import OPTIONAL, REQUIRED, REQUIRED_V1, REQUI
 from k8sdoctor.facts.kubeadm import KubeadmBinary, KubeadmConfig
 from k8sdoctor.facts.role import Role
 from k8sdoctor.finding import Evidence, Finding, Fix, Link, Safety, Unobserved, fail, passed, skip, unknown, warn
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ _LONG_TERM = ((5, 4), (5, 10), (5, 15))
 _ANY_SINCE = (6, 0)
 
 # RHEL and its kin mark their kernels so; SUSE's of a service pack have the number of its year and month after the dash.
-_VENDOR = re.compile(r"\.el\d|-\d{6}\.")
+_VENDOR = regex(r"\.el\d|-\d{6}\.")
 
 _EXTRA = {
     "debian": "apt-get install -y linux-modules-extra-$(uname -r)",

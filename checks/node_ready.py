@@ -61,7 +61,6 @@ and a taint were often set by a person: ask before removing them.
 
 from __future__ import annotations
 
-import re
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -92,6 +91,7 @@ from k8sdoctor.finding import (
     warn,
 )
 from k8sdoctor.known_errors import first_known, recognise
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ _TAINTED = "a pod that does not tolerate a node's taint is not given to it"
 _BY_AGENT = {"node.cilium.io/agent-not-ready": "Cilium's agent"}
 
 # What a kubelet logs about its Node and its right to write it.
-_REGISTERING = re.compile(r"(?i)regist(?:er|ration)|lease|forbidden|unauthorized|x509|not allowed to modify")
+_REGISTERING = regex(r"(?i)regist(?:er|ration)|lease|forbidden|unauthorized|x509|not allowed to modify")
 
 _RUNTIME_WORDS = (
     "container runtime is down",

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.finding import Status
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ REASONS = "Reasons"
 
 # "- `ForwardingOn` (pass), `NoIPv4Pods` (skip): what they mean". A name without a status has that of the next one; "(fail or
 # warn)" where it depends.
-_NAMED = re.compile(r"(?:,|and|or|\s)*`(?P<reason>[A-Z]\w*)`(?: \((?P<status>[^)]*)\))?")
+_NAMED = regex(r"(?:,|and|or|\s)*`(?P<reason>[A-Z]\w*)`(?: \((?P<status>[^)]*)\))?")
 
 MENDING = "How to fix"
 
 # "`RuntimeDown`, `RuntimeNotReady`: start the runtime"; a paragraph without such a head is for all reasons that have none of their own.
-_HEAD = re.compile(r"`[A-Z]\w*`(?:, `[A-Z]\w*`)*: (?=\S)")
+_HEAD = regex(r"`[A-Z]\w*`(?:, `[A-Z]\w*`)*: (?=\S)")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor import kubeadm_names
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -209,28 +210,28 @@ def _of_entry(error: KnownError) -> Iterator[_Fragment]:
 
 # -- prefixes ------------------------------------------------------------------------------------------------------------
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_ESCAPED_QUOTE = re.compile(r'\\+"')  # klog and JSON nest it
+_COLOUR = regex(r"\x1b\[[0-9;]*[A-Za-z]")
+_ESCAPED_QUOTE = regex(r'\\+"')  # klog and JSON nest it
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 
-_QUOTED = re.compile(r"\s*(?:[>|] ?)+")  # as in a mail or a ticket; a log's own line begins with neither
+_QUOTED = regex(r"\s*(?:[>|] ?)+")  # as in a mail or a ticket; a log's own line begins with neither
 
 # One shape each; they nest, so the list is gone through until none fits any more.
 _PREFIXES: tuple[re.Pattern[str], ...] = (
     # journald and syslog: `Jun 12 12:23:42 node1 kubelet[812]: `; months may be local
-    re.compile(r"\w{3,5}\.? +\d{1,2} \d\d:\d\d:\d\d [\w.-]+ [\w@./-]+(?:\[\d+\])?: "),
-    re.compile(rf"{_TIME} [\w.-]+ [\w@./-]+(?:\[\d+\])?: "),  # rsyslog's newer form, and `journalctl -o short-iso`
-    re.compile(rf"{_TIME} (?:stdout|stderr) [PF] "),  # CRI
-    re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\] ?"),  # klog
-    re.compile(rf'time="{_TIME}" level=\w+ msg='),  # containerd, CRI-O
-    re.compile(r"(?:TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d+\] "),  # crictl
-    re.compile(r"\[ *\d+\.\d{6}\] |\[\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}\] "),  # kernel
-    re.compile(rf"{_TIME} \[[A-Z]+\]\[\d+\] [\w./-]+ \d+: "),  # Calico
-    re.compile(
+    regex(r"\w{3,5}\.? +\d{1,2} \d\d:\d\d:\d\d [\w.-]+ [\w@./-]+(?:\[\d+\])?: "),
+    regex(rf"{_TIME} [\w.-]+ [\w@./-]+(?:\[\d+\])?: "),  # rsyslog's newer form, and `journalctl -o short-iso`
+    regex(rf"{_TIME} (?:stdout|stderr) [PF] "),  # CRI
+    regex(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\] ?"),  # klog
+    regex(rf'time="{_TIME}" level=\w+ msg='),  # containerd, CRI-O
+    regex(r"(?:TRAC|DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d+\] "),  # crictl
+    regex(r"\[ *\d+\.\d{6}\] |\[\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}\] "),  # kernel
+    regex(rf"{_TIME} \[[A-Z]+\]\[\d+\] [\w./-]+ \d+: "),  # Calico
+    regex(
         r"(?:Warning|Normal) +\w+ +\S+(?: \(x\d+ over \S+\))? +[\w./-]+ +"
     ),  # an event as `kubectl describe` shows it
-    re.compile(r'\{"log":"|\{"level":"\w+","ts":"[^"]*",(?:"caller":"[^"]*",)?"msg":"'),  # Docker; etcd
-    re.compile(r"\s+"),
+    regex(r'\{"log":"|\{"level":"\w+","ts":"[^"]*",(?:"caller":"[^"]*",)?"msg":"'),  # Docker; etcd
+    regex(r"\s+"),
 )
 
 

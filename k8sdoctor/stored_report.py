@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from k8sdoctor.diagnosis import Diagnosis, Reference
 from k8sdoctor.finding import Certainty, Evidence, Finding, Fix, Safety, Status
 from k8sdoctor.host.tags import MISFITS
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 from k8sdoctor.report import API_VERSION, Broken, Report, Result
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
     from enum import StrEnum
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 _DEEPEST = 32
 """Levels of a document; a report has eight."""
 
-_WORD = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,126}")
+_WORD = regex(r"[a-z][a-z0-9-]{0,62}")
+_REASON = regex(r"[A-Z][A-Za-z0-9]{0,126}")
 
 
 class StoredReportError(ValueError):

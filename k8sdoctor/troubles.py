@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import re
 from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from k8sdoctor.known_errors import CUT, LINE_LIMIT, prefix_of, recognise
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -138,11 +138,11 @@ def _joined(before: str, matched: Match | None, line: str) -> tuple[str, Match] 
 
 # -- what is shown of a line ---------------------------------------------------------------------------------------------
 
-_TIME = re.compile(
+_TIME = regex(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:Z|[+-]\d\d:?\d\d)?|[A-Z][a-zäéû]{2,4}\.? +\d{1,2} \d\d:\d\d:\d\d(?: \d{4})?"
     r"|(?<=[IWEF])\d{4} \d\d:\d\d:\d\d"
 )
-_DOCKERS_TIME = re.compile(r'"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
+_DOCKERS_TIME = regex(r'"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)')
 
 
 def _sighting(vault: Vault, source: str, number: int, line: str, match: Match) -> Sighting:

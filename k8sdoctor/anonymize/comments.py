@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from k8sdoctor.anonymize.words import ORDINARY, PROJECTS, PROSE
+from k8sdoctor.patterns import regex
 
-_WRITTEN_BY_PEOPLE = re.compile(r"/(?:etc|root|home|opt|srv|var/lib/(?:kubelet|rancher|k0s)|usr/local)/")
+_WRITTEN_BY_PEOPLE = regex(r"/(?:etc|root|home|opt|srv|var/lib/(?:kubelet|rancher|k0s)|usr/local)/")
 """Under these, comments are people's; in what the kernel and distributions ship (`# CONFIG_X is not set`) they are not."""
 
 # A line's own comment; or one behind something and a blank, unless a quote is open there.
-_COMMENT = re.compile(r"(?m)^(?P<before>[ \t]*(?:\#+(?!!)|;+)[ \t]*|[^\n\#]*?[ \t]\#+[ \t]*)(?P<said>[^\n]*\S)")
+_COMMENT = regex(r"(?m)^(?P<before>[ \t]*(?:\#+(?!!)|;+)[ \t]*|[^\n\#]*?[ \t]\#+[ \t]*)(?P<said>[^\n]*\S)")
 _SAID = "(a comment)"
 
 

@@ -6,23 +6,24 @@ import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from k8sdoctor.anonymize.words import COUNTRIES, DOMAINS, GENERIC, TENANTED, TOP, is_ordinary, is_public_workload
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Kind: TypeAlias = 'Literal["node", "host", "domain", "user", "cluster", "organisation", "authority", "place", "id", "namespace", "pod", "image", "label"]'
 
-_NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*")
-_NO_HOST = re.compile(r"[0-9.]+|_default")
+_NAME = regex(r"[\w-]+(?:\.[\w-]+)*")
+_NO_HOST = regex(r"[0-9.]+|_default")
 """Addresses, and containerd's folder for every registry."""
 
-_CONTAINER = re.compile(r"[0-9a-f]{32,}")
+_CONTAINER = regex(r"[0-9a-f]{32,}")
 """The ID of a container, which stands behind `containerd://`."""
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """What the API server makes endings of (apimachinery, pkg/util/rand)."""
 
-_ENDING = re.compile(rf"(?:-[{_LETTERS}]{{6,10}})?-[{_LETTERS}]{{5}}|-\d+")
+_ENDING = regex(rf"(?:-[{_LETTERS}]{{6,10}})?-[{_LETTERS}]{{5}}|-\d+")
 """What a Deployment, a DaemonSet, a Job, a CronJob and a StatefulSet put behind their names."""
 
 _SHORTEST = 3
@@ -214,7 +215,7 @@ class Names:
                 return found
 
 
-ADDRESS_IN_LABEL = re.compile(r"(?<![\d-])\d{1,3}(?:-\d{1,3}){3}(?![\d-])")
+ADDRESS_IN_LABEL = regex(r"(?<![\d-])\d{1,3}(?:-\d{1,3}){3}(?![\d-])")
 _TENANTS = frozenset(tuple(name.split(".")) for name in TENANTED)
 _PUBLIC = frozenset(tuple(name.split(".")) for name in DOMAINS)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.anonymize import workloads
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,46 +24,46 @@ _IS = r"""(?:\\*["'])?[ \t]*[:= ][ \t]*(?:\\*["'])?"""  # what stands between a 
 
 # The name of a node, in the words of the programs that are told it.
 _NODES = (
-    re.compile(rf"(?i)\bhostname-?override{_IS}(?P<name>{_HOST})"),
-    re.compile(rf"\bsystem:node:(?P<name>{_HOST})"),
-    re.compile(rf"nodeRegistration:[ \t]*\n(?:[ \t]+[^\n]*\n){{0,20}}?[ \t]+name:[ \t]*[\"']?(?P<name>{_HOST})"),
-    re.compile(rf"\bnodeName{_IS}(?P<name>{_HOST})"),
-    re.compile(rf"--initial-cluster=(?P<name>{_HOST})=https?://"),
-    re.compile(rf"\bnodes? \\*\"(?P<name>{_HOST})\\*\""),
+    regex(rf"(?i)\bhostname-?override{_IS}(?P<name>{_HOST})"),
+    regex(rf"\bsystem:node:(?P<name>{_HOST})"),
+    regex(rf"nodeRegistration:[ \t]*\n(?:[ \t]+[^\n]*\n){{0,20}}?[ \t]+name:[ \t]*[\"']?(?P<name>{_HOST})"),
+    regex(rf"\bnodeName{_IS}(?P<name>{_HOST})"),
+    regex(rf"--initial-cluster=(?P<name>{_HOST})=https?://"),
+    regex(rf"\bnodes? \\*\"(?P<name>{_HOST})\\*\""),
 )
 # The name of a host or of a registry.
 _HOSTS = (
-    re.compile(rf"\b[a-z][a-z0-9+.-]{{0,15}}://(?:[^\s/@\"']{{0,256}}@)?(?P<name>{_HOST})"),
-    re.compile(rf"(?<![\w.-])(?P<name>{_DOTTED})(?::\d+)?/[\w./-]{{1,255}}(?::[\w.-]+|@sha256:)"),
-    re.compile(rf"\bcerts\.d/(?P<name>{_HOST})"),
-    re.compile(rf"\b(?:mirrors|configs|registry)\.\"(?P<name>{_HOST})"),
-    re.compile(rf"(?m)^\s*(?:location|prefix)\s*=\s*[\"'](?:\*\.)?(?P<name>{_DOTTED})"),
-    re.compile(
+    regex(rf"\b[a-z][a-z0-9+.-]{{0,15}}://(?:[^\s/@\"']{{0,256}}@)?(?P<name>{_HOST})"),
+    regex(rf"(?<![\w.-])(?P<name>{_DOTTED})(?::\d+)?/[\w./-]{{1,255}}(?::[\w.-]+|@sha256:)"),
+    regex(rf"\bcerts\.d/(?P<name>{_HOST})"),
+    regex(rf"\b(?:mirrors|configs|registry)\.\"(?P<name>{_HOST})"),
+    regex(rf"(?m)^\s*(?:location|prefix)\s*=\s*[\"'](?:\*\.)?(?P<name>{_DOTTED})"),
+    regex(
         rf"(?i)\b(?:controlPlaneEndpoint|tls-server-name|imageRepository|advertise-client-urls|image-repository|node-ip|server)[\"']*\s*[:=]\s*[\"']?(?P<name>{_DOTTED})"
     ),
-    re.compile(rf"\b(?:lookup|host|for host|registry|server|dial tcp)[ =:]+[\"']?(?P<name>{_DOTTED})\b"),
-    re.compile(rf"(?<![\w@.+-])[\w.+-]+@(?P<name>{_DOTTED})(?!\.?\w)"),
+    regex(rf"\b(?:lookup|host|for host|registry|server|dial tcp)[ =:]+[\"']?(?P<name>{_DOTTED})\b"),
+    regex(rf"(?<![\w@.+-])[\w.+-]+@(?P<name>{_DOTTED})(?!\.?\w)"),
 )
 _DOMAINS = (
-    re.compile(
+    regex(
         rf"(?im)\b(?:clusterDomain|cluster-domain|dnsDomain|service-dns-domain)[\"']*\s*[:= ]\s*[\"']?(?P<name>{_HOST})"
     ),
 )
-_LISTS = re.compile(
+_LISTS = regex(
     r"(?i)\b(?:no_?proxy|certSANs|apiserver-cert-extra-sans|insecure-registries|registry-mirrors)[\"']*[ \t]*[:=][ \t]*"
     r"(?P<list>\[[^\]]*\]|(?:\n[ \t]*-[ \t]+\S+)+|[^\n\x00]+)"
 )
-_UNITS = re.compile(
+_UNITS = regex(
     r"\.(?:service|socket|target|timer|mount|slice|scope|path|swap|device|conf|d|toml|yaml|json|crt|pem|key|sock|log|go)$"
 )
 _USERS = (
-    re.compile(r"(?<![\w.-])/home/(?P<name>[\w.-]+)"),
-    re.compile(r"\b[a-z][a-z0-9+.-]{0,15}://(?P<name>[\w.-]+)(?::[^\s/@]{0,256})?@"),
+    regex(r"(?<![\w.-])/home/(?P<name>[\w.-]+)"),
+    regex(r"\b[a-z][a-z0-9+.-]{0,15}://(?P<name>[\w.-]+)(?::[^\s/@]{0,256})?@"),
 )
-_OWN_SUBJECTS = re.compile(
+_OWN_SUBJECTS = regex(
     r"(?i)(?:system|kubeadm):[\w:.-]*|(?:kube|k3s|rke2|etcd|front-proxy|apiserver|k0s|microk8s|minikube|kubernetes)[\w@:./-]*"
 )
-_ID_FILES = re.compile(r"/machine-id$|/product_uuid$|/product_serial$|/board_serial$|/boot_id$")
+_ID_FILES = regex(r"/machine-id$|/product_uuid$|/product_serial$|/board_serial$|/boot_id$")
 
 
 def see_entry(entry: Entry, texts: Texts) -> None:

@@ -14,12 +14,13 @@ from k8sdoctor.anonymize.addresses import Addresses
 from k8sdoctor.anonymize.certificates import Certificates
 from k8sdoctor.anonymize.names import ADDRESS_IN_LABEL, Names
 from k8sdoctor.host.secrets import BASE64_PEM, FOLD
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from k8sdoctor.anonymize.addresses import Address
 
-_QUAD = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
-_REVERSE = re.compile(
+_QUAD = regex(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
+_REVERSE = regex(
     r"(?i)(?<![\w-])(?P<v4>(?:\d{1,3}\.){1,4})in-addr\.arpa|(?<![\w.-])(?P<v6>(?:[0-9a-f]\.){1,32})ip6\.arpa"
 )
 _SCAN = r"""
@@ -31,16 +32,16 @@ _SCAN = r"""
   | (?P<mailbox> \w [\w.+-]{0,63}+ (?= @ (?P<at> [\w-]++ (?: \. [\w-]++ )+ ) ) )
   | (?P<word> \w (?: [\w.-]* [\w-] )? )
 """
-_PEM = re.compile(
+_PEM = regex(
     r"(?P<begin>-----BEGIN (?P<kind>[A-Z0-9 ]+)-----)(?P<body>[A-Za-z0-9+/=\s\\]*+)(?P<end>-----END (?P=kind)-----)?"
 )
-_SERVICES = re.compile(
+_SERVICES = regex(
     r"(?i)(?:service-?_?(?:cluster-?ip-?range|subnets?|cidrs?|network)|\bcidrs)[^0-9a-f\n]{1,12}(?P<found>[0-9a-f.:]+/\d+(?:[\s\"',\\-]+[0-9a-f.:]+/\d+)*)"
 )
 _STAY = frozenset({"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "ee:ee:ee:ee:ee:ee"})
 """No address, every address, and what Calico gives each of its ends of a pod's link (its FAQ)."""
 
-_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = regex(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST = 64
 """Letters that an IPv6 address and what follows it can have."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from k8sdoctor.patterns import regex
+
 _WORDS = """
 a access account active add addon addons address addresses admin agent alias all alpha amd64 anonymous api apiserver app application apps arm64 arp arpa audit auth
 authority auto automatic backend backup balancer bare base bash beta bin bind block boot bootstrap bridge broadcast bucket build bus ca cache calico canal
@@ -37,7 +39,7 @@ ORDINARY = _all(_WORDS)
 """Words that are written in configurations and messages whatever a machine is called."""
 
 # Interfaces, versions and numbers; and what of a token is so short that it could be any part of a name.
-_NUMBERED = re.compile(
+_NUMBERED = regex(
     r"\d+|v\d+(?:(?:alpha|beta|rc)\d+)?|[a-z]|x86_64|"
     r"(?:lo|eth|en[opsx]|ib|wlan|wl|br|bond|team|docker|cni|cbr|veth|cali|vxlan|tunl|dummy|nodelocaldns|flannel|weave|tun|tap|wg|ipvs)[0-9a-z]*\d",
     re.IGNORECASE,

@@ -6,10 +6,10 @@ of well-known projects.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.anonymize.names import is_public
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,21 +20,19 @@ _NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 _HOST = r"(?:[\w-]+(?:\.[\w-]+)+(?::\d+)?|localhost(?::\d+)?|[\w-]+:\d+)"
 _PODS = (
     # kubelet's folder of a pod's logs: pkg/kubelet/kuberuntime/helpers.go, BuildPodLogsDirectory.
-    re.compile(
+    regex(
         rf"(?<![\w.-])(?P<namespace>{_NAME})_(?P<name>{_NAME})_(?:[0-9a-f]{{32}}|[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"
     ),
     # kubelet's and kube-proxy's logs, kube-proxy's comments in iptables, and paths of the API.
-    re.compile(rf"\b(?:pods?|service|claim|object)=\[?\\*\"(?P<namespace>{_NAME})/(?P<name>{_NAME})"),
-    re.compile(rf"\bcomment \\*\"(?P<namespace>{_NAME})/(?P<name>{_NAME})(?=[:\" ])"),
-    re.compile(rf"/namespaces/(?P<namespace>{_NAME})/[a-z]+/(?P<name>{_NAME})(?=[/?\"' ]|$)"),
+    regex(rf"\b(?:pods?|service|claim|object)=\[?\\*\"(?P<namespace>{_NAME})/(?P<name>{_NAME})"),
+    regex(rf"\bcomment \\*\"(?P<namespace>{_NAME})/(?P<name>{_NAME})(?=[:\" ])"),
+    regex(rf"/namespaces/(?P<namespace>{_NAME})/[a-z]+/(?P<name>{_NAME})(?=[/?\"' ]|$)"),
 )
-_NAMESPACES = re.compile(rf"\bnamespaces?(?:=|[\"']?: ?|[ ]|/)\\*\"?(?P<namespace>{_NAME})(?=[\\\"'/,?\s]|$)")
+_NAMESPACES = regex(rf"\bnamespaces?(?:=|[\"']?: ?|[ ]|/)\\*\"?(?P<namespace>{_NAME})(?=[\\\"'/,?\s]|$)")
 _PATH = r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)*"
-_IMAGE = re.compile(rf"(?:{_HOST}/)?(?P<path>{_PATH})(?::[\w][\w.-]*)?(?:@sha256:[0-9a-f]+)?")
-_IMAGES = re.compile(rf"(?<![\w./@-])(?P<image>{_HOST}/{_PATH}(?=:[\w][\w.-]*|@sha256:)|(?<=image: ){_PATH})")
-_LABELS_OF_NO_NAME = re.compile(
-    r"hash|uid$|generation|revision|version|arch|\bos\b|instance-type|\btier\b|^pod-template"
-)
+_IMAGE = regex(rf"(?:{_HOST}/)?(?P<path>{_PATH})(?::[\w][\w.-]*)?(?:@sha256:[0-9a-f]+)?")
+_IMAGES = regex(rf"(?<![\w./@-])(?P<image>{_HOST}/{_PATH}(?=:[\w][\w.-]*|@sha256:)|(?<=image: ){_PATH})")
+_LABELS_OF_NO_NAME = regex(r"hash|uid$|generation|revision|version|arch|\bos\b|instance-type|\btier\b|^pod-template")
 
 
 def see_text(text: str, names: Names) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.anonymize import StandIns
 from k8sdoctor.host.recording import UNTOLD, Recorder, Recording
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Host
     from k8sdoctor.report import Report
 
-_HOMES = re.compile(r"(/home/)[^/\s\"']+")
+_HOMES = regex(r"(/home/)[^/\s\"']+")
 
 
 @dataclass(frozen=True)

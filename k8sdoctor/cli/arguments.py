@@ -17,6 +17,7 @@ from k8sdoctor.check import Profile
 from k8sdoctor.host.answers import GivenText
 from k8sdoctor.host.base import READ_LIMIT, HostError
 from k8sdoctor.host.files import Files
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 from k8sdoctor.render import COMPARISON_FORMATS, FORMATS
 from k8sdoctor.render.files import SUFFIXES, UnfitPathError, writable
@@ -482,7 +483,7 @@ def _duration(value: str) -> float:
     return seconds
 
 
-_HOST = re.compile(
+_HOST = regex(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?"
 )
 

@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from k8sdoctor.facts.x509 import BadCertificateError, certificates
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def _put(found: dict[str, Property], own: Own, name: str, weight: Weight, lines:
 _OF_WHICH = "\0"
 """Stands in a key between a property's name and what was picked of it: other lines of one command are no difference of the nodes."""
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
-_BASE64_PEM = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]+={0,2}")  # `-----BEGIN` in base64
-_COUNTERS = re.compile(r"\[\d+:\d+\]|\bpackets \d+ bytes \d+|# handle \d+|\b\w*(?:PID|Timestamp\w*|Monotonic)=.*")
-_COMMENT = re.compile(r"\s*[#;]")
+_PEM = regex(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
+_BASE64_PEM = regex(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]+={0,2}")  # `-----BEGIN` in base64
+_COUNTERS = regex(r"\[\d+:\d+\]|\bpackets \d+ bytes \d+|# handle \d+|\b\w*(?:PID|Timestamp\w*|Monotonic)=.*")
+_COMMENT = regex(r"\s*[#;]")
 
 
 def prepared(lines: Iterable[str], own: Own) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -141,14 +142,14 @@ def _named(match: re.Match[str]) -> str:
 # -- by verb -------------------------------------------------------------------------------------------------------------
 
 _SWITCHES = "/proc/sys/"
-_ONE_RUN = re.compile(
+_ONE_RUN = regex(
     r"/proc/(?:\d+|self|thread-self)/|/run/netns/|/proc/(?:meminfo|uptime|loadavg|stat|swaps|net/|locks)|/var/log/"
 )
-_COUNTED = re.compile(
+_COUNTED = regex(
     r"net\.netfilter\.nf_conntrack_count|fs\.(?:file-nr|inode-nr|inode-state|dentry-state|aio-nr)|kernel\.(?:random\..*|ns_last_pid|pty\.nr)"
 )  # what the kernel counts there, and nobody sets (Documentation/admin-guide/sysctl)
 _KERNEL = ("/proc/cmdline", "/proc/config.gz", "/boot/config-", "/proc/modules", "/proc/cgroups", "/proc/version")
-_OF_A_POD = re.compile(r"\b(?:veth|cali|lxc|eni|tap|nodelocaldns|kube-ipvs)\w*")
+_OF_A_POD = regex(r"\b(?:veth|cali|lxc|eni|tap|nodelocaldns|kube-ipvs)\w*")
 _NO_FILES = ("/proc/", "/sys/", "/dev/")
 
 
@@ -210,7 +211,7 @@ def _listdir(arguments: dict[str, Any], answer: Any) -> Iterator[_Listed]:
     yield f"{path}/", weight, sorted(f"{each['name']}{'/' if each['kind'] == 'dir' else ''}" for each in answer)
 
 
-_PROGRAMS = re.compile(r"/(?:usr/(?:local/)?)?s?bin/|/opt/cni/bin/|/usr/lib(?:exec)?/cni/")
+_PROGRAMS = regex(r"/(?:usr/(?:local/)?)?s?bin/|/opt/cni/bin/|/usr/lib(?:exec)?/cni/")
 
 
 def _stat(arguments: dict[str, Any], answer: Any) -> Iterator[_Listed]:

@@ -16,6 +16,7 @@ from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host.answers import HttpAnswer, HttpRequest
 from k8sdoctor.host.base import authority
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LIMIT = 4.0
 UNAVAILABLE = 500
 """What `/readyz` answers while a check fails (apiserver `pkg/server/healthz/healthz.go`)."""
 
-_FAILED = re.compile(r"^\[-\](\S+)", re.MULTILINE)
+_FAILED = regex(r"^\[-\](\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ what is left is read in the order of the names, whatever the folder (sysctl.d(5)
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _PARENTS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 BLANKS = " \t\r\n"
 """What systemd takes for blank (`WHITESPACE` in src/basic/string-util.h). A no-break space, copied from a page, is part of a name."""
 
-_LINE_END = re.compile("\r\n|\n\r|[\r\n\0]")  # read_line() in src/basic/fileio.c
+_LINE_END = regex("\r\n|\n\r|[\r\n\0]")  # read_line() in src/basic/fileio.c
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ that holds the bridges. A packet passes iptables when the namespace's switch is 
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +16,7 @@ from k8sdoctor.facts.pod_families import PodFamilies
 from k8sdoctor.facts.sandboxes import PodSandboxes
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ CALL_IP6TABLES = "bridge-nf-call-ip6tables"
 _USUAL = frozenset({"cni0", "cbr0", "kube-bridge", "weave"})
 
 # Of programs that connect other things by veths: docker and its networks, libvirt, LXC, LXD, Incus, Podman, nerdctl, buildkit.
-_OTHERS = re.compile(
+_OTHERS = regex(
     r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}|virbr\d+|lxcbr\d+|lxdbr\d+|incusbr\d+|(cni-)?podman\d+|nerdctl\d*|buildkit\d*"
 )
 

@@ -13,6 +13,7 @@ import math
 import re
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ _ADDRESSED_BY_IPAM = frozenset({"bridge", "dummy", "host-device", "ipvlan", "mac
 _WITHOUT_ADDRESSES = frozenset({"bandwidth", "firewall", "loopback", "portmap", "sbr", "tuning", "vrf"})
 
 # A secret's placeholder may have taken the place of a number.
-_PLACEHOLDER = re.compile(r"(?<=[:\[,\s])REDACTED-\d+(?=\s*[,\]}])")
-_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")  # `pkg/utils/utils.go`; Go's `$` has no newline before it
+_PLACEHOLDER = regex(r"(?<=[:\[,\s])REDACTED-\d+(?=\s*[,\]}])")
+_CONSTANT = regex(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
+_NAME = regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")  # `pkg/utils/utils.go`; Go's `$` has no newline before it
 
 
 class CniError(ValueError):

@@ -9,6 +9,7 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
 
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PLUGINS = frozenset(
 
 PORT = "53"
 
-_WORD = re.compile(r'#[^\n]*|"((?:\\.|[^"\\])*)"?|([^\s#]+)', re.DOTALL)
+_WORD = regex(r'#[^\n]*|"((?:\\.|[^"\\])*)"?|([^\s#]+)', re.DOTALL)
 
 MOST_IMPORTS = 1000
 """Snippets that are put in; one that imports itself has no end (the reader of CoreDNS stops there, too)."""

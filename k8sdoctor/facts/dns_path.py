@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
@@ -14,6 +13,7 @@ from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.host.answers import DnsQuery
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ PADDING = 4000
 """Bytes: more than two packets of the usual 1500, so that at least one is as long as the sender may make it."""
 
 _OVERLAYS = (
-    (re.compile(r"flannel-v6\.\d+|vxlan-v6\.calico"), "vxlan", 70, "VXLAN over IPv6"),
-    (re.compile(r"flannel\.\d+|vxlan\.calico"), "vxlan", 50, "VXLAN"),
-    (re.compile(r"tunl0"), "ipip", 20, "IP in IP"),
-    (re.compile(r"wireguard-v6\.cali"), "wireguard", 80, "WireGuard over IPv6"),
-    (re.compile(r"wireguard\.cali|flannel-wg(?:-v6)?"), "wireguard", 60, "WireGuard"),
+    (regex(r"flannel-v6\.\d+|vxlan-v6\.calico"), "vxlan", 70, "VXLAN over IPv6"),
+    (regex(r"flannel\.\d+|vxlan\.calico"), "vxlan", 50, "VXLAN"),
+    (regex(r"tunl0"), "ipip", 20, "IP in IP"),
+    (regex(r"wireguard-v6\.cali"), "wireguard", 80, "WireGuard over IPv6"),
+    (regex(r"wireguard\.cali|flannel-wg(?:-v6)?"), "wireguard", 60, "WireGuard"),
 )
 """Devices whose MTU is what their pods may send. Those of Cilium and of Open vSwitch have their limit in routes and flows instead, and
 Weave's fast datapath has one of 64 KiB. Headers: IP 20 or 40, UDP 8, VXLAN 8 and Ethernet 14 (RFC 7348), WireGuard 32."""

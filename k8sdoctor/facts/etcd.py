@@ -21,6 +21,7 @@ from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.host import HostError
 from k8sdoctor.host.answers import HttpAnswer, HttpRequest
 from k8sdoctor.host.base import authority
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ OK = 200
 HTTPS = 443
 
 # etcd's own words in a status' errors (`api/etcdserverpb` AlarmMember.String).
-_ALARM = re.compile(r"memberID:(\d+)\s+alarm:(\w+)")
+_ALARM = regex(r"memberID:(\d+)\s+alarm:(\w+)")
 
 
 @dataclass(frozen=True, slots=True)

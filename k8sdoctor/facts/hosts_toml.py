@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from k8sdoctor.facts import hosts_toml_remarks, toml, versions
 from k8sdoctor.facts.registry_chain import Stopper
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -288,4 +289,4 @@ def why_without_key(host: Host, path: str) -> str | None:
     return None if "PRIVATE KEY-----" in text else f"{path} holds no private key beside the certificate"
 
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s+M[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
+_CERTIFICATE = regex(r"-----BEGIN CERTIFICATE-----\s+M[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")

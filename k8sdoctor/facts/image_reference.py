@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Self
 from urllib.parse import urlsplit
 
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 DOCKER_HUB = "docker.io"
 
 # distribution/reference `regexp.go`: path-component, tag and digest.
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]+")
+_PATH = regex(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = regex(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]+")
 
 
 def is_address(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +10,7 @@ from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Tables of iptables' nftables variant, which iptables-save shows.
 _OF_IPTABLES = frozenset({"filter", "nat", "mangle", "raw", "security"})
 _UFW = "/etc/ufw/ufw.conf"
-_TABLE = re.compile(r"^table (\S+) (\S+)")
+_TABLE = regex(r"^table (\S+) (\S+)")
 
 
 @dataclass(frozen=True)

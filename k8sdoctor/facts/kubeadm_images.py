@@ -6,7 +6,6 @@ The rules are those of kubeadm's `app/images/images.go` (GetControlPlaneImages, 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import versions
@@ -15,6 +14,7 @@ from k8sdoctor.facts.sandbox_image import kubeadm_pause_image
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ _COREDNS: Mapping[int, tuple[tuple[int, str], ...]] = {
 _FOLDER: Version = (1, 21, 0)
 _FOLDER_OF_OURS: Version = (1, 21, 2)
 
-_RELEASE = re.compile(r"v?\d+\.\d+\.\d+")
+_RELEASE = regex(r"v?\d+\.\d+\.\d+")
 """Else it is a label such as `stable-1`, which kubeadm looks up in the network."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from k8sdoctor.facts import numbers
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ Verdict: TypeAlias = Literal["drop", "reject", "notrack"]
 _KEEP = ("*", ":FORWARD ", ":INPUT ", ":OUTPUT ", "# Generated", "-j DROP", "-j REJECT", "NOTRACK", "--notrack")
 _NFT_KEEP = ("table ", "chain ", "policy drop", " drop", " reject", "notrack")
 _VERDICTS: dict[str, Verdict] = {"DROP": "drop", "REJECT": "reject", "NOTRACK": "notrack", "CT": "notrack"}
-_COUNTED = re.compile(r"^\[(\d+):\d+\] (-A (\S+) .*)$")
-_POLICY = re.compile(r"^:(\S+) DROP \[(\d+):\d+\]$")
-_NFT_COUNTER = re.compile(r" ?counter packets (\d+) bytes \d+")
-_NFT_HANDLE = re.compile(r" # handle (\d+)$")
+_COUNTED = regex(r"^\[(\d+):\d+\] (-A (\S+) .*)$")
+_POLICY = regex(r"^:(\S+) DROP \[(\d+):\d+\]$")
+_NFT_COUNTER = regex(r" ?counter packets (\d+) bytes \d+")
+_NFT_HANDLE = regex(r" # handle (\d+)$")
 _MANAGED = frozenset({"filter", "nat", "raw", "mangle", "security"})
 """Tables of the families ip and ip6 that iptables-nft writes, and that are read from `iptables-save`."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import numbers
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ MEMORY = "/proc/meminfo"
 
 MOST = 1 << 16  # the kernel's NR_CPUS is 8192 at most (arch/x86/Kconfig)
 
-_TOTAL = re.compile(r"^MemTotal:\s+(\d+) kB", re.MULTILINE)
-_ALLOWED = re.compile(r"^Cpus_allowed_list:\s+(\S+)", re.MULTILINE)
+_TOTAL = regex(r"^MemTotal:\s+(\d+) kB", re.MULTILINE)
+_ALLOWED = regex(r"^Cpus_allowed_list:\s+(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import numbers
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ MOST_LINES = 200
 
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "NRestarts", "ExecMainStatus")
 
-_PID = re.compile(r"^[^\[]{0,80} [\w@./-]+\[(\d+)\]: ")  # `2026-11-20T10:00:00+0100 node1 kubelet[812]: `
+_PID = regex(r"^[^\[]{0,80} [\w@./-]+\[(\d+)\]: ")  # `2026-11-20T10:00:00+0100 node1 kubelet[812]: `
 
 # Where a service logs without a journal: a file of its own, else the machine's.
 _SHARED = ("/var/log/syslog", "/var/log/messages")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import field
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.systemd_unit import FOLDERS, service_lines, unit_files
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from k8sdoctor.host import Host
 
-_WORD = re.compile(r"\$([A-Za-z_]\w*)")
-_BRACED = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_WORD = regex(r"\$([A-Za-z_]\w*)")
+_BRACED = regex(r"\$\{([A-Za-z_]\w*)\}")
 _PREFIXES = "@-:+!|"  # systemd.service(5), "Special executable prefixes"
 
 

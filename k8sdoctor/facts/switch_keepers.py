@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from k8sdoctor.facts import versions
 from k8sdoctor.facts.processes import Processes, flag, program
 from k8sdoctor.host import HostError
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def _version(host: Host, *command: str) -> versions.Version | None:
 # IPForward= of a .network file is ignored since 256, and IPv4Forwarding= there is for one link alone; for all it stands in networkd.conf
 # (systemd.network(5), networkd.conf(5); `src/network/networkd-sysctl.c`: manager_set_ip_forwarding, before 256 link_set_ipv4_forward).
 _PER_LINK_SINCE = 256
-_OF_A_LINK = re.compile(
+_OF_A_LINK = regex(
     r"^[ \t]*(IPForward[ \t]*=[ \t]*(yes|true|on|1|y|t|both|ipv4)|IPMasquerade[ \t]*=[ \t]*(yes|true|on|1|y|t|both|ipv4))[ \t]*$",
     re.MULTILINE | re.IGNORECASE,
 )
-_OF_ALL = re.compile(r"^[ \t]*IPv4Forwarding[ \t]*=[ \t]*(\w*)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_OF_ALL = regex(r"^[ \t]*IPv4Forwarding[ \t]*=[ \t]*(\w*)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 _LINKS = "/run/systemd/netif/links"
 

@@ -8,19 +8,19 @@ Ubuntu and RHEL have `/etc/sysctl.d/99-sysctl.conf`, Debian 13 does not).
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.boot_files import BLANKS, BootFile, BootFiles
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from k8sdoctor.host import Host
 
 
-_ESCAPED = re.compile(r"\\(.)")
+_ESCAPED = regex(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,18 @@ the file is told.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from typing import Any, TypeAlias
 
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 Tree: TypeAlias = "dict[str, Setting | Tree]"
 
-_POSITION = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+_POSITION = regex(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-_KEY = re.compile(rf"^\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_KEY = regex(rf"^\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
+_BARE = regex(r"[A-Za-z0-9_-]+")
 
 
 class TomlError(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TypeAlias
+
+from k8sdoctor.patterns import regex
 
 Version: TypeAlias = tuple[int, int, int]
 
-_VERSION = re.compile(r"(?<![\d.])v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?!\d)")
+_VERSION = regex(r"(?<![\d.])v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?!\d)")
 
 
 def parse(text: str) -> Version | None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-_BLOCK = re.compile(r"-----BEGIN (?P<kind>CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL)
-_PUBLIC = re.compile(
-    r"-----BEGIN (?P<kind>CERTIFICATE|(?:[A-Z]+ )?PUBLIC KEY)-----.*?-----END (?P=kind)-----", re.DOTALL
-)
+_BLOCK = regex(r"-----BEGIN (?P<kind>CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL)
+_PUBLIC = regex(r"-----BEGIN (?P<kind>CERTIFICATE|(?:[A-Z]+ )?PUBLIC KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
 # crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern.
-_LABEL = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
+_LABEL = regex(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
 
 _VISIBLE = frozenset(map(chr, range(33, 127)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 import tarfile
 import threading
 import zlib
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from k8sdoctor.host.bundle import ANSWERS, BUNDLE_FORMAT, END, ERRORS, FILES, MANIFEST, file_arguments
+from k8sdoctor.patterns import regex
 from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _CONTENTS = {
     "report.json, report.txt": "what was concluded then",
     END: "what was counted, and what was cut short",
 }
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
+_CONTROL = regex(r"[\x00-\x1f\x7f-\x9f]")
+_NOT_IN_A_NAME = regex(r"[^A-Za-z0-9._]+")
 _MODE = 0o600
 
 

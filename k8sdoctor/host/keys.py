@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from k8sdoctor.host.answers import KeyAnswer
 from k8sdoctor.host.base import HostError, Json
 from k8sdoctor.host.tags import MISFITS
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from k8sdoctor.host.live import LiveHost
 
 # The first block that Go's tls.X509KeyPair takes for a key: of type `PRIVATE KEY`, or one that ends so.
-_BLOCK = re.compile(r"-----BEGIN (?P<kind>(?:[A-Z0-9 ]+ )?PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
+_BLOCK = regex(r"-----BEGIN (?P<kind>(?:[A-Z0-9 ]+ )?PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
 
 def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 from importlib import import_module
@@ -14,6 +13,7 @@ from k8sdoctor.host.answers import Given, Identity, User
 from k8sdoctor.host.base import Host, HostError, Json
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.secrets import Vault
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ class LiveHost(Host):
         return self.vault.hide(text)
 
 
-_IMAGE = re.compile(r"[a-z0-9.:-]+(?:/[a-z0-9._-]+)+(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?\s*")
+_IMAGE = regex(r"[a-z0-9.:-]+(?:/[a-z0-9._-]+)+(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?\s*")
 
 
 def _but_for_images(text: str, hidden: str) -> str:

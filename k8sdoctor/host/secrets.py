@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from k8sdoctor.host.base import DEFAULT_TOKEN
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from k8sdoctor.host.base import Json
@@ -72,61 +73,61 @@ _KEY_HINTS = (
 
 _PEM_KEYS = (
     # PEM private keys of every kind, also where newlines are written as \n; of the end of a log, the first lines may be missing.
-    re.compile(
+    regex(
         r"-----BEGIN (?P<kind>[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----(?P<secret>.*?)(?:-----END (?P=kind)-----|\Z)",
         re.DOTALL,
     ),
-    re.compile(r"\A(?P<secret>[A-Za-z0-9+/=\s]+)-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
+    regex(r"\A(?P<secret>[A-Za-z0-9+/=\s]+)-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
 )
 # A key in quotes of which letters are written as YAML and JSON escape them.
 _ESCAPE = r"\\+(?:u00|U000000|x)(?P<code>[2-7][0-9A-Fa-f])"
-_ESCAPED_KEY = re.compile(rf"""(?<!\\)(?P<q>\\*+")(?P<key>[\w./-]*(?:{_ESCAPE}[\w./-]*)+)(?P=q)""")
+_ESCAPED_KEY = regex(rf"""(?<!\\)(?P<q>\\*+")(?P<key>[\w./-]*(?:{_ESCAPE}[\w./-]*)+)(?P=q)""")
 _LONG = (
     # Headers whose every value may be one: HTTP's own, and those that containerd's hosts.toml and Docker's config.json add.
-    re.compile(
+    regex(
         r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+(?P<secret>[^\s"'\\]+)|"""
         r"""(?P<e>(?:digest|aws4-hmac-sha256)[ \t]+[^\n]+)|(?!(?:bearer|basic|token|negotiate)\b)(?P<more>[^\s"'\\\[][^"'\\\n]*))"""
     ),
-    re.compile(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
+    regex(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
     # YAML's blocks, and a value on the line below its key; a table there has a colon, a list a dash.
-    re.compile(
+    regex(
         rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*(?:[&!]\S+[ \t]+)*[|>][-+0-9]*[ \t]*(?:\#[^\n]*)?\r?\n"
         r"(?P=i)[ \t]+(?P<secret>\S[^\r\n]*(?:\r?\n(?:(?P=i)[ \t]+\S[^\r\n]*|[ \t]*(?=\r?\n)))*)"
     ),
-    re.compile(
+    regex(
         rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*\r?\n(?P=i)[ \t]+(?P<secret>(?!-[ \t])[^\s:\#{{\[\"'][^\s:]*)[ \t]*\r?$"
     ),
-    re.compile(
+    regex(
         rf"(?m)^[ \t]*\?[ \t]+[\"']?[\w.-]*?{_KEY}[\"']?[ \t]*\r?\n[ \t]*:[ \t]+[\"']?(?P<secret>[^\s\"'][^\r\n\"']*)"
     ),
-    re.compile(rf"(?s){_KEY}{_IS}(?:\"\"\"(?P<t>.+?)(?:\"\"\"|\Z)|\'\'\'(?P<u>.+?)(?:\'\'\'|\Z))"),
+    regex(rf"(?s){_KEY}{_IS}(?:\"\"\"(?P<t>.+?)(?:\"\"\"|\Z)|\'\'\'(?P<u>.+?)(?:\'\'\'|\Z))"),
     # A variable of a container: name and value are two keys.
-    re.compile(
+    regex(
         rf"""\bname{_IS}\\*["']?[\w.-]*?{_KEY}\\*["']?\s*,?\s*\\*["']?value{_IS}(?:{_QUOTED}|(?P<secret>[^\s"'\\][^\n]*))"""
     ),
-    re.compile(rf"""\bvalue{_IS}(?:{_QUOTED})\\*["']\s*,\s*\\*["']name{_IS}\\*["'][\w.-]*?{_KEY}\\*["']"""),
-    re.compile(rf"""{_FLAG}(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
+    regex(rf"""\bvalue{_IS}(?:{_QUOTED})\\*["']\s*,\s*\\*["']name{_IS}\\*["'][\w.-]*?{_KEY}\\*["']"""),
+    regex(rf"""{_FLAG}(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
 )
 """These are looked for in a whole text, since they go over lines."""
 
 _TO_THE_END = (
     # A value that goes on to the line's end: in YAML, in ini and environment files.
-    re.compile(
+    regex(
         rf"(?m){_START}{_KEY}[\"']?[ \t]*:[ \t]+(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\"'\[{{|>&!\#\x00][^\n\x00]*?)(?=[ \t]*(?:[ \t]\#[^\n\x00]*)?\r?(?:$|\x00))"
     ),
     # In files of directives, such as those of nginx, keepalived, redis, FRR and netrc, a blank is between the two.
-    re.compile(
+    regex(
         rf"^[ \t]*(?:(?:user|username|neighbor|peer|machine|login)[ \t]+\S+[ \t]+(?:login[ \t]+\S+[ \t]+)?(?:insecure-)?)?"
         rf"(?:[a-z-]*password|passwd|passphrase|secret|[a-z]+_pass|requirepass|masterauth)[ \t]+(?:[057][ \t]+)?(?:{_QUOTED}|(?P<secret>[^\s\"'=:{{;][^\s;]*))[\"']?[ \t]*;?[ \t]*\r?$"
     ),
-    re.compile(
+    regex(
         rf"(?i)\b(?:proxy_set_header|set-header|add-header)[ \t]+[\w-]*?{_KEY}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"'$%][^\s;]*))"
     ),
     # GRUB's; PAM's lines of this name have a control in the second place.
-    re.compile(
+    regex(
         r"^[ \t]*password[ \t]+(?!required|requisite|sufficient|optional|include|substack|\[)[\w.-]+[ \t]+(?P<secret>\S+)[ \t]*$"
     ),
-    re.compile(
+    regex(
         rf"(?m){_START}{_KEY}[ \t]*=[ \t]*(?P<secret>(?!\{{[^\n]*=|\[[ \t]*[\"'\n])[^\s\"'\x00][^\n\r\x00]*?)(?=[ \t]*\r?(?:$|\x00))"
     ),
 )
@@ -134,15 +135,15 @@ _TO_THE_END = (
 
 _SHORT = (
     # Anywhere else.
-    re.compile(rf"{_KEY}{_IS}\[?[ \t]*(?:[&!]\S+[ \t]+)*(?:{_QUOTED})"),
-    re.compile(
+    regex(rf"{_KEY}{_IS}\[?[ \t]*(?:[&!]\S+[ \t]+)*(?:{_QUOTED})"),
+    regex(
         rf"{_KEY}[\"']?[ \t]*:[ \t]*\[?[ \t]*(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\x00\"'\\\#\[{{,}}\]][^\s\x00\"',}}\]]*)"
     ),
-    re.compile(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
+    regex(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
     # 32 random bytes or more in base64, behind a key that says no more than that.
-    re.compile(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
+    regex(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
     # What Consul and Nomad encrypt their gossip with: 16, 24 or 32 bytes (Consul's documentation of `encrypt`).
-    re.compile(
+    regex(
         r"\bencrypt(?:\\*[\"']?[ \t]*[:=]|[ \t])[ \t]*\\*[\"']?(?P<secret>(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{32}|[A-Za-z0-9+/]{43}=)(?![\w+/=]))"
     ),
 )
@@ -150,21 +151,21 @@ _SHORT = (
 
 _URLS = (
     # Users in URLs. A password may hold what should have been quoted; the last @ before the host's end is what divides.
-    re.compile(
+    regex(
         r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"'\x00]*:(?!\d+[/?\#])(?P<secret>(?:(?!://)[^\s\"'\x00\\])+)@(?=[^\s\"'@,\x00]*(?:[\s\"',\x00]|\\|\Z))"
     ),
-    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
-    re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
-    re.compile(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
+    regex(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
+    regex(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
+    regex(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
     # What is a URL is above, and what is of it stays one; of what only would be one, all is hidden that may be the password.
-    re.compile(
+    regex(
         r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?:(?:https?)?//)?[^\s/:@\"'\\]+:(?!//[^\s/:@]*(?::REDACTED-\d+)?@)(?P<secret>[^\s@\"'\\]+)@"
     ),
 )
-_BOOTSTRAP = re.compile(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
+_BOOTSTRAP = regex(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
 # Programs that take a password behind a flag of one letter, which others have another use for.
 _PROGRAMS = tuple(
-    re.compile(rf"(?<![\w.-])(?:{programs})(?![\w.-]){_WORDS}{flag}{_WORD}")
+    regex(rf"(?<![\w.-])(?:{programs})(?![\w.-]){_WORDS}{flag}{_WORD}")
     for programs, flag in (
         (r"mysql(?:admin|check|dump|import|pump|sh|show|slap)?|mariadb(?:-[a-z]+)?", "-p"),
         (
@@ -177,82 +178,82 @@ _PROGRAMS = tuple(
     )
 )
 _PROGRAM_HINTS = ("mysql", "mariadb", "sshpass", "mongo", "login", "-cli", "ldap", "ipmitool", "mosquitto")
-_LOGINS = re.compile(
+_LOGINS = regex(
     rf"""(?<![\w-])(?:{_LOGIN})(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?[\w.@-]+:(?P<secret>(?!\d+(?::|\b))[^\s"',]+)"""
 )
 # PuTTY's keys, which are base64 without a frame.
-_PUTTY = re.compile(r"Private-Lines:[ \t]*\d+[ \t]*\r?\n(?P<secret>(?:[A-Za-z0-9+/=]+[ \t]*(?:\r?\n|\Z))+)")
+_PUTTY = regex(r"Private-Lines:[ \t]*\d+[ \t]*\r?\n(?P<secret>(?:[A-Za-z0-9+/=]+[ \t]*(?:\r?\n|\Z))+)")
 # What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of
 # some services.
 _SHAPES = (
-    ("earer", re.compile(r"(?i)\bbearer[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
-    ("EARER", re.compile(r"\bBEARER[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
-    ("asic", re.compile(r"(?i)\bbasic[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
-    ("eyJ", re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)")),
-    ("K10", re.compile(r"\bK10[0-9a-f]{64}::(?:[\w-]+:)?(?P<secret>[^\s\"'\\]+)")),
-    ("$", re.compile(r"(?P<secret>\$(?:apr1|[1256]|2[abxy]|y|gy)\$[./0-9A-Za-z$]{8,})")),
+    ("earer", regex(r"(?i)\bbearer[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("EARER", regex(r"\bBEARER[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("asic", regex(r"(?i)\bbasic[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("eyJ", regex(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)")),
+    ("K10", regex(r"\bK10[0-9a-f]{64}::(?:[\w-]+:)?(?P<secret>[^\s\"'\\]+)")),
+    ("$", regex(r"(?P<secret>\$(?:apr1|[1256]|2[abxy]|y|gy)\$[./0-9A-Za-z$]{8,})")),
     ("-u", _LOGINS),
     ("creds", _LOGINS),
-    ("password", re.compile(r"\blogin[ \t]+\S+[ \t]+password[ \t]+(?P<secret>\S+)")),  # netrc(5)
-    ("bindpw", re.compile(r"(?m)^[ \t]*bindpw[ \t]+(?P<secret>\S+)")),
-    ("auth", re.compile(r"\bstats[ \t]+auth[ \t]+[^\s:]+:(?P<secret>\S+)")),  # HAProxy
-    ("--auth", re.compile(r"(?<!\w)--auth(?:=|[ \t]+)(?P<secret>[A-Za-z0-9+/]{16,}={0,2})")),  # crictl
-    ("pass:", re.compile(r"-pass(?:in|out)?[ \t]+pass:(?P<secret>\S+)")),  # OpenSSL
-    ("smbclient", re.compile(r"\bsmbclient\b[^\n]*?-U[ \t]*[^\s%]+%(?P<secret>\S+)")),
-    ("setcookie", re.compile(r"-setcookie[ \t]+(?P<secret>\S+)")),  # Erlang
-    ("grub.pbkdf2.", re.compile(r"grub\.pbkdf2\.[a-z0-9]+\.\d+\.(?P<secret>[\w.]+)")),
+    ("password", regex(r"\blogin[ \t]+\S+[ \t]+password[ \t]+(?P<secret>\S+)")),  # netrc(5)
+    ("bindpw", regex(r"(?m)^[ \t]*bindpw[ \t]+(?P<secret>\S+)")),
+    ("auth", regex(r"\bstats[ \t]+auth[ \t]+[^\s:]+:(?P<secret>\S+)")),  # HAProxy
+    ("--auth", regex(r"(?<!\w)--auth(?:=|[ \t]+)(?P<secret>[A-Za-z0-9+/]{16,}={0,2})")),  # crictl
+    ("pass:", regex(r"-pass(?:in|out)?[ \t]+pass:(?P<secret>\S+)")),  # OpenSSL
+    ("smbclient", regex(r"\bsmbclient\b[^\n]*?-U[ \t]*[^\s%]+%(?P<secret>\S+)")),
+    ("setcookie", regex(r"-setcookie[ \t]+(?P<secret>\S+)")),  # Erlang
+    ("grub.pbkdf2.", regex(r"grub\.pbkdf2\.[a-z0-9]+\.\d+\.(?P<secret>[\w.]+)")),
     # IPsec: ipsec.secrets(5), what setkey(8) is given and `ip xfrm` prints.
     *(
-        (f": {kind}", re.compile(rf"(?m)(?:^|[ \t]):[ \t]+{kind}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"']+))"))
+        (f": {kind}", regex(rf"(?m)(?:^|[ \t]):[ \t]+{kind}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"']+))"))
         for kind in ("PSK", "EAP", "XAUTH", "NTLM")
     ),
-    ("xponent", re.compile(r"\b(?:Private)?Exponent[12]?:[ \t]*(?P<secret>0[xs]\w{16,})")),
-    ("Prime", re.compile(r"\bPrime[12]:[ \t]*(?P<secret>0[xs]\w{16,})")),
-    ("Coefficient", re.compile(r"\bCoefficient:[ \t]*(?P<secret>0[xs]\w{16,})")),
-    ("0x", re.compile(r"(?<![\w-])(?:enc|auth|auth-trunc|aead|-[EA])[ \t]+\S+[ \t]+(?P<secret>0x[0-9A-Fa-f]{32,})")),
+    ("xponent", regex(r"\b(?:Private)?Exponent[12]?:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("Prime", regex(r"\bPrime[12]:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("Coefficient", regex(r"\bCoefficient:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("0x", regex(r"(?<![\w-])(?:enc|auth|auth-trunc|aead|-[EA])[ \t]+\S+[ \t]+(?P<secret>0x[0-9A-Fa-f]{32,})")),
     # `{"auths":` in base64, as in a Secret of the kind dockerconfigjson, however many blanks were behind the brace.
-    ("eyJ", re.compile(r"\b(?P<secret>eyJhdXRocyI[A-Za-z0-9+/]{8,}={0,2})")),
-    ("eyA", re.compile(r"\b(?P<secret>eyAiYXV0aHMi[A-Za-z0-9+/]{8,}={0,2})")),
-    ("ewo", re.compile(r"\b(?P<secret>ewo(?:JImF1dGhzI|gICJhdXRocyI|gICAgImF1dGhzI)[A-Za-z0-9+/]{8,}={0,2})")),
-    ("certificate key", re.compile(r"certificate key:\s+(?P<secret>[0-9a-f]{64})\b")),  # kubeadm init --upload-certs
-    ("gh", re.compile(r"\b(?P<secret>gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
-    ("glpat-", re.compile(r"\b(?P<secret>glpat-[\w-]{16,})")),
-    ("xox", re.compile(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
-    ("AIza", re.compile(r"\b(?P<secret>AIza[\w-]{35})")),
-    ("hvs.", re.compile(r"\b(?P<secret>hvs\.[\w-]{20,})")),
+    ("eyJ", regex(r"\b(?P<secret>eyJhdXRocyI[A-Za-z0-9+/]{8,}={0,2})")),
+    ("eyA", regex(r"\b(?P<secret>eyAiYXV0aHMi[A-Za-z0-9+/]{8,}={0,2})")),
+    ("ewo", regex(r"\b(?P<secret>ewo(?:JImF1dGhzI|gICJhdXRocyI|gICAgImF1dGhzI)[A-Za-z0-9+/]{8,}={0,2})")),
+    ("certificate key", regex(r"certificate key:\s+(?P<secret>[0-9a-f]{64})\b")),  # kubeadm init --upload-certs
+    ("gh", regex(r"\b(?P<secret>gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
+    ("glpat-", regex(r"\b(?P<secret>glpat-[\w-]{16,})")),
+    ("xox", regex(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
+    ("AIza", regex(r"\b(?P<secret>AIza[\w-]{35})")),
+    ("hvs.", regex(r"\b(?P<secret>hvs\.[\w-]{20,})")),
 )
 # Objects of the kind Secret: every value of `data` and `stringData`.
-_SECRET_OBJECT = re.compile(_KIND)
-_DOCUMENTS = re.compile(r"(?m)^---")
-_SECRET_LINES = re.compile(
+_SECRET_OBJECT = regex(_KIND)
+_DOCUMENTS = regex(r"(?m)^---")
+_SECRET_LINES = regex(
     r"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?(?:data|stringData):[ \t]*\r?\n(?P<block>(?:(?P=i)[ \t]+\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)"
 )
-_SECRET_LINE = re.compile(
+_SECRET_LINE = regex(
     r"(?m)^(?P<key>[ \t]+[^\s:][^:\n]*:[ \t]+)(?![|>][-+0-9]*[ \t]*$)(?P<secret>\S[^\n]*)|^(?P<fold>[ \t]+)(?P<more>[^\s:]+)[ \t]*$"
 )
-_SECRET_FLOW = re.compile(r"""\b(?:data|stringData)\\*["']?[ \t]*:[ \t\n]*\{(?P<block>[^{}]*)\}""")
-_FLOW_VALUE = re.compile(r"""(?P<key>:[ \t\n]*)(?P<quote>\\*["']?)(?P<secret>[^\s"'\\,{}][^"'\\,{}\n]*)""")
+_SECRET_FLOW = regex(r"""\b(?:data|stringData)\\*["']?[ \t]*:[ \t\n]*\{(?P<block>[^{}]*)\}""")
+_FLOW_VALUE = regex(r"""(?P<key>:[ \t\n]*)(?P<quote>\\*["']?)(?P<secret>[^\s"'\\,{}][^"'\\,{}\n]*)""")
 # Tables of headers that a registry is sent: containerd's, which end at the next table, and Docker's.
 _HEADERS = (
-    re.compile(r"(?m)^[ \t]*\[[^\n]*\.header\][ \t]*\n(?P<block>(?:(?![ \t]*\[[\w\"'])[^\n]*(?:\n|\Z))*)"),
-    re.compile(r"(?i)\bauthorization[\"']?[ \t]*[=:][ \t]*\[(?P<block>[^\]]*)\]"),
-    re.compile(r"\"HttpHeaders\"[ \t\n]*:[ \t\n]*\{(?P<block>[^{}]*)\}"),
+    regex(r"(?m)^[ \t]*\[[^\n]*\.header\][ \t]*\n(?P<block>(?:(?![ \t]*\[[\w\"'])[^\n]*(?:\n|\Z))*)"),
+    regex(r"(?i)\bauthorization[\"']?[ \t]*[=:][ \t]*\[(?P<block>[^\]]*)\]"),
+    regex(r"\"HttpHeaders\"[ \t\n]*:[ \t\n]*\{(?P<block>[^{}]*)\}"),
 )
-_HEADER_VALUE = re.compile(
+_HEADER_VALUE = regex(
     r"""(?<=[:=\[,\n \t])(?P<quote>["'])(?P<secret>(?:\\.|(?!(?P=quote))[^\\\n])+)(?P=quote)(?![ \t]*[:=])"""
 )
 # "-----BEGIN" in base64, as in kubeconfigs, with what follows: a value may be folded over lines, which YAML writes in many ways.
 FOLD = r"(?:\\[rn]|[\s\\])"
-BASE64_PEM = re.compile(rf"LS0tLS1CRUdJTi[A-Za-z0-9+/]*+={{0,2}}(?:{FOLD}+[A-Za-z0-9+/]++={{0,2}}(?=[\s\"'\\]|\Z))*")
+BASE64_PEM = regex(rf"LS0tLS1CRUdJTi[A-Za-z0-9+/]*+={{0,2}}(?:{FOLD}+[A-Za-z0-9+/]++={{0,2}}(?=[\s\"'\\]|\Z))*")
 _PUBLISHED_TOKEN = "abcdef.0123456789abcdef"  # noqa: S105 -- kubeadm's `config print init-defaults`
-_PLACEHOLDER = re.compile(rf"REDACTED-\d+|{DEFAULT_TOKEN}")
+_PLACEHOLDER = regex(rf"REDACTED-\d+|{DEFAULT_TOKEN}")
 _TELLING = 8
 """Letters from which on a secret is told from a word that a peer says anyway."""
 
 _PLAIN = frozenset({"true", "false", "yes", "no", "null", "none", "~", "|", ">", "|-", ">-", "simple", "jwt"})
 """What is no secret behind any key; the last two are kinds of tokens that etcd's `--auth-token` names."""
 
-_SECRET_KEY = re.compile(rf"[\w./-]*?{_KEY}|(?i:(?:proxy-)?authorization|(?:set-)?cookie)")
+_SECRET_KEY = regex(rf"[\w./-]*?{_KEY}|(?i:(?:proxy-)?authorization|(?:set-)?cookie)")
 
 
 def is_secret(key: str) -> bool:

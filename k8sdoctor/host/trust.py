@@ -7,12 +7,12 @@ is no root; a common name is never a host name (since Go 1.15); and the trust st
 
 from __future__ import annotations
 
-import re
 import ssl
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from k8sdoctor.host.base import HostError
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ FILES = (
 )
 FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s[^-]*-----END CERTIFICATE-----")
+_CERTIFICATE = regex(r"-----BEGIN CERTIFICATE-----\s[^-]*-----END CERTIFICATE-----")
 
 # X509_V_ERR_* of openssl/x509_vfy.h
 _NOT_YET_VALID = 9

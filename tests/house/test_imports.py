@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -72,6 +73,54 @@ def test_the_engine_and_all_checks_load_no_screen_and_no_heavy_library() -> None
 
 def test_the_command_line_is_loaded_without_what_only_a_run_needs() -> None:
     assert loaded_by("import k8sdoctor.cli") & (HEAVY | {"rich", "yaml", "psutil", "urllib3"}) == set()
+
+
+def eager(tree: ast.Module) -> set[str]:
+    """What a module makes whenever it is imported, and `records` and `patterns` when it is first used."""
+    imported = {
+        f"{node.module}.{each.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for each in node.names
+    }
+    inside = {
+        id(part) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda) for part in ast.walk(node)
+    }
+    compiled = {
+        ast.unparse(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and id(node) not in inside and ast.unparse(node.func) == "re.compile"
+    }
+    return compiled | imported & {"dataclasses.dataclass", "re.compile"}
+
+
+@pytest.mark.source
+def test_no_module_of_a_run_makes_dataclasses_and_patterns_that_nobody_may_use() -> None:
+    folders = (ROOT / "k8sdoctor", ROOT / "checks")
+    own = {"records.py", "patterns.py"}  # where it is put off
+    found = {
+        str(path.relative_to(ROOT)): made
+        for folder in folders
+        for path in folder.rglob("*.py")
+        if "tui" not in path.parts and path.name not in own
+        if (made := eager(ast.parse(path.read_text("utf-8"))))
+    }
+
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("import re\nA = re.compile('a')", {"re.compile"}),
+        ("import re\nA = {'a': (re.compile('a'), 1)}", {"re.compile"}),
+        ("from dataclasses import dataclass", {"dataclasses.dataclass"}),
+        ("import re\ndef f(a):\n    return re.compile(a)", set()),
+        ("from dataclasses import field", set()),
+    ],
+)
+def test_what_is_made_at_import_is_seen(text: str, made: set[str]) -> None:
+    assert eager(ast.parse(text)) == made
 
 
 def test_a_child_may_not_be_fooled_by_the_folder_it_is_started_in() -> None:
