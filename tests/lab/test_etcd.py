@@ -175,3 +175,28 @@ def test_plain_http_and_the_wrong_scheme_are_told_apart(node: LabNode) -> None:
     [found] = findings(node)
     assert found["reason"] == "Unreachable"
     assert "closed the connection" in found["message"]
+
+
+def test_a_member_that_is_added_is_told_until_it_votes_and_two_that_vote_are_told(node: LabNode) -> None:
+    def warned() -> list[str]:
+        return [each["reason"] for each in findings(node) if each["status"] != "pass"]
+
+    pki(node)
+    etcd(node, 0, members=1)
+    healthy(node, 0)
+    api_server(node, f"https://{HOSTS[0]}:2379")
+    assert reasons(findings(node)) == ["Healthy"]
+
+    asked = json.dumps({"peerURLs": [f"https://{HOSTS[1]}:2380"], "isLearner": True})
+    url = f"https://{HOSTS[0]}:2379/v3/cluster/member"
+    added = json.loads(node.shell(f"{CURL} {url}/add -d '{asked}'").stdout)
+    assert warned() == ["MemberNotStarted"]
+
+    etcd(node, 1, "--initial-cluster-state", "existing", members=2)
+    api_server(node, ",".join(f"https://{host}:2379" for host in HOSTS[:2]))
+    wait_for(lambda: warned() == ["LearnerNotPromoted"], "the learner")
+
+    promote = json.dumps({"ID": added["member"]["ID"]})
+    wait_for(lambda: '"members"' in node.shell(f"{CURL} {url}/promote -d '{promote}'").stdout, "the promotion")
+    healthy(node, 1)
+    assert warned() == ["TwoMembers"]

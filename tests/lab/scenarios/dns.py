@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.lab.scenarios.scenario import Scenario
 from tests.lab.scenarios.ways import API, KUBELET, answers, stop
-from tests.lab.whole_node import CACHE
+from tests.lab.whole_node import API_SERVICE, CACHE, DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,26 @@ def _cache_by_tcp(node: WholeNode) -> None:
         node.lab.write(path, json.dumps(told))
 
 
+SANDBOXES = "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes"
+
+
+def _told(change: str) -> str:
+    """What pods of the cluster are told of DNS, changed by sed where it lies: their runtime has mounted the very file."""
+    return f"""\
+for each in $(grep -ls ndots {SANDBOXES}/*/resolv.conf); do sed '{change}' $each > /run/told; cat /run/told > $each; done"""
+
+
+def _answer_all_of_a_domain(node: WholeNode) -> None:
+    """A DNS server that has an address for each name of a domain, in which pods look for all names."""
+    _serve_dns(
+        f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}",
+        f"--local=/{DOMAIN}/",
+        "--address=/wild.example/192.0.2.99",
+        "--local=/wild.example/",
+    )(node)
+    node.lab.shell(_told("s/^search.*/& wild.example/"))
+
+
 _END_CACHE = f"""\
 ss -Hlntp 'src {CACHE}:53' | grep -o 'pid=[0-9]*' | sort -u | sed 's/pid=//' | xargs -r kill
 while ss -Hlnt 'src {CACHE}:53' | grep -q .; do sleep 0.02; done"""
@@ -112,6 +132,25 @@ _UNCACHE = f"{_END_CACHE}\nip link del nodelocaldns"
 _DNS = partial(Scenario, "DNS")
 
 SCENARIOS = (
+    _DNS(
+        "the DNS server knows each name of a domain in which pods look for all",
+        _answer_all_of_a_domain,
+        "pod-resolv-conf/SearchWildcard",
+        heals=_told("s/ wild[.]example//"),
+    ),
+    _DNS(
+        "pods are told a resolver on loopback, which is the node's alone",
+        _told("s/^nameserver .*/nameserver 127.0.0.53/"),
+        "pod-resolv-conf/StubResolver",
+        heals=_told("s/^nameserver .*/nameserver 10.96.0.10/"),
+    ),
+    _DNS(
+        "pods are told more DNS servers than anybody asks",
+        _told("s/^nameserver .*/&\\nnameserver 192.0.2.1\\nnameserver 192.0.2.1\\nnameserver 192.0.2.1/"),
+        "pod-resolv-conf/TooManyServers",
+        status="warn",
+        heals=_told("/^nameserver 192/d"),
+    ),
     _DNS(
         "the bridge's switch is off",
         "sysctl -qw net.bridge.bridge-nf-call-iptables=0",
