@@ -8,6 +8,9 @@ import os
 import socket
 import stat
 import struct
+import threading
+import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -64,8 +67,10 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
     own_limits.hold_room()
     request = cast("dict[str, Json]", arguments["request"])
     try:
-        reply = _call_either_version(path, method, request, host.probe_limit)
+        reply = _call_either_version(host.runtimes.to(path), method, request, host.probe_limit)
     except CallError as error:
+        if error.code == "UNAVAILABLE":
+            host.runtimes.forget(path)
         raise _not_served(error, endpoint, host) from None
     if method == "RuntimeService/PodSandboxStatus":
         _keep_what_is_ours(reply)
@@ -86,30 +91,40 @@ def path_of(endpoint: str) -> str:
     return path
 
 
-def call(
-    path: str, method: str, request: dict[str, Json], limit: float, package: str = "runtime.v1"
-) -> dict[str, Json]:
-    """Call any method of the interface at a socket. Raises CallError.
+class Connection:
+    """A way to the socket of a runtime. Opening one costs three times what a question costs, so a host keeps it.
 
-    The tests also call what changes a node; the product asks by `answer` alone.
+    It ends when nobody holds it any more.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read at import; gRPC writes to our stderr otherwise
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # our children exec at once
-    import grpc
-    from google.protobuf import json_format, message_factory
 
-    from k8sdoctor.host import cri_pb2
+    def __init__(self, path: str) -> None:
+        """Prepare it; gRPC connects with the first call."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read at import; gRPC writes to our stderr otherwise
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # our children exec at once
+        import grpc
 
-    service, _, name = method.partition("/")
-    described = cri_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[name]
-    message = json_format.ParseDict(request, message_factory.GetMessageClass(described.input_type)())
-    options = [
-        ("grpc.default_authority", "localhost"),  # else it is the path, which Go's HTTP/2 server refuses
-        ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-        ("grpc.enable_retries", 0),
-    ]
-    with _Short(path) as short, grpc.insecure_channel(f"unix:{short}", options) as channel:
-        ask = channel.unary_unary(
+        options = [
+            ("grpc.default_authority", "localhost"),  # else it is the path, which Go's HTTP/2 server refuses
+            ("grpc.max_receive_message_length", MESSAGE_LIMIT),
+            ("grpc.enable_retries", 0),
+            ("grpc.use_local_subchannel_pool", 1),  # a new connection shall not inherit how an older one failed
+        ]
+        way = ExitStack()
+        weakref.finalize(self, way.close)
+        short = way.enter_context(_Short(path))
+        self._channel = way.enter_context(grpc.insecure_channel(f"unix:{short}", options))
+
+    def call(self, method: str, request: dict[str, Json], limit: float, package: str = "runtime.v1") -> dict[str, Json]:
+        """Call any method of the interface. Raises CallError."""
+        import grpc
+        from google.protobuf import json_format, message_factory
+
+        from k8sdoctor.host import cri_pb2
+
+        service, _, name = method.partition("/")
+        described = cri_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[name]
+        message = json_format.ParseDict(request, message_factory.GetMessageClass(described.input_type)())
+        ask = self._channel.unary_unary(
             f"/{package}.{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=message_factory.GetMessageClass(described.output_type).FromString,
@@ -118,24 +133,57 @@ def call(
             reply = ask(message, timeout=limit)
         except grpc.RpcError as error:
             raise CallError(error.code().name, error.details() or "") from None
-    return cast(
-        "dict[str, Json]",
-        json_format.MessageToDict(reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True),
-    )
+        return cast(
+            "dict[str, Json]",
+            json_format.MessageToDict(
+                reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            ),
+        )
 
 
-def _call_either_version(path: str, method: str, request: dict[str, Json], limit: float) -> dict[str, Json]:
+class Connections:
+    """One connection for each socket that was asked."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._open: dict[str, Connection] = {}
+        self._lock = threading.Lock()
+
+    def to(self, path: str) -> Connection:
+        """The one that there is, or a new one."""
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = Connection(path)
+            return self._open[path]
+
+    def forget(self, path: str) -> None:
+        """Connect anew with the next question: gRPC waits longer and longer before it tries again what has failed."""
+        with self._lock:
+            self._open.pop(path, None)
+
+
+def call(
+    path: str, method: str, request: dict[str, Json], limit: float, package: str = "runtime.v1"
+) -> dict[str, Json]:
+    """Call any method of the interface at a socket, once. Raises CallError.
+
+    The tests also call what changes a node; the product asks by `answer` alone.
+    """
+    return Connection(path).call(method, request, limit, package)
+
+
+def _call_either_version(runtime: Connection, method: str, request: dict[str, Json], limit: float) -> dict[str, Json]:
     """Call by CRI v1, or by v1alpha2 where nothing else is served: v1 was made of it without changing the wire.
 
     containerd before 1.6 and CRI-O before 1.20 know only v1alpha2, and kubelet 1.26 dropped it.
     """
     try:
-        return call(path, method, request, limit)
+        return runtime.call(method, request, limit)
     except CallError as error:
         if error.code != "UNIMPLEMENTED":
             raise
         try:
-            return call(path, method, request, limit, package="runtime.v1alpha2")
+            return runtime.call(method, request, limit, package="runtime.v1alpha2")
         except CallError:
             raise error from None
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from k8sdoctor.host import netns, own_limits
+from k8sdoctor.host import cri, netns, own_limits
 from k8sdoctor.host.answers import Given, Identity, User
 from k8sdoctor.host.base import Host, HostError, Json
 from k8sdoctor.host.files import Files
@@ -62,6 +62,7 @@ class LiveHost(Host):
         self.offline = offline
         self.probe_limit = probe_limit
         self.kube_answers: dict[tuple[str, str], Future[Json]] = {}
+        self.runtimes = cri.Connections()
         self._given = given
         self._own: dict[str, Callable[..., Any]] = {
             "given": self._told,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -75,6 +79,45 @@ def test_a_runtime_answers_in_the_interfaces_own_words(tmp_path: Path) -> None:
     with runtime(tmp_path / "s", {"RuntimeService/Version": lambda _: VERSION}):
         assert LiveHost().cri(f"unix://{tmp_path}/s", "RuntimeService/Version") == VERSION
         assert LiveHost().cri(f"{tmp_path}/s", "RuntimeService/Version") == VERSION
+
+
+def hang_up(server: socket.socket) -> None:
+    """Close each connection as soon as it is there, until the server's own socket is shut down."""
+    with contextlib.suppress(OSError):
+        while True:
+            server.accept()[0].close()
+
+
+def test_a_runtime_that_went_and_came_back_is_asked_by_the_host_that_knew_it(tmp_path: Path) -> None:
+    host, answers = LiveHost(), {"RuntimeService/Version": lambda _: VERSION}
+    with runtime(tmp_path / "s", answers):
+        assert host.cri(f"{tmp_path}/s", "RuntimeService/Version") == VERSION
+
+    assert refusal(host, tmp_path / "s").reason in ("NotFound", "RuntimeUnreachable")
+
+    with socket.socket(socket.AF_UNIX) as deaf:
+        (tmp_path / "s").unlink(missing_ok=True)
+        deaf.bind(str(tmp_path / "s"))
+        deaf.listen(8)
+        threading.Thread(target=hang_up, args=(deaf,), daemon=True).start()
+        assert "UNAVAILABLE" in refusal(host, tmp_path / "s").message
+        deaf.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+    (tmp_path / "s").unlink()
+    with runtime(tmp_path / "s", answers):
+        assert host.cri(f"{tmp_path}/s", "RuntimeService/Version") == VERSION
+
+
+def test_the_questions_of_a_host_go_by_one_connection_that_ends_with_it(tmp_path: Path) -> None:
+    with runtime(tmp_path / "s", {"RuntimeService/Version": lambda _: VERSION}):
+        host = LiveHost()
+        for _ in range(3):
+            host.cri(f"{tmp_path}/s", "RuntimeService/Version")
+        [kept] = host.runtimes._open.values()
+        ended = weakref.ref(kept)
+        del kept, host
+        gc.collect()
+
+        assert ended() is None
 
 
 def test_a_field_that_is_false_is_told_and_not_left_out(tmp_path: Path) -> None:
