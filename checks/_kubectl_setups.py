@@ -58,7 +58,11 @@ def _fallen_back(kubectl: Kubectl, kubeconfigs: Kubeconfigs, bad: list[Setup], s
         path = next(path for path in with_content.paths if path not in with_content.missing)
         message = f"{path} of {with_content.person} names no current-context, {asks}."
         link = Link(
-            "apiserver-san", "KubeconfigInvalid", "it is the same file", Certainty.PROVEN, frozenset({f"file:{path}"})
+            "apiserver-san",
+            "KubeconfigInvalid",
+            "what is said of this file elsewhere is the same trouble",
+            Certainty.PROVEN,
+            frozenset({f"file:{path}"}),
         )
         return warn(
             "NoCurrentContext",

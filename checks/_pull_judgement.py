@@ -192,7 +192,7 @@ def chain(pull: PullAttempts, hosts: RegistryHosts) -> list[Evidence]:
 
 def same_host(found: str, culprit: str, *checks: str) -> tuple[Link, ...]:
     """What other checks say of the same host for the same reason is one trouble with this finding."""
-    why = f"It is about {culprit} as well, which fails in the same way."
+    why = f"What else is said of {culprit} is the same trouble."
     return tuple(Link(check, found, why, Certainty.PROVEN, blames(culprit)) for check in checks if says(check, found))
 
 

@@ -151,7 +151,7 @@ def _files(scene: Scene) -> Iterator[Finding]:
             link = Link(
                 "apiserver-san",
                 "CertificateInvalid",
-                "it is the same file",
+                "what is said of this file elsewhere is the same trouble",
                 Certainty.PROVEN,
                 frozenset({f"file:{item.path}"}),
             )

@@ -172,7 +172,7 @@ def _file(file: Kubeconfig, scene: Scene) -> Iterator[Finding]:
                 Link(
                     "apiserver-san",
                     "KubeconfigInvalid",
-                    "it is the same file",
+                    "what is said of this file elsewhere is the same trouble",
                     Certainty.PROVEN,
                     frozenset({f"file:{file.path}"}),
                 )

@@ -407,7 +407,13 @@ def _file(scene: _Scene, file: ConfigFile) -> Iterator[Finding]:
                 evidence=evidence,
                 fix=edit,
                 explains=tuple(
-                    Link(check_id, "Unreadable", "it is the same file", Certainty.PROVEN, same)
+                    Link(
+                        check_id,
+                        "Unreadable",
+                        "what is said of this file elsewhere is the same trouble",
+                        Certainty.PROVEN,
+                        same,
+                    )
                     for check_id in ("dns-reply-source", "pod-resolv-conf")
                 ),
             )

@@ -231,7 +231,15 @@ def _one(manifest: Manifest) -> Iterator[Finding]:
                     Link("apiserver-san", "ManifestInvalid", f"{path} was seen to hold no pod", Certainty.PROVEN)
                 )
                 same = frozenset({f"file:{path}"})
-                links.append(Link("etcd", "Unreadable", "it is the same file", Certainty.PROVEN, same))
+                links.append(
+                    Link(
+                        "etcd",
+                        "Unreadable",
+                        "what is said of this file elsewhere is the same trouble",
+                        Certainty.PROVEN,
+                        same,
+                    )
+                )
                 # Which of the silent addresses is this node's own stands in the very manifest.
                 unread = frozenset({"manifest:unread"})
                 links.append(
