@@ -59,7 +59,7 @@ def run(argv: "Sequence[str]") -> int:
 
 
 def _told(error: Exception) -> int:
-    from k8sdoctor.cli.arguments import WrongUsageError
+    from k8sdoctor.cli.values import WrongUsageError
 
     line = " ".join(str(error).split())
     if isinstance(error, WrongUsageError):

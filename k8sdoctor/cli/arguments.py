@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
-import re
-import stat
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from k8sdoctor import __version__
 from k8sdoctor.check import Profile
-from k8sdoctor.host.answers import GivenText
-from k8sdoctor.host.base import READ_LIMIT, HostError
-from k8sdoctor.host.files import Files
-from k8sdoctor.patterns import regex
-from k8sdoctor.records import dataclass
+from k8sdoctor.cli import values
+from k8sdoctor.cli.values import WrongUsageError
 from k8sdoctor.render import COMPARISON_FORMATS, FORMATS
-from k8sdoctor.render.files import SUFFIXES, UnfitPathError, writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from k8sdoctor.host.recording import Recording
 
 _COMMANDS = ("check", "record", "diff", "list", "explain", "why", "schema", "demo", "completion")
 
@@ -79,26 +70,6 @@ exit codes:
   3    a file could not be read to its end
   130  interrupted; what was seen until then is told
 """
-
-
-class WrongUsageError(Exception):
-    """The command line is wrong; the message is one line that says what is right."""
-
-
-@dataclass(frozen=True)
-class SavedReport:
-    """A file that is to hold a report beside what is printed, and its format."""
-
-    path: str
-    format: str
-
-
-@dataclass(frozen=True)
-class GivenBundle:
-    """A bundle that is to be judged: its path as given, and what it holds."""
-
-    path: str
-    recording: Recording
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -294,7 +265,7 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add(
         "--skip",
         action="append",
-        type=_names,
+        type=values.names,
         default=[],
         metavar="CHECK[,…]",
         help="leave out a check, one of its reasons (CHECK/REASON), or what kubeadm calls so (NumCPU, Port-6443); repeatable",
@@ -304,7 +275,7 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="let a warning end with 1, too")
     add(
         "--bundle",
-        type=_bundle,
+        type=values.bundle,
         metavar="FILE",
         help="judge what k8sdoctor record has kept of a node, and look at nothing here",
     )
@@ -319,7 +290,7 @@ def _record_options(record: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         dest="target",
-        type=_target,
+        type=values.bundle_target,
         required=True,
         metavar="FILE",
         help="where to, such as node.tar.gz",
@@ -343,7 +314,7 @@ def _anonymize(command: argparse.ArgumentParser) -> None:
 
 def _profile_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--profile", type=_profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)"
+        "--profile", type=values.profile, metavar="PROFILE", help=f"{', '.join(Profile)} (default: detected)"
     )
 
 
@@ -351,7 +322,7 @@ def _report_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--report",
         action="append",
-        type=_report,
+        type=values.saved_report,
         default=[],
         metavar="FILE",
         help="also write a report to a file; format by suffix .json .yaml .md .xml .html .txt, else JSON; repeatable",
@@ -364,27 +335,32 @@ def _looking(command: argparse.ArgumentParser, *, ctrl_c: str) -> None:
     add("--offline", action="store_true", help="send nothing to any peer; read files, netlink and the runtime's socket")
     add(
         "--deadline",
-        type=_seconds,
+        type=values.seconds,
         metavar="S",
         help="seconds that the whole run may take (default: 15, and what a list takes beyond)",
     )
-    add("--config", type=_config, metavar="FILE", help="kubeadm's configuration: what is planned for this node")
+    add(
+        "--config",
+        type=values.configuration,
+        metavar="FILE",
+        help="kubeadm's configuration: what is planned for this node",
+    )
     add(
         "--images",
-        type=_list,
+        type=values.image_list,
         metavar="FILE",
         help="check every image in this list, one a line (kubespray's images.list, kubeadm config images list); - is stdin",
     )
     add(
         "--files",
-        type=_list,
+        type=values.image_list,
         metavar="FILE",
         help="ask for the head of every URL in this list, one a line (kubespray's files.list); downloads nothing; - is stdin",
     )
     add(
         "--for",
         dest="watch",
-        type=_duration,
+        type=values.duration,
         metavar="DURATION",
         help=f"keep asking cluster DNS from pods for so long (30s, 10m, 1h), and tell when and where it failed; Ctrl-C {ctrl_c}",
     )
@@ -402,24 +378,30 @@ def _looking(command: argparse.ArgumentParser, *, ctrl_c: str) -> None:
     add(
         "--endpoint",
         action="append",
-        type=_endpoint,
+        type=values.endpoint,
         default=[],
         metavar="HOST[:PORT]",
         help="one more address that must lead to the API server; repeatable",
     )
-    add("--root", type=_root, default="/", metavar="DIR", help="the node's root file system, when run in a container")
+    add(
+        "--root",
+        type=values.root,
+        default="/",
+        metavar="DIR",
+        help="the node's root file system, when run in a container",
+    )
 
 
 def _output(command: argparse.ArgumentParser) -> None:
     names = ", ".join(FORMATS)
-    command.add_argument("-o", "--output", type=_format, metavar="FORMAT", help=f"{names} (default: text)")
+    command.add_argument("-o", "--output", type=values.report_format, metavar="FORMAT", help=f"{names} (default: text)")
 
 
 def _folders(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--checks-dir",
         action="append",
-        type=folder,
+        type=values.folder,
         default=[],
         metavar="DIR",
         help="load the checks in this folder's *.py files, too; repeatable",
@@ -430,196 +412,3 @@ def _colour(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-color", action="store_true", help="no colour; NO_COLOR=1 in the environment does the same"
     )
-
-
-# -- values ----------------------------------------------------------------------------------------------------------------
-
-
-def _wrong(message: str) -> argparse.ArgumentTypeError:
-    return argparse.ArgumentTypeError(message)
-
-
-def _one_of(value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise _wrong(f"{value!r} is none of {', '.join(allowed)}")
-    return value
-
-
-def _profile(value: str) -> Profile:
-    return Profile(_one_of(value, tuple(Profile)))
-
-
-def _format(value: str) -> str:
-    return _one_of(value, tuple(FORMATS))
-
-
-def _names(value: str) -> list[str]:
-    names = [name.strip() for name in value.split(",") if name.strip()]
-    if not names:
-        raise _wrong("give the id of a check; `k8sdoctor list` shows them")
-    return names
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not (0 < seconds < math.inf):
-        raise _wrong(f"{value!r} is not a positive number of seconds, such as 30 or 2.5")
-    return seconds
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-_LONGEST = 24 * 3600
-
-
-def _duration(value: str) -> float:
-    """`30s`, `10m` or `1h`; also parts of them, such as `1.5h`."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh])", value, re.ASCII)
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0
-    if not 1 <= seconds <= _LONGEST:
-        raise _wrong(f"{value!r} is no duration from 1s to 24h, such as 30s, 10m or 1h")
-    return seconds
-
-
-_HOST = regex(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?"
-)
-
-
-def _endpoint(value: str) -> str:
-    """`host`, `host:port`, `192.0.2.1:6443`, `[2001:db8::1]:6443` or `2001:db8::1`."""
-    import ipaddress
-
-    example = "give HOST or HOST:PORT, such as k8s.example.org:6443 or [2001:db8::1]:6443"
-    host, port = value, ""
-    if value.startswith("["):
-        host, _, rest = value[1:].partition("]")
-        if (rest and not rest.startswith(":")) or ":" not in host or "]" not in value:
-            raise _wrong(f"{value!r} is no address; {example}")
-        port = rest.removeprefix(":") if rest else ""
-        if rest == ":":
-            raise _wrong(f"{value!r} ends without a port; {example}")
-    elif value.count(":") == 1:
-        host, _, port = value.partition(":")
-        if not port:
-            raise _wrong(f"{value!r} ends without a port; {example}")
-    if port and not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):  # noqa: PLR2004 -- TCP's ports
-        raise _wrong(f"{port!r} in {value!r} is no port (1 to 65535); {example}")
-    if ":" in host or re.fullmatch(r"[0-9.]+", host):
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise _wrong(f"{value!r} is no address; {example}") from None
-    elif len(host) > 253 or not _HOST.fullmatch(host):  # noqa: PLR2004 -- DNS's limit, RFC 1035
-        raise _wrong(f"{value!r} is no address; {example}")
-    return value
-
-
-# -- paths -----------------------------------------------------------------------------------------------------------------
-
-
-def _stat(path: str) -> os.stat_result:
-    try:
-        return Path(path).stat()
-    except (OSError, ValueError) as error:
-        raise _wrong(f"{path}: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def folder(path: str) -> str:
-    """A folder whose names may be listed."""
-    if not stat.S_ISDIR(_stat(path).st_mode):
-        raise _wrong(f"{path} is not a folder")
-    if not os.access(path, os.R_OK | os.X_OK):
-        raise _wrong(f"{path}: Permission denied")
-    return path
-
-
-def _root(path: str) -> str:
-    return os.path.abspath(folder(path))  # noqa: PTH100 -- as typed: Path.resolve would follow links
-
-
-def readable_file(path: str) -> str:
-    """A regular file that may be read, and is no bigger than a configuration can be."""
-    found = _stat(path)
-    if not stat.S_ISREG(found.st_mode):
-        raise _wrong(f"{path} is not a regular file")
-    if found.st_size > READ_LIMIT:
-        raise _wrong(
-            f"{path} holds {found.st_size >> 20} MiB; a configuration of over {READ_LIMIT >> 20} MiB is not read"
-        )
-    if not os.access(path, os.R_OK):
-        raise _wrong(f"{path}: Permission denied")
-    return path
-
-
-def _config(path: str) -> GivenText:
-    """The file's path and text. Text that does not parse is for the checks to tell."""
-    try:
-        with Path(readable_file(path)).open("rb") as file:
-            return GivenText(path=path, text=file.read(READ_LIMIT).decode("utf-8", "replace"))
-    except OSError as error:
-        raise _wrong(f"{path}: {_reason(error)}") from None
-
-
-def _list(path: str) -> GivenText:
-    """As a configuration; or what stdin holds, to its end."""
-    if path != "-":
-        return _config(path)
-    if sys.stdin is None or sys.stdin.isatty():
-        raise _wrong("- stands for a list on stdin, which is a terminal; pipe one in, or name a file")
-    text = sys.stdin.buffer.read(READ_LIMIT + 1)
-    if len(text) > READ_LIMIT:
-        raise _wrong(f"stdin holds more than {READ_LIMIT >> 20} MiB, which is no list")
-    return GivenText(path="stdin", text=text.decode("utf-8", "replace"))
-
-
-def kubeconfig(path: str, root: str) -> str:
-    """The path of a kubeconfig as seen inside the root; a path outside that leads there is right, too."""
-    absolute = os.path.abspath(path)  # noqa: PTH100 -- a link in the root is the root's own
-    inside = absolute.removeprefix(root) if root != "/" and absolute.startswith(f"{root}/") else absolute
-    try:
-        Files(root).read(inside)
-    except HostError as error:
-        raise WrongUsageError(f"--kubeconfig: {error}; see k8sdoctor check --help") from None
-    return inside
-
-
-def _target(path: str) -> Path:
-    """Where a bundle is to be written."""
-    if path == "-":
-        raise _wrong("a bundle is written whole or not at all, so it needs a file, such as node.tar.gz")
-    try:
-        return writable(path)
-    except UnfitPathError as error:
-        raise _wrong(str(error)) from None
-    except OSError as error:
-        raise _wrong(f"{path}: {_reason(error)}") from None
-
-
-def _bundle(path: str) -> GivenBundle:
-    """What was recorded, whole and held against its format."""
-    from k8sdoctor.host.bundle import BundleError, open_bundle
-
-    if not stat.S_ISREG(_stat(path).st_mode):
-        raise _wrong(f"{path} is not a regular file")
-    try:
-        return GivenBundle(path, open_bundle(path))
-    except BundleError as error:
-        raise _wrong(str(error)) from None
-
-
-def _report(path: str) -> SavedReport:
-    """A file to be written: its folder must be there, and it must not be anything but a regular file."""
-    try:
-        target = writable(path)
-    except UnfitPathError as error:
-        raise _wrong(str(error)) from None
-    except OSError as error:
-        raise _wrong(f"{path}: {_reason(error)}") from None
-    return SavedReport(str(target), SUFFIXES.get(Path(path).suffix.lower(), "json"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from k8sdoctor import engine, kubeadm_names, registry, render, tui
 from k8sdoctor.check import Profile
 from k8sdoctor.cli import terminal
-from k8sdoctor.cli.arguments import SavedReport, WrongUsageError, kubeconfig
+from k8sdoctor.cli.values import SavedReport, WrongUsageError, kubeconfig
 from k8sdoctor.host import Host, HostError
 from k8sdoctor.host.answers import Given
 from k8sdoctor.records import dataclass

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k8sdoctor.cli.arguments import WrongUsageError
+from k8sdoctor.cli.values import WrongUsageError
 from k8sdoctor.comparison import Side
 from k8sdoctor.host.bundle import BundleError, open_bundle
 from k8sdoctor.host.recording import FORMAT

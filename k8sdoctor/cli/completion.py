@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import kubeadm_names, registry
 from k8sdoctor.check import Profile
-from k8sdoctor.cli.arguments import WrongUsageError, parser
+from k8sdoctor.cli.arguments import parser
+from k8sdoctor.cli.values import WrongUsageError
 from k8sdoctor.render import FORMATS
 
 if TYPE_CHECKING:

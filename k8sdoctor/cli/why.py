@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor import registry
 from k8sdoctor.cli import terminal
-from k8sdoctor.cli.arguments import WrongUsageError
+from k8sdoctor.cli.values import WrongUsageError
 from k8sdoctor.documentation import Documentation
 from k8sdoctor.render import why as render
 from k8sdoctor.troubles import NotALogError, Troubles, lines_of

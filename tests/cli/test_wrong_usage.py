@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from k8sdoctor import cli, engine
-from k8sdoctor.cli import arguments
+from k8sdoctor.cli import arguments, values
 from tests.cli.doctor import WATCHDOG, command, environment
 
 if TYPE_CHECKING:
@@ -229,8 +229,8 @@ def test_no_report_replaces_the_file_that_stdout_goes_to(tmp_path: Path) -> None
 
 
 def test_a_kubeconfig_is_looked_for_inside_the_root(capsys: pytest.CaptureFixture[str], odd: Path) -> None:
-    assert arguments.kubeconfig(f"{odd}/file", str(odd)) == "/file"
-    assert arguments.kubeconfig("/file", str(odd)) == "/file"
+    assert values.kubeconfig(f"{odd}/file", str(odd)) == "/file"
+    assert values.kubeconfig("/file", str(odd)) == "/file"
     assert "--kubeconfig" in refused(capsys, "check", "--root", str(odd), "--kubeconfig", "/etc/hostname")
 
 
