@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from k8sdoctor import cli
 from k8sdoctor.cli import arguments as arguments_of_cli
 from tests.cli.doctor import WATCHDOG, command, doctor, document, environment, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -182,14 +187,20 @@ def test_without_a_stdout_the_run_is_told_to_have_lost_its_report(tmp_path: Path
     assert "stdout is closed" in done.stderr
 
 
-def test_whoever_is_not_root_gets_a_report_too(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that anybody may enter; pytest shuts its own anew, to all but its user, whenever it starts somewhere on the machine."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_whoever_is_not_root_gets_a_report_too(open_folder: Path) -> None:
+    arguments = named(open_folder, "fine")
     if os.geteuid() != 0:
-        assert doctor(*named(tmp_path, "fine")).returncode == 0
+        assert doctor(*arguments).returncode == 0
         return
-    arguments = named(tmp_path, "fine")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder == tmp_path or folder.name.startswith(("pytest", "popen")):  # pytest's own, and its workers'
-            folder.chmod(0o755)
     # Python itself may lie in a folder that only root may enter, so a first run loads all that the second needs.
     words = [*arguments, "-o", "json"]
     code = (
