@@ -122,6 +122,9 @@ def _etcd_of_others(node: WholeNode) -> None:
     node.lab.write(f"{folder}/server.key", one.key_pem, mode=0o600)
 
 
+_UNASKED = ("DNS", "kubelet and runtime", "pod network", "images")
+"""Areas of which little can be said where the API server cannot be asked."""
+
 _CERTIFICATES = partial(Scenario, "certificates")
 
 SCENARIOS = (
@@ -129,40 +132,40 @@ SCENARIOS = (
         "the API server's certificate is for other addresses",
         _serve(_elsewhere_leaf),
         "apiserver-san/AddressNotCovered",
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the API server's certificate ended",
         _serve(_expired_leaf),
         "apiserver-san/CertificateExpired",
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the API server is of another cluster",
         _serve(_foreign_leaf),
         "apiserver-san/UntrustedIssuer",
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the API server does not listen",
         stop("api"),
         "apiserver-san/EndpointUnreachable",
         ("node-ready/NodeUnread",),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the name of the API server is not resolved",
         f"sed -i s,https://{FAR}:,https://api.example.test:, /etc/kubernetes/kubelet.conf",
         "apiserver-san/NameNotResolved",
         ("node-ready/NodeUnread",),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the kubelet's certificate ended",
         _end_kubelet_certificate,
         "kubeconfig/ClientCertificateExpired",
         ("node-ready/NodeUnread",),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the kubelet's certificate is another node's",
@@ -176,28 +179,28 @@ SCENARIOS = (
         f" cat /run/other.pem > {KUBELET_CERTIFICATE}",
         "kubeconfig/KeyMismatch",
         ("node-ready/NodeUnread",),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "the kubelet's certificate is gone",
         f"rm {KUBELET_CERTIFICATE}",
         "kubeconfig/ClientCertificateMissing",
         ("node-ready/NodeUnread",),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "kubelet.conf is of a cluster that was there before",
         _trust_others,
         "kubeconfig/OtherAuthority",
         ("apiserver-san/UntrustedIssuer", "node-ready/NodeUnread"),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "kubelet.conf is no YAML",
         "sed -i '1s/^/[/' /etc/kubernetes/kubelet.conf",
         "kubeconfig/KubeconfigInvalid",
         ("apiserver-san/KubeconfigInvalid", "node-ready/NodeUnread"),
-        blinds=("DNS", "kubelet and runtime", "pod network", "images"),
+        blinds=_UNASKED,
     ),
     _CERTIFICATES(
         "nobody renewed a cluster's certificates for a year",
@@ -205,7 +208,7 @@ SCENARIOS = (
         "apiserver-san/CertificateExpired",
         ("certificates/CertificateExpired", "kubeconfig/ClientCertificateExpired"),
         role="control-plane",
-        blinds=("DNS", "kubelet and runtime", "pod network", "images", "control plane"),
+        blinds=(*_UNASKED, "control plane"),
     ),
     _CERTIFICATES(
         "the cluster's authority ended after ten years",
@@ -213,7 +216,7 @@ SCENARIOS = (
         "certificates/CertificateExpired",
         ("apiserver-san/CertificateExpired",),
         role="control-plane",
-        blinds=("DNS", "kubelet and runtime", "pod network", "images", "control plane"),
+        blinds=(*_UNASKED, "control plane"),
     ),
     _CERTIFICATES(
         "root's kubeconfig ended",

@@ -49,6 +49,9 @@ def _without_network(node: WholeNode) -> None:
     answers("pods", _unplaced)(node)
 
 
+_UNASKED = ("DNS", "certificates", "pod network", "images", "kubelet and runtime")
+"""Areas of which little can be said where the API server cannot be asked."""
+
 _CONTROL = partial(Scenario, "control plane")
 
 SCENARIOS = (
@@ -58,7 +61,7 @@ SCENARIOS = (
         "etcd/Unreachable",
         ("apiserver-san/EndpointUnreachable", "node-ready/NodeUnread"),
         role="control-plane",
-        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+        blinds=_UNASKED,
     ),
     _CONTROL(
         "the API server ended",
@@ -66,7 +69,7 @@ SCENARIOS = (
         "control-plane/ComponentDown",
         ("apiserver-san/EndpointUnreachable", "node-ready/NodeUnread"),
         role="control-plane",
-        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+        blinds=_UNASKED,
     ),
     _CONTROL(
         "the controller manager ended",
@@ -81,7 +84,7 @@ SCENARIOS = (
         "node-ready/RuntimeDown",
         ("control-plane/ComponentDown", "apiserver-san/EndpointUnreachable", "pause-image/RuntimeUnreachable"),
         role="control-plane",
-        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+        blinds=_UNASKED,
     ),
     _CONTROL(
         "the kubelet ended, and the scheduler after it",
@@ -96,7 +99,7 @@ SCENARIOS = (
         "static-pods/ManifestSyntax",
         ("apiserver-san/ManifestInvalid",),
         role="control-plane",
-        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+        blinds=_UNASKED,
     ),
     _CONTROL(
         "a copy of a manifest lies beside it",
@@ -167,7 +170,7 @@ SCENARIOS = (
         "firewall/PortsClosed",
         ("control-plane/ComponentDown", "apiserver-san/EndpointUnreachable", "node-ready/NodeUnread"),
         role="control-plane",
-        blinds=("DNS", "certificates", "pod network", "images", "kubelet and runtime"),
+        blinds=_UNASKED,
     ),
     _CONTROL(
         "the policy drops what no rule lets in, and nobody thought of the loopback interface",
