@@ -143,7 +143,8 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing k8sdoctor and its libraries into $(VENV)" >&2
-	@$(IN) pip install --quiet --editable .
+	@$(IN) pip install --quiet --editable . || { echo "not all libraries could be installed (see above). For a machine without network or PyPI," \
+		"build one executable file elsewhere by 'make dist', and carry it there: docs/install.md" >&2; exit 1; }
 	@$(IN) compileall -q k8sdoctor checks  # the doctor itself writes no file, and without these would compile each time
 	@touch $@
 

@@ -55,6 +55,11 @@ async def test_a_node_of_another_distribution_is_called_none_of_kubeadms_stages(
     assert line.strip().endswith(" · k3s-server runs here · profile node")
 
 
+async def test_who_is_not_root_sees_that_and_of_whom_nobody_knows_it_nothing_is_said() -> None:
+    assert (await top_line((80, 24), euid=1000)).endswith(" · profile node · not root")
+    assert "root" not in await top_line((80, 24), euid=-1)
+
+
 async def test_a_short_name_is_whole_and_the_machine_itself_is_no_recording() -> None:
     line = await top_line((80, 24), node="worker-1")
 

@@ -90,6 +90,8 @@ class Overview(Static):
         told = f" · {stands} · profile {report.profile}"
         if report.source == "bundle":
             told = f" · recorded {moment(report)}{told}"
+        if report.euid > 0:
+            told += " · not root"
         if report.anonymized:
             told += " · stand-ins for names"
         # A name may have 253 characters, and what follows it must be seen.
