@@ -20,7 +20,7 @@ _VOLATILE = regex(
     |(?P<hash>\b[0-9a-f]{12,}\b)
     |(?P<pid>\b(?:pid|PID|process)[ =:]\d+)
     |(?P<count>\b\d+(?:\.\d+)?(?:\ [KMGT]i?B)?\ of\ \d+(?:\.\d+)?|\b\d+\ times\b)
-    |(?P<amount>\b\d+(?:\.\d+)?\ ?(?:ns|us|µs|ms|s|sec|seconds?|minutes?|hours?|days?|[KMGT]i?B|bytes|%)(?![\w/]))""",
+    |(?P<amount>\b\d+(?:\.\d+)?(?:\ ?(?:ns|us|µs|ms|s|sec|seconds?|minutes?|hours?|days?|[KMGT]i?B|bytes|%)|\ (?:min|h))(?![\w/]))""",
     re.VERBOSE,
 )
 

@@ -150,6 +150,7 @@ def off_by(text: str) -> Finding:
     ("before", "after"),
     [
         ("answered after 12.5 ms", "answered after 3 ms"),
+        ("touched 42 min ago", "touched 2 h ago"),
         ("since 2026-11-20T10:00:00Z", "since 2026-11-21T09:30:12Z"),
         ("container 4f3c2b1a09876543210f", "container aaaabbbbccccddddeeee"),
         ("uid 8d7f8b9c-1111-4222-8333-123456789abc", "uid 00000000-1111-4222-8333-123456789abc"),
@@ -173,6 +174,7 @@ def test_what_never_stays_the_same_is_no_change_of_evidence(before: str, after: 
         ("containerd 1.6.20", "containerd 1.7.2"),
         ("10.244.0.0/16", "10.245.0.0/16"),
         ("maxPods: 110", "maxPods: 11"),
+        ("certificateValidity: 24h", "certificateValidity: 48h"),
         ("listen on :10250", "listen on :10255"),
     ],
 )
