@@ -108,11 +108,14 @@ hostile: $(VENV)/.tools lab-packages ## measure runs on a node without files, th
 	@$(IN) tests.lab.hostile $(ARGS)
 
 .PHONY: dist
-dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat --format %Y pyproject.toml)
 dist: LAB_PACKAGES := dpkg-dev
 dist: $(VENV)/.onefile lab-packages ## build into dist/: wheel, sdist, an executable for nodes without Python, man page, shell completions
 	rm -rf dist build
 	@$(IN) build --no-isolation --outdir dist . >/dev/null
+	@# setuptools gives the files of an sdist the times and owners that they have here.
+	@cd dist && name=$$(basename *.tar.gz .tar.gz) && tar -xzf $$name.tar.gz && tar --create --sort=name --mtime=@$$SOURCE_DATE_EPOCH \
+		--owner=0 --group=0 --numeric-owner --mode=u+rwX,go=rX $$name | gzip -9n > $$name.tar.gz && rm -r $$name
 	@$(IN) onefile.build dist/*.whl
 	@$(VENV)/bin/python docs/manual.py dist >/dev/null
 	@cd dist && find * -type f | LC_ALL=C sort | xargs sha256sum > ../SHA256SUMS && mv ../SHA256SUMS .

@@ -16,6 +16,7 @@ import platform
 import shutil
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from onefile import debian, linking, sbom
@@ -55,11 +56,16 @@ def main(wheel: Path) -> None:
     """Build the file, and say what it is."""
     if (machine := platform.machine()) != "x86_64":
         sys.exit(f"the one-file executable is built on x86-64, and this is {machine}")
-    system, source, glibc = debian.fetch(CACHE / "debian")
-    python = system / "usr/lib/python3.11"
-    compiler = linking.Compiler(system, fresh(CACHE / "linked"))
-    tree = gather(wheel, python, fresh(CACHE / "tree"))
-    for each in linking.modules(compiler, source / "Modules"):
+    tree = fresh(CACHE / "tree")
+    with ThreadPoolExecutor(1) as side:  # both wait for the network
+        installed = side.submit(install, wheel, tree)
+        system, source, glibc = debian.fetch(CACHE / "debian")
+        python = system / "usr/lib/python3.11"
+        compiler = linking.Compiler(system, fresh(CACHE / "linked"))
+        modules = linking.modules(compiler, source / "Modules")
+        installed.result()
+    gather(python, tree)
+    for each in modules:
         shutil.copy(each, tree)
     for each in linking.runtime(compiler, system / "usr/lib/gcc/x86_64-linux-gnu/12", tree):
         shutil.copy(each, tree)
@@ -73,11 +79,8 @@ def main(wheel: Path) -> None:
     print(f"{made}: {made.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
 
-def gather(wheel: Path, python: Path, tree: Path) -> Path:
-    """All that is imported, in `tree`."""
-    shutil.copytree(python, tree, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-    for name in LIBRARIES:
-        shutil.copy(python / "lib-dynload" / f"{name}.cpython-311-x86_64-linux-gnu.so", tree)
+def install(wheel: Path, tree: Path) -> None:
+    """Install the doctor's wheel and its libraries' into `tree`."""
     pip = (
         sys.executable,
         "-m",
@@ -92,11 +95,17 @@ def gather(wheel: Path, python: Path, tree: Path) -> Path:
     platforms = (argument for each in PLATFORMS for argument in ("--platform", each))
     abis = (argument for each in ("cp311", "abi3", "none") for argument in ("--abi", each))
     run(*pip, *platforms, "--python-version", "3.11", "--implementation", "cp", *abis, wheel)
+
+
+def gather(python: Path, tree: Path) -> None:
+    """Bring what is imported of the standard library and of ours into `tree`, and take out what is not, also of the wheels."""
+    shutil.copytree(python, tree, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    for name in LIBRARIES:
+        shutil.copy(python / "lib-dynload" / f"{name}.cpython-311-x86_64-linux-gnu.so", tree)
     for name in (*STANDARD_LIBRARY, *WHEELS):
         left_out = tree / name
         shutil.rmtree(left_out) if left_out.is_dir() else left_out.unlink(missing_ok=True)
     shutil.copy(HERE / "k8sdoctor_onefile.py", tree)
-    return tree
 
 
 def compile_all(interpreter: Path, system: Path, tree: Path) -> None:
@@ -120,7 +129,7 @@ def pack(launcher: Path, tree: Path, made: Path) -> Path:
     made.unlink(missing_ok=True)
     shutil.copy(launcher, made)
     kept = sorted(path for path in tree.rglob("*") if path.is_file() and path.suffix not in SOURCE_SUFFIXES)
-    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
         # Folders too: a package without __init__ is found by its folder alone.
         for folder in sorted({folder for path in kept for folder in path.relative_to(tree).parents if folder.name}):
             archive.writestr(zipfile.ZipInfo(f"{folder}/"), b"")

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 ARCHIVE = sys.path[0]
 
+BUILD = f"""\
+One file with its own CPython {sys.version.partition(" ")[0]}. It unpacks nothing: libraries in it are
+loaded from memory (memfd_create), and are gone with the process."""
+"""What whoever finds code in memory files on a node is told by `--version`."""
+
 # linux/memfd.h, since kernel 6.3: the file can never be run as a program, which is all that sysctl vm.memfd_noexec=2 allows.
 # Code is mapped from it all the same.
 NOEXEC_SEAL = 0x8
@@ -95,6 +100,7 @@ def memory_file(name: str, content: bytes) -> str:
 def main() -> NoReturn:
     """Run the doctor."""
     sys.meta_path.append(MemoryFinder(zipimporter(ARCHIVE)))
-    from k8sdoctor.cli import main as doctor
+    from k8sdoctor import cli
 
-    doctor()
+    cli.BUILD = BUILD
+    cli.main()

@@ -23,6 +23,9 @@ WRONG_USAGE = 2
 AT_FAULT = 3
 INTERRUPTED = 130
 
+BUILD = ""
+"""What `--version` says below the version, in lines of at most 80 characters: a build that differs from a package says so here before `main`."""
+
 
 def main() -> NoReturn:
     """Run the command line of this process, and end the process.

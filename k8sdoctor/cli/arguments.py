@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from k8sdoctor import __version__
+from k8sdoctor import __version__, cli
 from k8sdoctor.check import Profile
 from k8sdoctor.cli import values
 from k8sdoctor.cli.values import WrongUsageError
@@ -174,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"k8sdoctor {__version__}")
+    top.add_argument("--version", action="version", version=f"k8sdoctor {__version__}\n{cli.BUILD}".rstrip())
     # With `prog` given, argparse does not load shutil to lay out a usage line that nobody asked for (4 ms).
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="k8sdoctor")
 

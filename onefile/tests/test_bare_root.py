@@ -16,6 +16,12 @@ pytestmark = pytest.mark.lab
 
 FROM_SOURCE = [sys.executable, "-m", "k8sdoctor"]
 
+VERSION = f"""\
+k8sdoctor {k8sdoctor.__version__}
+One file with its own CPython 3.11.2. It unpacks nothing: libraries in it are
+loaded from memory (memfd_create), and are gone with the process.
+"""
+
 PLUG_IN = '''
 """A check of somebody else's."""
 
@@ -79,10 +85,11 @@ def test_the_root_has_no_python_and_nothing_that_can_be_written_to(root: BareRoo
     assert [path.name for path in root.folder.iterdir() if path.name in ("tmp", "run", "var", "home")] == []
 
 
-def test_it_tells_its_version(root: BareRoot) -> None:
+def test_it_tells_its_version_and_that_it_unpacks_nothing(root: BareRoot) -> None:
     done = root.run("--version")
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"k8sdoctor {k8sdoctor.__version__}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, VERSION, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", [["list"], ["list", "-o", "json"], ["--help"], ["explain", "dns-path"]])
@@ -172,7 +179,7 @@ def test_no_file_beside_it_has_a_say(root: BareRoot) -> None:
 
     for name in beside:
         (root.folder / name).unlink()
-    assert (done.stdout, done.stderr) == (f"k8sdoctor {k8sdoctor.__version__}\n", "")
+    assert (done.stdout, done.stderr) == (VERSION, "")
 
 
 def test_without_proc_it_says_what_is_missing(root: BareRoot) -> None:

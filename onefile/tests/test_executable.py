@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import tarfile
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,22 @@ def test_the_checksums_are_those_of_all_that_was_built() -> None:
         key=lambda line: line[1],
     )
     assert executable() in built
+
+
+def test_nothing_that_was_built_says_when_or_by_whom() -> None:
+    """So that the same commit gives the same bytes, and anybody can hold a release against a build of their own."""
+    [sdist], [wheel] = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
+    with tarfile.open(sdist) as archive:
+        members = archive.getmembers()
+    with zipfile.ZipFile(wheel) as theirs, zipfile.ZipFile(executable()) as ours:
+        wheels, own = ({entry.date_time for entry in each.infolist()} for each in (theirs, ours))
+
+    assert len({member.mtime for member in members}) == len(wheels) == len(own) == 1
+    assert {(member.uid, member.gid, member.uname, member.gname) for member in members} == {(0, 0, "", "")}
+    assert [member.name for member in members] == sorted(
+        (member.name for member in members), key=lambda name: name.split("/")
+    )
+    assert sdist.read_bytes()[4:8] == bytes(4)  # gzip's own time, RFC 1952
 
 
 def test_no_path_of_the_machine_that_built_it_is_in_it() -> None:
