@@ -51,6 +51,9 @@ usr/share/doc/libc6/copyright
 
 SOURCE_SUFFIXES = (".py", ".pyi", ".pyx", ".pxd", ".c", ".h")
 
+NOTES = ("RECORD", "direct_url.json", "INSTALLER", "REQUESTED")
+"""What pip notes of an installation, with paths of the machine that builds."""
+
 
 def main(wheel: Path) -> None:
     """Build the file, and say what it is."""
@@ -128,7 +131,8 @@ def pack(launcher: Path, tree: Path, made: Path) -> Path:
     """The launcher with the archive behind it."""
     made.unlink(missing_ok=True)
     shutil.copy(launcher, made)
-    kept = sorted(path for path in tree.rglob("*") if path.is_file() and path.suffix not in SOURCE_SUFFIXES)
+    every = (path for path in tree.rglob("*") if path.is_file())
+    kept = sorted(path for path in every if path.suffix not in SOURCE_SUFFIXES and path.name not in NOTES)
     with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
         # Folders too: a package without __init__ is found by its folder alone.
         for folder in sorted({folder for path in kept for folder in path.relative_to(tree).parents if folder.name}):

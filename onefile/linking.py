@@ -37,6 +37,7 @@ class Compiler:
                 "-s",
                 "-w",
                 "-fPIC",
+                f"-ffile-prefix-map={CACHE}=.",  # what __FILE__ says
             ),
             *(
                 f"-I{headers}/python3.11",
