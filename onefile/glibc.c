@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <semaphore.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -16,6 +17,9 @@ int close_range(unsigned int first, unsigned int last, int flags) {
   return (int)syscall(436, first, last, flags);
 }
 
+/* glibc 2.32: whether there is but one thread. libstdc++ counts references without locks then, and here never does. */
+char __libc_single_threaded = 0;
+
 /* glibc 2.36; expat takes its hash's salt from it. */
 void arc4random_buf(void *buffer, size_t size) {
   unsigned char *next = buffer;
@@ -27,6 +31,13 @@ void arc4random_buf(void *buffer, size_t size) {
       size -= (size_t)got;
     }
   }
+}
+
+/* glibc 2.36; libstdc++'s std::random_device. */
+uint32_t arc4random(void) {
+  uint32_t value;
+  arc4random_buf(&value, sizeof value);
+  return value;
 }
 
 /* glibc 2.30. A clock that is set meanwhile moves the end of the wait, as it did in every CPython before 3.11. */

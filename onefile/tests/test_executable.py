@@ -22,6 +22,9 @@ NEWEST = (2, 28)
 GLIBC = {
     *("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "ld-linux-x86-64.so.2"),
 }
+LIBDL = {"dlclose", "dlerror", "dlopen", "dlsym"}
+"""What two wheels ask of libdl without naming it; it is there, for the executable names it."""
+
 OWN = {"libstdc++.so.6", "libgcc_s.so.1"}
 MEGABYTE = 10**6
 
@@ -80,6 +83,27 @@ def test_no_elf_in_it_asks_for_a_newer_glibc(all_elves: dict[str, ELFFile]) -> N
 
     assert {name: version for name, version in newest.items() if version > NEWEST} == {}
     assert newest["the executable"] > (2, 2)  # it does ask
+
+
+def symbols(elf: ELFFile, *, defined: bool) -> set[str]:
+    """The names that it gives others, or those that it asks of others and cannot do without, in no version."""
+    table, numbers = elf.get_section_by_name(".dynsym"), elf.get_section_by_name(".gnu.version")
+    return {
+        symbol.name
+        for number, symbol in enumerate(table.iter_symbols())
+        if (symbol["st_shndx"] != "SHN_UNDEF") is defined
+        and symbol["st_info"]["bind"] == "STB_GLOBAL"
+        and (defined or numbers is None or not isinstance(numbers.get_symbol(number)["ndx"], int))
+    }
+
+
+def test_what_is_asked_for_in_no_version_is_in_the_executable(all_elves: dict[str, ELFFile]) -> None:
+    """An archive names what it needs of glibc without a version, and the linker of a library keeps what it does not find."""
+    given = symbols(all_elves["the executable"], defined=True) | LIBDL
+
+    assert {name: missing for name, elf in all_elves.items() if (missing := symbols(elf, defined=False) - given)} == {}
+    assert "libdl.so.2" in needed(all_elves["the executable"])
+    assert "PyLong_FromLong" in symbols(all_elves["_ssl.so"], defined=False)  # it does ask
 
 
 def test_no_elf_in_it_asks_for_another_library(all_elves: dict[str, ELFFile]) -> None:
