@@ -20,8 +20,7 @@ from k8sdoctor.render.layout import harmless
 from k8sdoctor.report import Report, merged
 from k8sdoctor.tui.ascii import AsciiFilter
 from k8sdoctor.tui.driver import TerminalDriver
-from k8sdoctor.tui.history import NOT_FINE
-from k8sdoctor.tui.rows import Board, Filter, Row, Waiting, find
+from k8sdoctor.tui.rows import Board, Filter, Row, Waiting, find, worst
 from k8sdoctor.tui.session import Broke, Case, Ended, Loaded, News, Session
 from k8sdoctor.tui.widgets.checks import PATIENCE, CheckList
 from k8sdoctor.tui.widgets.details import Details
@@ -235,7 +234,7 @@ class DoctorApp(App[None]):
     @property
     def _whole(self) -> bool:
         """Whether there is something to paint on: when the app closes, the widgets go before the news stop."""
-        return bool(self.query(Overview)) and bool(self.query(CheckList)) and bool(self.query(Details))
+        return all(self.query(kind) for kind in (Overview, Diagnoses, FilterBar, CheckList, Details))
 
     def _tick(self) -> None:
         if not self._whole:
@@ -279,7 +278,10 @@ class DoctorApp(App[None]):
         listed = self.query_one(CheckList)
         self._paint_running()
         rows = self.board.rows()
-        listed.show(rows, find(rows, listed.selected.key if listed.selected is not None else None))
+        if self.report is None and not listed.touched:
+            listed.show(rows, worst(rows))  # by what is known so far, and not by which check was first to be known
+        else:
+            listed.show(rows, find(rows, listed.selected.key if listed.selected is not None else None))
         checks = sum(row.kind == "check" for row in rows)
         everything = len(self.board.results.keys() | self.board.waiting.keys())
         self.query_one(FilterBar).show(self.board.filter, checks, everything)
@@ -319,6 +321,8 @@ class DoctorApp(App[None]):
 
     def on_line_list_moved(self, message: LineList.Moved) -> None:
         """Show what the cursor stands on, in the list that has the keys."""
+        if not self._whole:
+            return
         diagnoses = self.query_one(Diagnoses)
         if isinstance(message.line, Cause):
             if diagnoses.has_focus:
@@ -390,12 +394,14 @@ class DoctorApp(App[None]):
             self._go_to(self.report.diagnoses[0].cause)
             return
         listed = self.query_one(CheckList)
-        amiss = [(row.status.rank, -place) for place, row in enumerate(listed.lines) if row.status in NOT_FINE]
-        if amiss:
-            listed.select(-max(amiss)[1])
+        place = worst(listed.lines)
+        if place is not None:
+            listed.select(place)
 
     def on_line_list_chosen(self, message: LineList.Chosen) -> None:
         """Open a diagnosis at its cause, and a check at its details."""
+        if not self._whole:
+            return
         if isinstance(message.line, Cause):
             self.query_one(CheckList).focus()
             self._go_to(message.line.diagnosis.cause)

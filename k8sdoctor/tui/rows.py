@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from k8sdoctor.tui.history import NOT_FINE, Change, History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from k8sdoctor.finding import Finding, Status
     from k8sdoctor.report import Broken, Result
@@ -184,3 +184,9 @@ def find(rows: list[Row], key: Key | None) -> int | None:
         if wanted in places:
             return places[wanted]
     return None
+
+
+def worst(rows: Sequence[Row]) -> int | None:
+    """Where the first of the worst is that is not fine; None where all is."""
+    amiss = [(row.status.rank, -place) for place, row in enumerate(rows) if row.status in NOT_FINE]
+    return -max(amiss)[1] if amiss else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +16,10 @@ from k8sdoctor.tui import last_words
 from k8sdoctor.tui.ascii import ascii_of
 from k8sdoctor.tui.session import Case, Ended, Session
 from k8sdoctor.tui.widgets.checks import CheckList
+from k8sdoctor.tui.widgets.diagnoses import Diagnoses
+from k8sdoctor.tui.widgets.line_list import LineList
 from tests.render.reports import BROKEN, HEALTHY, SICK
-from tests.tui.nodes import WATCHDOG, Node, app, demo, examined, known, screen, settled, until
+from tests.tui.nodes import AREAS, WATCHDOG, Node, app, demo, examined, known, screen, settled, until
 from tests.tui.test_keys import at, sick
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from k8sdoctor.host import Host
     from k8sdoctor.registry import Registry
     from k8sdoctor.report import Report
+    from k8sdoctor.tui.app import DoctorApp
     from k8sdoctor.tui.session import Examine
 
 MANY = 10_000
@@ -205,22 +209,30 @@ def test_the_last_words_name_the_node_and_the_cause_in_one_line() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("place", [0, 2, 5])
-async def test_how_far_a_low_list_is_scrolled_does_not_depend_on_which_check_was_first_to_end(place: int) -> None:
+async def test_what_a_low_list_shows_does_not_depend_on_which_check_was_first_to_end(place: int) -> None:
     case, shown = demo(), []
     for first in (place, 1):
         painted = threading.Semaphore(0)
         async with app(replace(case, run=one_by_one(case, first, painted))).run_test(size=(80, 10)) as pilot:
-            for _ in range(6):
-                await settled(pilot)
+            for known_so_far in range(1, len(AREAS) + 1):
                 painted.release()
+                await until(pilot, partial(knows, known_so_far))
+                await settled(pilot)
+            before = screen(pilot.app)
+            painted.release()
             await examined(pilot)
-            shown.append(screen(pilot.app))
+            shown.append((before, screen(pilot.app)))
 
     assert shown[0] == shown[1]
+    assert ">✘ fail" in shown[0][0]
+
+
+def knows(number: int, the_app: DoctorApp) -> bool:
+    return len(the_app.board.results) == number
 
 
 def one_by_one(case: Case, first: int, painted: threading.Semaphore) -> Examine:
-    """The case's run, whose results come one at a time, each when the last is on the screen; `first` comes before the others."""
+    """The case's run, whose results come one at a time, each when the last is on the screen, as does its end; `first` comes before the others."""
 
     def run(host: Host, checks: Registry, request: engine.Request, on_event: Callable[[engine.Event], None]) -> Report:
         report = case.run(host, checks, request, lambda _: None)
@@ -229,9 +241,26 @@ def one_by_one(case: Case, first: int, painted: threading.Semaphore) -> Examine:
             assert painted.acquire(timeout=WATCHDOG)
             on_event(engine.Started(result.check))
             on_event(engine.Finished(result))
+        assert painted.acquire(timeout=WATCHDOG)
         return report
 
     return run
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("message", [LineList.Moved, LineList.Chosen])
+async def test_what_a_list_tells_while_the_app_closes_is_no_fault(
+    message: type[LineList.Moved | LineList.Chosen],
+) -> None:
+    async with app(demo()).run_test() as pilot:
+        await examined(pilot)
+        listed = pilot.app.query_one(CheckList)
+        assert listed.selected is not None
+        await pilot.app.query_one(Diagnoses).remove()
+        listed.post_message(message(listed.selected))
+        await settled(pilot)
+
+        assert listed.is_mounted
 
 
 @pytest.mark.asyncio

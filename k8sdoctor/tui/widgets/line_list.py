@@ -82,7 +82,10 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         return self.lines[self.cursor] if self.cursor is not None and self.cursor < len(self.lines) else None
 
     def show(self, lines: Sequence[L], cursor: int | None) -> None:
-        """Replace the lines; the line at the cursor stays where it is on the screen, if that can be."""
+        """Replace the lines; the line at the cursor stays where it is on the screen, if that can be.
+
+        Until a person has moved, how far the list is scrolled depends on the lines and the cursor alone.
+        """
         before = self.cursor
         height = self.scrollable_content_region.height
         # Where it was out of sight, the view stays instead.
@@ -90,10 +93,12 @@ class LineList(ScrollView, Generic[L], can_focus=True):
         self.lines = lines
         self.virtual_size = Size(0, len(lines))
         wanted = self._near(cursor if cursor is not None else (before or 0))
-        if seen and wanted is not None and before is not None and wanted != before:
+        if not self.touched:
+            self.to_the_top()
+        elif seen and wanted is not None and before is not None and wanted != before:
             self.scroll_to(y=max(0, self.scroll_offset.y + wanted - before), animate=False, force=True, immediate=True)
         self.set_reactive(LineList.cursor, wanted)
-        if seen or before is None:
+        if seen or before is None or not self.touched:
             self._reveal()
         self.refresh()
         if self.selected is not None:
