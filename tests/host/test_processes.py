@@ -28,7 +28,7 @@ def test_a_file_tree_without_processes_could_not_be_looked_at(tmp_path: Path, *,
 
 
 def test_of_a_long_output_only_the_lines_are_kept_that_hold_what_is_looked_for() -> None:
-    said = LiveHost().run("sh", "-c", "seq 300000; echo one 77777 >&2", keep=["77777", "no such"])
+    said = LiveHost(probe_limit=60).run("sh", "-c", "seq 300000; echo one 77777 >&2", keep=["77777", "no such"])
 
     assert (said["out"].splitlines(), said["err"].splitlines(), said["code"]) == (
         ["77777", "177777", "277777"],
@@ -39,10 +39,12 @@ def test_of_a_long_output_only_the_lines_are_kept_that_hold_what_is_looked_for()
 
 def test_of_an_output_that_is_too_long_no_part_is_taken_for_the_whole() -> None:
     with pytest.raises(HostError, match=r"`head -c 5000000 /dev/zero` printed more than 4 MiB") as refused:
-        LiveHost().run("head", "-c", "5000000", "/dev/zero")
+        LiveHost(probe_limit=60).run("head", "-c", "5000000", "/dev/zero")
 
     assert refused.value.reason == "Unreadable"
-    assert len(LiveHost().run("head", "-c", f"{OUTPUT_LIMIT - 1}", "/dev/zero")["out"]) == OUTPUT_LIMIT - 1
+    assert (
+        len(LiveHost(probe_limit=60).run("head", "-c", f"{OUTPUT_LIMIT - 1}", "/dev/zero")["out"]) == OUTPUT_LIMIT - 1
+    )
 
 
 @pytest.mark.parametrize("text", ["sleep 600.0625", "sleep 600.0625 & echo started", "yes"])

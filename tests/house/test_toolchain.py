@@ -28,20 +28,14 @@ def tree(tmp_path: Path) -> Path:
     return source.copy(tmp_path)
 
 
-def test_a_wrong_type_in_a_check_is_found(tree: Path) -> None:
+def test_a_wrong_type_in_a_check_and_in_a_test_is_found(tree: Path) -> None:
     (tree / "checks" / "planted.py").write_text('"""Planted."""\n\nCOUNT: int = "three"\n')
+    (tree / "tests" / "checks" / "test_planted.py").write_text("def test_nothing():\n    pass\n")
 
     # The cache is the real tree's: the copy has the same paths and content.
     said = run(tree, "-m", "mypy", "--cache-dir", str(source.ROOT / ".mypy_cache"))
 
     assert "checks/planted.py:3: error: Incompatible types" in said
-
-
-def test_a_wrong_type_in_a_test_is_found(tree: Path) -> None:
-    (tree / "tests" / "checks" / "test_planted.py").write_text("def test_nothing():\n    pass\n")
-
-    said = run(tree, "-m", "mypy", "--cache-dir", str(source.ROOT / ".mypy_cache"))
-
     assert "tests/checks/test_planted.py:1: error: Function is missing a return type annotation" in said
 
 
