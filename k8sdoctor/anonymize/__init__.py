@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from k8sdoctor.anonymize.comments import are_of_people, without_comments
 from k8sdoctor.anonymize.places import see_entry
+from k8sdoctor.anonymize.programs import unnamed
 from k8sdoctor.anonymize.text import Texts
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class StandIns:
                 key: {**each, "text": _uncommented(each.get("text"))} if isinstance(each, dict) else each
                 for key, each in given.items()
             }
+        if entry["verb"] in ("processes", "listeners") and isinstance(made.get("answer"), list):
+            made["answer"] = [unnamed(each) for each in cast("list[dict[str, Json]]", made["answer"])]
         if entry["verb"] == "listdir" and isinstance(made.get("answer"), list):
             names = cast("list[dict[str, str]]", made["answer"])
             made["answer"] = cast(
