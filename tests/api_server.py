@@ -143,6 +143,8 @@ def api_server(
             pass
 
     class Server(ThreadingHTTPServer):
+        request_queue_size = 4096  # Go's, by net.core.somaxconn; with Python's own 5 some of many hellos at once wait for their second try
+
         def get_request(self) -> tuple[Any, Any]:
             stream, peer = super().get_request()
             return context.wrap_socket(stream, server_side=True, do_handshake_on_connect=False), peer
