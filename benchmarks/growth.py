@@ -6,131 +6,24 @@ Each pod that is added has a network namespace of its own.
 
 from __future__ import annotations
 
-import copy
-import json
-from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import NOTHING, doctor, measure
 from benchmarks.ratios import exponent
-from k8sdoctor.host import cri
-from tests.host.test_cri import runtime
-from tests.lab.containerd import SOCKET
+from tests.lab.crowd import Crowd
 from tests.lab.kube_proxy import ServicePort, restore
 from tests.lab.node import LabNode
 from tests.lab.whole_node import PODS, WholeNode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from benchmarks.measure import Cost
     from benchmarks.ratios import Ratios
 
 ROUNDS = 3
-LIMIT = 60.0
-"""Seconds that containerd may take for an answer."""
-
 ENOUGH = "120"
 """Seconds of deadline: on a busy machine a run with twenty thousand rules must not be measured half done."""
-
-_REAL = "/run/containerd/real.sock"
-_CALLS = (
-    *(f"RuntimeService/{name}" for name in ("Version", "Status", "ListContainers", "ContainerStatus")),
-    "ImageService/ImageStatus",
-)
-_MORE_PODS = "10.244.128.0/17"  # their addresses, routed to the bridge as those of all pods
-_NAMESPACE = "/run/netns/more-{}"
-
-
-class Crowd:
-    """A runtime with more pods and images than there are. Its lists are containerd's own with copies of their first entries."""
-
-    def __init__(self, node: WholeNode) -> None:
-        """Move containerd's socket out of the way."""
-        self.node = node
-        self.pods = 0
-        self.images = 0
-        self._made = 0
-        self._real = f"{node.lab.root}{_REAL}"
-        node.lab.run(["ip", "route", "add", _MORE_PODS, "dev", "cni0"])
-
-    def _ask(self, method: str, request: Any = None) -> dict[str, Any]:
-        from google.protobuf import json_format
-
-        asked = json_format.MessageToDict(request, preserving_proto_field_name=True) if request is not None else {}
-        return cri.call(self._real, method, asked, LIMIT)
-
-    def _list_pods(self, _request: Any) -> dict[str, Any]:
-        items: list[dict[str, Any]] = self._ask("RuntimeService/ListPodSandbox")["items"]
-        like = next(item for item in items if item["id"] == self.node.client.id)
-        return {"items": [*items, *(_named(like, number) for number in range(self.pods))]}
-
-    def _pod(self, request: Any) -> dict[str, Any]:
-        id_, _, number = request.pod_sandbox_id.partition("-more-")
-        told: dict[str, Any] = cri.call(
-            self._real, "RuntimeService/PodSandboxStatus", {"pod_sandbox_id": id_, "verbose": True}, LIMIT
-        )
-        if number:
-            told["status"] = _named(told["status"], int(number))
-            told["status"]["network"]["ip"] = f"10.244.{128 + int(number) // 250}.{1 + int(number) % 250}"
-            info = json.loads(told["info"]["info"])
-            for each in info["runtimeSpec"]["linux"]["namespaces"]:
-                if each["type"] == "network":
-                    each["path"] = _NAMESPACE.format(number)
-            told["info"]["info"] = json.dumps(info)
-        return told
-
-    def _list_images(self, _request: Any) -> dict[str, Any]:
-        images: list[dict[str, Any]] = self._ask("ImageService/ListImages")["images"]
-        like = images[0]
-        more = [
-            {
-                **like,
-                "id": f"sha256:{number:064x}",
-                "repo_tags": [f"registry.example.com/team/application-{number}:1.{number}"],
-                "repo_digests": [f"registry.example.com/team/application-{number}@sha256:{number:064x}"],
-            }
-            for number in range(self.images)
-        ]
-        return {"images": [*images, *more]}
-
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        """Stand between containerd and whoever asks it."""
-        lab = self.node.lab
-        lab.run(["mv", SOCKET, _REAL])
-        answers: dict[str, Callable[[Any], dict[str, Any]]] = {
-            **{method: partial(self._ask, method) for method in _CALLS},
-            "RuntimeService/ListPodSandbox": self._list_pods,
-            "RuntimeService/PodSandboxStatus": self._pod,
-            "ImageService/ListImages": self._list_images,
-        }
-        try:
-            with runtime(lab.root / SOCKET.lstrip("/"), answers):
-                yield
-        finally:
-            lab.run(["mv", "-f", _REAL, SOCKET])
-
-    def have_pods(self, count: int) -> None:
-        """See that so many more are listed, each with its namespace."""
-        if count > self._made:
-            more = range(self._made, count)
-            self.node.lab.shell(f"for each in {' '.join(map(str, more))}; do ip netns add more-$each; done")
-            self._made = count
-        self.pods = count
-
-    def have_images(self, count: int) -> None:
-        """See that so many more are listed."""
-        self.images = count
-
-
-def _named(one: dict[str, Any], number: int) -> dict[str, Any]:
-    """A copy of a sandbox by another name."""
-    made = copy.deepcopy(one)
-    made["id"] = f"{one['id']}-more-{number}"
-    made["metadata"] = {**one["metadata"], "name": f"more-{number}", "uid": f"more-{number}"}
-    return made
 
 
 class Services:

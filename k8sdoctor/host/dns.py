@@ -364,6 +364,9 @@ class _Tcp(Question):
             if self._keep(message, self._server, self.query["port"]):
                 self.finish(selector)  # a connection has one peer, so nothing else can come from elsewhere
                 return
+            if len(self.replies) == MOST_REPLIES:  # who says so much else will not answer
+                self.finish(selector)
+                return
 
 
 def _read_reply(data: bytes, asked: dns.message.Message) -> DnsReply:

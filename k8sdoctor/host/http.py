@@ -15,7 +15,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from k8sdoctor.host import own_limits, resolver, trust
@@ -118,14 +118,18 @@ class _Exchange:
             self._close()
 
     def abandon(self) -> None:
-        """Cut the connection, which also wakes a thread that waits on it."""
-        for line in self._lines:
+        """Cut the connection, which wakes a thread that waits on it.
+
+        That thread closes it: what is closed here, another thread may have opened anew by the same number, while TLS is made of the old one there.
+        """
+        if self._line is not None:
             with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-            line.close()
+                self._line.shutdown(socket.SHUT_RDWR)
 
     def _close(self) -> None:
         self.abandon()
+        for line in self._lines:
+            line.close()
         for response in self._responses:
             response.close()
 
@@ -258,12 +262,12 @@ class _Exchange:
 
     def _encrypt(self, line: socket.socket, context: ssl.SSLContext, name: str) -> socket.socket:
         where = self._peer or self.where
-        if isinstance(line, ssl.SSLSocket):
-            from urllib3.util.ssltransport import SSLTransport  # TLS inside of TLS; the standard library has none
-
-            return cast("socket.socket", SSLTransport(line, context, server_hostname=name))
         try:
-            secure = context.wrap_socket(line, server_hostname=name, do_handshake_on_connect=False)
+            if isinstance(line, ssl.SSLSocket):
+                from urllib3.util.ssltransport import SSLTransport  # TLS inside of TLS; the standard library has none
+
+                return cast("socket.socket", SSLTransport(line, context, server_hostname=name))
+            secure = wrapped(line, context, server_hostname=name, do_handshake_on_connect=False)
             self._lines.append(secure)
             secure.do_handshake()
         except ssl.SSLCertVerificationError as error:
@@ -320,6 +324,20 @@ class _Exchange:
         login = _basic(unquote(reveal(self._proxy.username)), password)
         self._host.vault.tell(password, login.rpartition(" ")[2])
         return {"Proxy-Authorization": login}
+
+
+def wrapped(line: socket.socket, context: ssl.SSLContext, **options: Any) -> ssl.SSLSocket:
+    """`SSLContext.wrap_socket`, which leaves open what it has begun to make of a line that is reset meanwhile (ssl.py, SSLSocket._create)."""
+    try:
+        return context.wrap_socket(line, **options)
+    except OSError as error:
+        import traceback
+
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            begun = frame.f_locals.get("self")
+            if isinstance(begun, ssl.SSLSocket):
+                begun.close()
+        raise
 
 
 def _split(url: str) -> SplitResult:

@@ -42,6 +42,9 @@ _INTRUDES = {
 }
 """The verbs that are answered under `--intrusive` alone, and why."""
 
+_LASTING = frozenset({"given", "identity", "user", "now"})
+"""The verbs that are answered when the run is over, too: the report names who looked at what, and when."""
+
 
 class LiveHost(Host):
     """Answers by looking. Changes nothing, but for the upload that a registry is asked to begin, and the disk that is written to, when `--intrusive` was given."""
@@ -64,6 +67,7 @@ class LiveHost(Host):
         self.kube_answers: dict[tuple[str, str], Future[Json]] = {}
         self.runtimes = cri.Connections()
         self._given = given
+        self._over = False
         self._own: dict[str, Callable[..., Any]] = {
             "given": self._told,
             "identity": self._identity,
@@ -82,8 +86,14 @@ class LiveHost(Host):
         """Path of the node's network namespace when it is not our own."""
         return f"{self.root}/proc/1/ns/net" if self.root else None
 
+    def settled(self) -> None:
+        """Answer no more: a fact that is late would go on looking, at two thousand pods say, while the report is written."""
+        self._over = True
+
     def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
         """Answer a verb by looking."""
+        if self._over and verb not in _LASTING:
+            raise HostError("DeadlineExceeded", "the run is over")
         if self.offline and verb in _SENDS:
             raise HostError("Offline", f"--offline forbids {_SENDS[verb]}")
         if verb in _INTRUDES and not self._given.get("intrusive"):

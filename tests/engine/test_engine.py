@@ -15,6 +15,7 @@ from k8sdoctor.engine import Event, Finished, Late, Request, Started
 from k8sdoctor.facts import kubeadm, stage
 from k8sdoctor.facts.role import Role  # noqa: TC001 -- resolved at run time
 from k8sdoctor.host import Host, HostError, Json
+from k8sdoctor.host.live import LiveHost
 from k8sdoctor.report import Broken
 from k8sdoctor.testing import FakeHost, examine, report_of
 
@@ -299,6 +300,35 @@ def test_a_fact_that_hangs_is_unknown_at_the_deadline_and_the_rest_is_whole() ->
     }
     assert "node1: DeadlineExceeded" in report.results[0].findings[0].message
     assert "--deadline gives more" in report.results[1].findings[0].message
+
+
+@dataclass(frozen=True)
+class Crowded:
+    """Looks on and on, at one thing after the other."""
+
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        looking.append(threading.current_thread())
+        while not released.is_set():
+            host.stat("/")
+        return cls()
+
+
+@check("crowded", title="All of a crowd is seen", area="test")
+def crowded(crowd: Crowded) -> Iterator[Finding]:
+    yield passed("Seen", "All were seen.")
+
+
+looking: list[threading.Thread] = []
+
+
+def test_a_fact_that_is_late_on_a_live_node_looks_no_more_once_the_run_is_over() -> None:
+    report = engine.run(LiveHost(), [crowded], Request(named=("crowded",), deadline=0.2))
+
+    assert [finding.reason for finding in report.results[0].findings] == ["DeadlineExceeded"]
+    assert report.node
+    looking[-1].join(60)
+    assert not looking[-1].is_alive()
 
 
 def test_a_check_that_does_not_end_is_unknown_at_the_deadline() -> None:

@@ -281,3 +281,10 @@ def test_cni_settings_of_a_version_2_file_are_migrated() -> None:
     for version in ("1.6.20", "2.1.5", "2.3.4"):
         config = read(version, text)
         assert (config.cni_conf_dir, config.cni_bin_dirs, config.cni_max_conf_num) == ("/etc/net.d", ("/a",), 1)
+
+
+@pytest.mark.parametrize(("version", "problems"), [((1, 7, 34), 0), ((2, 0, 0), 1)])
+def test_a_byte_order_mark_keeps_the_file_from_being_read_since_2_0(version: Version, problems: int) -> None:
+    found = ContainerdConfig.read(FakeHost({CONFIG: "\ufeffversion = 2\n"}), version)
+
+    assert len(found.problems) == problems

@@ -13,7 +13,8 @@ import ssl
 import struct
 import tempfile
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from k8sdoctor.host import HostError, shapes
+from k8sdoctor.host import HostError, http, shapes, trust
 from k8sdoctor.host.live import LiveHost
-from tests.certificates import cluster_ca, issue
+from tests.certificates import DAY, issue
 from tests.fuzz import mutations
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 WATCHDOG = 120.0
 LIMIT = 0.5
+PEERS_CA = issue("peers", authority=True, start=time.time() - DAY)
 MOST = 32 * 1024 * 1024
 """Bytes that a peer floods with at most, should nobody hang up."""
 
@@ -53,6 +55,9 @@ ODD = {
     "bad packing": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
     "bad status": b"HTTP/1.1 99999 \xff\r\n\r\n",
     "continues": b"HTTP/1.1 100 Continue\r\n\r\n" * 50,
+    "an upload begun nowhere": b"HTTP/1.1 202 Accepted\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+    "an upload begun": b"HTTP/1.1 202 Accepted\r\nLocation: /v2/\xff?\r\nContent-Length: 0\r\n\r\n",
+    "a tunnel to noise": b"HTTP/1.1 200 OK\r\n\r\n" + b"\x16\x03\x03\x00\x02" + b"\x00" * 500,
     "redirect": b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
     "vast TLS record": b"\x16\x03\x03\xff\xff" + b"\x0b" * 70_000,
     "TLS alert": b"\x15\x03\x03\x00\x02\x02\x28",
@@ -69,11 +74,13 @@ class Peer:
     data: bytes
     end: str  # close, reset, drip, flood, silence
     secure: ssl.SSLContext | None = None
+    drained: list[str] = field(default_factory=list)
+    """An entry for each flood that somebody took to its end."""
 
     def talk(self, line: socket.socket, over: threading.Event) -> None:
         line.settimeout(5)
         if self.secure:
-            with self.secure.wrap_socket(line, server_side=True) as inside:
+            with http.wrapped(line, self.secure, server_side=True) as inside:
                 self._answer(inside, over)
         else:
             self._answer(line, over)
@@ -87,7 +94,9 @@ class Peer:
                     return
         line.sendall(self.data)
         for _ in range(MOST // 65536 if self.end == "flood" else 0):
-            line.sendall(self.data[-1:] * 65536 or b"x")
+            line.sendall(self.data[-1:] * 65536 or b"x" * 65536)
+        if self.end == "flood":
+            self.drained.append(f"{MOST} bytes were taken")
         if self.end in ("silence", "drip"):
             over.wait(WATCHDOG)
         if self.end == "reset":
@@ -152,10 +161,10 @@ def serving(peer: Peer, address: str | tuple[str, int]) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def datagrams(peer: Peer) -> Iterator[int]:
+def datagrams(peer: Peer, address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[int]:
     """A port where each datagram is answered by what the peer says, several times where it floods."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
+        server.bind(address)
 
         def serve() -> None:
             while (came := server.recvfrom(65536))[0] != b"over":
@@ -185,7 +194,7 @@ def asked(verb: str, ask: Callable[[], object]) -> str | None:
 
 def faults(peer: Peer) -> list[str]:
     """All verbs at one peer."""
-    host = LiveHost(probe_limit=LIMIT)
+    host = LiveHost(probe_limit=LIMIT, given={"config": None, "kubeconfig": None, "endpoints": [], "intrusive": True})
     found: list[str | None] = []
     with (
         tempfile.TemporaryDirectory() as name,
@@ -222,21 +231,38 @@ def faults(peer: Peer) -> list[str]:
             "type": "A",
             "attempt": 0,
         }
-        requests: list[Any] = [request, etcd, proxied]
+        encrypted = {**proxied, "proxy": f"https://127.0.0.1:{port}"}
+        forwarded = {**encrypted, "url": "http://registry.example/v2/"}
+        requests: list[Any] = [request, etcd, proxied, encrypted, forwarded]
         found += [asked("http", partial(host.http, each)) for each in requests]
+        upload: Any = {
+            "base_url": f"{scheme}://127.0.0.1:{port}/v2",
+            "repository": "a",
+            "ca_files": [],
+            "verify": False,
+        }
+        upload |= {"proxy": None, "limit": LIMIT}
+        for each in (upload, {**upload, "proxy": f"http://127.0.0.1:{port}"}):
+            found.append(asked("upload", partial(host.upload, cast("Any", each))))
         found.append(asked("tls", lambda: host.tls("127.0.0.1", port, server_name="a.example")))
         found.append(asked("kube", lambda: host.kube("/api/v1/nodes", kubeconfig=str(config))))
-        found.append(asked("dns", lambda: host.dns([query, query | {"transport": "udp", "port": udp}])))
+        queries = [query, query | {"transport": "udp", "port": udp}]
+        found.append(asked("dns", lambda: host.dns(queries)))
+        found.append(asked("watch_dns", lambda: host.watch_dns(queries, seconds=0.1, every=0.1)))
         found.append(asked("cri", lambda: host.cri(f"unix://{path}", "RuntimeService/Version")))
-    return [each for each in found if each]
+    return [each for each in [*found, *peer.drained] if each]
 
 
-@pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    folder = tmp_path_factory.mktemp("pki")
-    issued = issue("peer", cluster_ca(), ips=["127.0.0.1"])
+@pytest.fixture
+def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    folder = tmp_path
+    issued = issue("peer", PEERS_CA, ips=["127.0.0.1"], start=time.time() - DAY)
     (folder / "crt").write_text(issued.pem)
     (folder / "key").write_text(issued.key_pem)
+    store = folder / "store"
+    store.mkdir()
+    (store / "ca.crt").write_text(PEERS_CA.pem)
+    monkeypatch.setattr(trust, "FOLDERS", (str(store),))  # a proxy's certificate is held against the node's own store
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "crt", folder / "key")
     return context
@@ -246,6 +272,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 def test_whatever_a_peer_answers_is_an_answer(secure: ssl.SSLContext) -> None:
     all_ = {f"seed {seed}": peers(seed, secure) for seed in range(20)}
     all_ |= {name: Peer(data, "close") for name, data in ODD.items()}
+    tunnel = ODD["a tunnel to noise"]
+    all_ |= {f"a tunnel to noise over TLS, {end}": Peer(tunnel, end, secure) for end in ("close", "silence", "drip")}
     found: dict[str, list[str]] = {}
 
     def ask(name: str) -> None:

@@ -277,6 +277,25 @@ def test_garbage_over_tcp_does_not_hide_the_answer_behind_it() -> None:
     assert [reply["matches"] for reply in outcome["replies"]] == [False, True]
 
 
+def test_noise_without_end_over_tcp_is_hung_up_on() -> None:
+    cut: list[OSError] = []
+
+    def endless(connection: socket.socket) -> None:
+        read_framed(connection)
+        try:
+            while True:
+                connection.sendall((struct.pack("!H", 5) + b"noise") * 1000)
+        except OSError as error:
+            cut.append(error)
+
+    with tcp_server(endless) as port:
+        [outcome] = LiveHost().dns([query(port, transport="tcp")])
+
+    assert [reply["matches"] for reply in outcome["replies"]] == [False] * verb.MOST_REPLIES
+    assert (outcome["error"], outcome["dropped"]) == (None, 0)
+    assert cut
+
+
 def test_a_peer_that_hangs_up_has_closed() -> None:
     def hang_up(connection: socket.socket) -> None:
         read_framed(connection)

@@ -6,10 +6,13 @@ import datetime as dt
 import errno
 import ipaddress
 import os
+import select
 import socket
 import ssl
+import struct
 import threading
 import time
+import traceback
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from k8sdoctor.host import HostError, trust
+from k8sdoctor.host import http as http_verb
 from k8sdoctor.host.dial import dial
 from k8sdoctor.host.files import Files
 from k8sdoctor.host.live import LiveHost
@@ -619,6 +623,47 @@ def test_a_proxy_over_tls_carries_tls_inside(
 
     with peer(talk, context) as port:
         assert ask("https://localhost:5000/v2/", proxy=f"https://localhost:{port}")["body"] == "hi"
+
+
+def test_a_line_that_was_reset_before_tls_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        select.select([line], [], [], 60)  # the reset has come
+
+    with pytest.raises(ConnectionResetError) as raised:
+        http_verb.wrapped(line, ssl.create_default_context(), server_hostname="a")
+
+    begun = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(raised.tb)]
+    assert [each.fileno() for each in begun if isinstance(each, ssl.SSLSocket)], "Python has begun to make none"
+    assert {each.fileno() for each in begun if isinstance(each, ssl.SSLSocket)} == {-1}
+
+
+@pytest.mark.parametrize(
+    ("inside", "kinds"),
+    [(b"", ("reset",)), (b"noise", ("tls", "reset")), (b"HTTP/1.1 200 OK\r\n\r\n" * 20, ("tls", "tls-plain", "reset"))],
+    ids=["end", "noise", "HTTP"],
+)
+def test_a_tunnel_of_a_proxy_over_tls_that_leads_to_no_tls_is_an_answer(
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    inside: bytes,
+    kinds: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(trust, "FOLDERS", (str(tmp_path),))
+
+    def talk(line: socket.socket) -> None:
+        heard(line)
+        line.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + inside)
+
+    with peer(talk, authority.server(LOCALHOST)) as port:
+        answer = ask("https://registry.invalid/v2/", proxy=f"https://localhost:{port}")
+
+    assert kind(answer) in kinds
+    assert answer["status"] == 0
 
 
 def test_a_proxy_whose_certificate_is_not_trusted_is_not_used(authority: Authority) -> None:

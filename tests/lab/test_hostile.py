@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.lab.hostile import CONDITIONS, MOST_MEMORY, Condition, run
+from tests.lab.hostile import CONDITIONS, Condition, Ending, run
 from tests.lab.node import LabNode
 from tests.lab.whole_node import WholeNode
 
@@ -33,14 +35,35 @@ def test_the_report_is_whole_and_gives_no_false_alarm(node: WholeNode, condition
 
     end = run(node, condition)
 
-    assert "Traceback" not in end.err
-    assert end.code in (0, 1, 3)
-    assert {result["check"] for result in end.report["results"]} == usual
-    assert end.report["broken"] == []
-    assert {
-        f"{result['check']}/{finding['reason']}"
-        for result in end.report["results"]
-        for finding in result["findings"]
-        if finding["status"] in ("fail", "warn")
-    } <= condition.seen
-    assert end.memory <= MOST_MEMORY
+    assert end.faults(condition, usual) == []
+
+
+WHOLE = {"results": [{"check": "swap", "findings": [{"status": "pass", "reason": "SwapOff"}]}], "broken": []}
+ALARM = {"results": [{"check": "swap", "findings": [{"status": "warn", "reason": "SwapOn"}]}], "broken": []}
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({}, None),
+        ({"err": "Traceback (most recent call last):"}, "a traceback"),
+        ({"code": 2, "out": ""}, "exit code is 2"),
+        ({"out": json.dumps({"results": [], "broken": []})}, "other checks have results: ['swap']"),
+        ({"out": json.dumps({**WHOLE, "broken": ["x"]})}, "broken: ['x']"),
+        ({"out": json.dumps(ALARM)}, "a false alarm: swap/SwapOn"),
+        ({"memory": 151.0}, "151 MiB"),
+    ],
+)
+def test_each_thing_that_can_be_wrong_with_a_run_is_found(changed: dict[str, Any], fault: str | None) -> None:
+    end = replace(Ending(1.0, 80.0, 0, json.dumps(WHOLE), ""), **changed)
+
+    found = end.faults(Condition("x"), {"swap"})
+
+    assert len(found) == (fault is not None)
+    assert all(fault in each for each in found if fault)
+
+
+def test_what_may_truly_be_said_is_no_false_alarm() -> None:
+    end = Ending(1.0, 80.0, 0, json.dumps(ALARM), "")
+
+    assert end.faults(Condition("x", seen=frozenset({"swap/SwapOn"})), {"swap"}) == []
