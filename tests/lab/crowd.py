@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LIMIT = 60.0
 """Seconds that containerd may take for an answer."""
 
+AT_ONCE = 100
+"""Pods that are made by one command, which may take a minute at most."""
+
 _REAL = "/run/containerd/real.sock"
 _CALLS = (
     *(f"RuntimeService/{name}" for name in ("Version", "Status", "ListContainers", "ContainerStatus")),
@@ -125,10 +128,11 @@ class Crowd:
     def have_pods(self, count: int, *, wired: bool = False) -> None:
         """See that so many more are listed, each with its namespace; `wired` ones have an interface and a route."""
         if count > self._made:
-            more = range(self._made, count)
-            self.node.lab.shell(f"for each in {' '.join(map(str, more))}; do ip netns add more-$each; done")
-            if wired:
-                self._wire(more)
+            for first in range(self._made, count, AT_ONCE):
+                more = range(first, min(first + AT_ONCE, count))
+                self.node.lab.shell(f"for each in {' '.join(map(str, more))}; do ip netns add more-$each; done")
+                if wired:
+                    self._wire(more)
             self._made = count
         self.pods = count
 
@@ -140,7 +144,8 @@ class Crowd:
             for number in more
         ]
         self.node.lab.run(["ip", "-batch", "-"], stdin="".join(lines))
-        self.node.lab.shell("for each in /proc/sys/net/ipv4/conf/more*/proxy_arp; do echo 1 > $each; done")
+        ends = " ".join(f"/proc/sys/net/ipv4/conf/more{number}/proxy_arp" for number in more)
+        self.node.lab.shell(f"for each in {ends}; do echo 1 > $each; done")
         inside = "".join(f"more-{number} {_address(number)}\n" for number in more)
         self.node.lab.run([sys.executable, "-c", _WIRE], stdin=inside)
 
