@@ -73,7 +73,7 @@ class Links:
     def __init__(self, findings: Sequence[tuple[str, Finding]]) -> None:
         """Resolve every link between the findings given."""
         self._findings = findings
-        self._edges: list[_Edge] = []
+        self._edges: dict[int, list[_Edge]] = {}  # by cause
         for position, (_check, finding) in enumerate(findings):
             if finding.status not in _ROOTS:
                 continue
@@ -91,10 +91,10 @@ class Links:
                 and cause
                 not in self._reached_from(position)  # two that claim to cause each other: the first claim stands
             ):
-                self._edges.append(_Edge(cause, position, link))
+                self._edges.setdefault(cause, []).append(_Edge(cause, position, link))
 
     def _from(self, cause: int) -> list[_Edge]:
-        return [edge for edge in self._edges if edge.cause == cause]
+        return self._edges.get(cause, [])
 
     def _reached_from(self, start: int) -> dict[int, _Edge]:
         """Everything that a finding explains, directly or through others, with the link that led there."""
@@ -122,7 +122,7 @@ class Links:
         Worst first; then those with more symptoms that fail, warn, or could not be looked at; then by `MENDING`, where checks of plug-ins
         come last; and of one check in the order in which it tells.
         """
-        symptoms = {edge.symptom for edge in self._edges}
+        symptoms = {edge.symptom for edges in self._edges.values() for edge in edges}
         roots = [
             position
             for position, (_check, finding) in enumerate(self._findings)

@@ -159,7 +159,7 @@ def _of_kubelet(resolver: PodResolver | Unobserved, dns: CoreDns) -> tuple[str, 
 
 
 def _speaks(pod: PodNamespace | None, upstream: Upstream) -> bool:
-    return pod is not None and pod.has(ip_address(upstream.address).version)
+    return pod is not None and pod.has(ip_address(upstream.address.partition("%")[0]).version)
 
 
 def _queries(servers: Sequence[Upstream]) -> list[DnsQuery]:

@@ -259,6 +259,13 @@ def test_loopback_is_told_and_never_asked() -> None:
     assert ([one.loopback for one in found.servers], found.from_pod, found.from_node) == ([True], (), ())
 
 
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::1%"])
+def test_an_address_with_a_scope_or_half_of_one_is_not_asked_by_a_pod_without_ipv6(address: str) -> None:
+    found = upstreams(FILE, PodResolver("/run/resolv.conf", servers=(address,)))
+
+    assert ([one.address for one in found.servers], found.from_pod) == ([address], ())
+
+
 def test_servers_of_the_corefile_are_told_with_port_and_zone_and_other_transports_are_not_asked() -> None:
     text = ". {\n forward . 192.0.2.1 [2001:db8::1]:1053 tls://192.0.2.2 dns://192.0.2.3\n}\ncorp.example {\n forward . 192.0.2.4\n}\n"
     found = upstreams(text, NONE)
