@@ -51,7 +51,7 @@ class Compiler:
 
     def program(self, name: str, *parts: str | Path) -> Path:
         """An executable whose symbols extension modules can use."""
-        return self._link(name, *parts, "-rdynamic", "-lpthread", "-ldl", "-lutil", "-lm")
+        return self._link(name, *parts, "-rdynamic", "-lpthread", "-ldl", "-lutil", "-lm", "-lrt")
 
     def library(self, name: str, exports: str, *parts: str | Path) -> Path:
         """A shared library that shows the symbols of a linker's version script and no other.

@@ -4,14 +4,21 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <sys/mman.h>
 
 #define SELF L"/proc/self/exe" /* also the file that runs where its path has been replaced or lies in another root */
+
+/* Makes the linker name librt, so that it is loaded before any module that names it. For glibc before 2.31 keeps it, not yet relocated, when
+   the loading of such a module first fails for another library that is missing, and the process ends at the next attempt:
+   https://sourceware.org/bugzilla/show_bug.cgi?id=20839 */
+static int (*volatile of_librt)(const char *, int, mode_t) = shm_open;
 
 static void give_up(PyStatus status) {
   if (PyStatus_Exception(status)) Py_ExitStatusException(status);
 }
 
 int main(int argc, char **argv) {
+  (void)of_librt; /* volatile: neither compiler nor linker may leave it out */
   if (access("/proc/self/exe", R_OK) != 0) {
     fputs("k8sdoctor: this executable reads itself through /proc/self/exe, which is not there: mount /proc\n", stderr);
     return 3;

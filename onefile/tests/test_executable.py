@@ -112,6 +112,17 @@ def test_no_elf_in_it_asks_for_another_library(all_elves: dict[str, ELFFile]) ->
         assert needed(elf) <= GLIBC | OWN, name
 
 
+def test_every_library_of_glibc_s_is_there_before_a_module_that_names_it_is_loaded(
+    all_elves: dict[str, ELFFile],
+) -> None:
+    """glibc before 2.31 ends the process where the first load of a module failed that named librt and something missing."""
+    loader = {"ld-linux-x86-64.so.2"}
+    named = {library for elf in all_elves.values() for library in needed(elf)} - OWN - loader
+
+    assert named >= {"librt.so.1", "libm.so.6"}
+    assert needed(all_elves["the executable"]) >= named
+
+
 def test_each_is_for_x86_64(all_elves: dict[str, ELFFile]) -> None:
     assert {elf.get_machine_arch() for elf in all_elves.values()} == {"x64"}
 
