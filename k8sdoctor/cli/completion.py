@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-_FILES = ("report", "config", "kubeconfig", "images", "files", "what", "a", "b")
-_FOLDERS = ("root", "checks_dir")
+_FILES = ("FILE", "FILE|TEXT", "A", "B")
+_FOLDERS = ("DIR",)
 
 
 def script(shell: str) -> str:
@@ -38,9 +38,9 @@ def script(shell: str) -> str:
     for action in _actions(top):
         if action.choices is None:
             action.choices = choices.get(action.dest)
-        if action.dest in _FILES:
+        if action.metavar in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's way of telling
-        elif action.dest in _FOLDERS:
+        elif action.metavar in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
     return f"{shtab.complete(top, shell)}\n"
 

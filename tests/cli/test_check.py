@@ -266,6 +266,33 @@ def test_completion_knows_commands_options_and_checks(shell: str) -> None:
         assert word in script
 
 
+COMPLETE = """
+for asked; do
+    read -ra COMP_WORDS <<< "$asked"; COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+    _shtab_k8sdoctor k8sdoctor "" "${COMP_WORDS[COMP_CWORD - 1]}"
+    echo "$asked: ${COMPREPLY[*]}"
+done
+"""
+
+
+def test_where_a_file_or_folder_is_wanted_the_completion_offers_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "a.file").touch()
+    (tmp_path / "folder").mkdir()
+    files = ["check --bundle", "check --report", "check --kubeconfig", "record -o", "record --config", "diff", "why"]
+    folders = ["check --root", "check --checks-dir", "list --checks-dir"]
+    lines = [f"k8sdoctor {each}" for each in (*files, *folders)]
+    script = doctor("completion", "bash").stdout + COMPLETE
+
+    offered = subprocess.run(
+        ["bash", "-c", script, "bash", *lines], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+
+    for each in files:
+        assert re.search(rf"^k8sdoctor {each}: .*\ba\.file\b", offered, re.MULTILINE), offered
+    for each in folders:
+        assert f"k8sdoctor {each}: folder\n" in offered
+
+
 def test_the_bash_completion_is_a_script_that_bash_takes() -> None:
     done = subprocess.run(
         ["bash", "-n"], input=doctor("completion", "bash").stdout, capture_output=True, text=True, check=False
