@@ -69,6 +69,13 @@ def check(node: WholeNode, capabilities: Iterable[str]) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+def entry_point() -> list[str]:
+    """What the image runs, to which the manifest's arguments are added."""
+    [entry] = re.findall(r"^ENTRYPOINT (.*)$", (REPOSITORY / "Containerfile").read_text(), re.MULTILINE)
+    words: list[str] = json.loads(entry)
+    return words
+
+
 def unknown(outcome: Outcome) -> set[str]:
     return {result["check"] for result in outcome.report["results"] if result["status"] == "unknown"}
 
@@ -93,7 +100,10 @@ def test_in_its_image_with_the_rights_of_the_job_every_check_can_look(node: Whol
     mount = "--mount=type=bind,src=/,dst=/host,options=rbind:ro:rslave"
     how = ("--rm", "--net-host", "--read-only", "--seccomp", mount, *dropped, *added)
 
-    done = node.lab.run(["ctr", "--namespace", "lab", "run", *how, IMAGE, "doctor", *ARGUMENTS], check=False)
+    # Unlike the kubelet, ctr takes arguments for the whole command line.
+    words = (*entry_point(), *ARGUMENTS)
+    done = node.lab.run(["ctr", "--namespace", "lab", "run", *how, IMAGE, "doctor", *words], check=False)
+    assert done.stdout, done.stderr
 
     outcome = Outcome(done.returncode, done.stdout, done.stderr)
     assert outcome.report["metadata"]["node"] == "worker-1"
@@ -142,5 +152,4 @@ def test_the_image_is_this_version_and_looks_at_the_mounted_root() -> None:
 
     assert CONTAINER["image"] == f"REGISTRY/k8sdoctor:{k8sdoctor.__version__}"
     assert f"k8sdoctor:{k8sdoctor.__version__} ." in recipe
-    [entry] = re.findall(r"^ENTRYPOINT (.*)$", recipe, re.MULTILINE)
-    assert json.loads(entry)[1:] == ["check", "--root", CONTAINER["volumeMounts"][0]["mountPath"]]
+    assert entry_point()[1:] == ["check", "--root", CONTAINER["volumeMounts"][0]["mountPath"]]
