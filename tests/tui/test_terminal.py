@@ -83,7 +83,7 @@ def test_a_fact_that_hangs_in_the_kernel_does_not_keep_the_app(tmp_path: Path, h
 
 def test_a_connection_that_is_lost_ends_the_app() -> None:
     with Terminal(command("demo")) as terminal:
-        terminal.see("BridgeNfCallOff")
+        terminal.see("BridgeNfCallOff", "checks in")  # what a run shows while it is on is no report yet
         terminal.hang_up()
         code, seconds = terminal.end()
 
