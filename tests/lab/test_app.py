@@ -76,7 +76,7 @@ def test_watching_sees_a_fix_that_somebody_pastes_elsewhere(node: LabNode) -> No
     bridged_node(node)
     node.shell("sysctl -qw net.ipv4.ip_forward=0")
     with on(node) as terminal:
-        terminal.see("ForwardingOff")
+        terminal.see("ForwardingOff", "checks in")
         terminal.press("w")
         terminal.see("every 5 s", "still")
         node.shell("sysctl -qw net.ipv4.ip_forward=1")

@@ -107,7 +107,7 @@ def test_a_person_sees_the_cause_saves_the_report_pastes_the_fix_and_sees_it_wor
 
 def test_who_leaves_a_sick_node_leaves_with_its_code(broken: WholeNode) -> None:
     with app(broken, size=(80, 24)) as terminal:
-        terminal.see("br-netfilter/BridgeNfCallOff")
+        terminal.see("br-netfilter/BridgeNfCallOff", "checks in")
         terminal.press("q")
         code, _ = terminal.end()
 
