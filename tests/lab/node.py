@@ -130,6 +130,8 @@ class Daemon:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it ended."""
         if self.running:
+            # One that was started just now is not there yet.
+            wait_for(lambda: _child(self.process.pid) or not self.running, "the daemon's process")
             child = _child(self.process.pid)
             if child is not None:
                 os.kill(child, number)
