@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.source
 
+# Not tests of ours, but what ours runs: a test for each way to skip, and one whose failure is expected, which is no skip.
 SKIPPED = """
 import pytest
 
