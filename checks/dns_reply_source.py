@@ -129,7 +129,7 @@ def _nothing_to_ask(pods: PodNamespaces, dns: ClusterDns, *, fresh: bool) -> Fin
         Evidence("what could not be looked at", "\n".join(one)) for one in [(*pods.problems, *dns.problems)] if one
     ]
     if not pods.namespaces:
-        because = "" if fresh or not pods.problems else f" ({pods.problems[0]})"
+        because = "" if fresh or not pods.problems else f": {pods.problems[0]}"
         return make(
             "NoPodNamespace",
             f"No pod with a network of its own was found here to ask from{because}.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts.input_rules import Packet, RuleSet, parse_iptables, parse_nft
 from k8sdoctor.facts.processes import Processes
+from k8sdoctor.facts.refused_program import refused
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -151,8 +152,6 @@ class _Look:
             if error.reason != "NotFound":
                 self.blind.append(Unobserved(error.reason, error.message))
             return ""
-        if result["code"] != 0:
-            words = " ".join(result["err"].split())[:200]
-            reason = "NotPermitted" if "ermission" in words or "ermitted" in words else "Unreadable"
-            self.blind.append(Unobserved(reason, f"`{' '.join(argv)}` ended with {result['code']}: {words}"))
+        if (failed := refused(self.host, argv, result)) is not None:
+            self.blind.append(failed)
         return result["out"]

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from k8sdoctor.facts import numbers
+from k8sdoctor.facts.refused_program import refused
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.patterns import regex
@@ -69,10 +70,8 @@ def read(host: Host, families: Iterable[int], attempt: int) -> tuple[list[Filter
             if error.reason != "NotFound":
                 blind.append(Unobserved(error.reason, error.message))
             return ""
-        if result["code"] != 0:
-            words = " ".join(result["err"].split())[:200]
-            reason = "NotPermitted" if "ermission" in words or "ermitted" in words else "Unreadable"
-            blind.append(Unobserved(reason, f"`{' '.join(argv)}` ended with {result['code']}: {words}"))
+        if (failed := refused(host, argv, result)) is not None:
+            blind.append(failed)
         return result["out"]
 
     for family in sorted(set(families)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from k8sdoctor.facts import iptables_rules
 from k8sdoctor.facts.cluster_dns import PORT, ClusterDns
+from k8sdoctor.facts.refused_program import refused
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
@@ -133,10 +134,8 @@ class _Look:
             if not (optional and error.reason == "NotFound"):
                 self.blind.append(Unobserved(error.reason, error.message))
             return None
-        if result["code"] != 0:
-            words = " ".join(result["err"].split())[:200]
-            reason = "NotPermitted" if "ermission" in words or "ermitted" in words else "Unreadable"
-            self.blind.append(Unobserved(reason, f"`{program}` ended with {result['code']}: {words}"))
+        if (failed := refused(self.host, [program], result)) is not None:
+            self.blind.append(failed)
             return None
         self.looked = True
         return result["out"]

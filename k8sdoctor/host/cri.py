@@ -203,9 +203,7 @@ def _knock(path: str, endpoint: str, limit: float) -> None:
     except FileNotFoundError:
         raise HostError("NotFound", f"{endpoint} does not exist") from None
     except PermissionError:
-        raise HostError(
-            "NotPermitted", f"Permission denied: {endpoint}; run as root to ask the container runtime"
-        ) from None
+        raise HostError("NotPermitted", f"Permission denied: {endpoint}; run as root to look") from None
     except ConnectionRefusedError:
         raise HostError(
             "RuntimeUnreachable", f"nobody listens at {endpoint}; is the container runtime running?"

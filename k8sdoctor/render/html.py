@@ -6,15 +6,29 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from k8sdoctor.finding import Status
 from k8sdoctor.render.layout import harmless, lines
-from k8sdoctor.render.outline import Entry, Name, bad, causes, counts, name_of, origin, pressing_first, standing, worst
+from k8sdoctor.render.outline import (
+    Alike,
+    Entry,
+    Name,
+    bad,
+    causes,
+    counts,
+    name_of,
+    origin,
+    pressing_first,
+    standing,
+    together,
+    worst,
+)
 from k8sdoctor.render.text import SAFETY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from k8sdoctor.diagnosis import Diagnosis
-    from k8sdoctor.finding import Finding, Fix, Status
+    from k8sdoctor.finding import Finding, Fix
     from k8sdoctor.render.style import Style
     from k8sdoctor.report import Report
 
@@ -106,15 +120,20 @@ class _Page:
     def _findings(self) -> Iterator[str]:
         """By area; the area with what presses most comes first."""
         areas: dict[str, list[Entry]] = {}
-        for entry in self._bad:
+        alike, each_alone = together(self._bad, self._causes)
+        for entry in each_alone:
             areas.setdefault(entry.result.area, []).append(entry)
-        if areas:
+        if self._bad:
             yield "<h2>What was found</h2>"
         shown: list[Fix] = []
         for area, entries in areas.items():
             yield f'<h3 class="area">{_text(area)}</h3>'
             for entry in entries:
                 yield from self._finding(entry, shown)
+        if alike:
+            yield '<h3 class="area">what could not be looked at</h3>'
+        for each in alike:
+            yield from self._alike(each)
 
     def _finding(self, entry: Entry, shown: list[Fix]) -> Iterator[str]:
         name, finding = entry.name, entry.finding
@@ -133,6 +152,14 @@ class _Page:
             yield from _fix(finding.fix)
         yield from _evidence(finding)
         yield "</article>"
+
+    def _alike(self, alike: Alike) -> Iterator[str]:
+        """Checks that one thing would let look, with what each said folded away."""
+        yield '<article class="finding edge-unknown">'
+        yield f"<h4>{_badge(Status.UNKNOWN)} {_text(alike.title)}</h4>"
+        yield f"<p>{_text(', '.join(alike.checks))}</p>"
+        items = "".join(f"<li>{_text(str(entry.name))}: {_text(entry.finding.message)}</li>" for entry in alike.entries)
+        yield f"<details><summary>What each could not see</summary><ul>{items}</ul></details></article>"
 
     def _checks(self) -> Iterator[str]:
         """What is fine is folded, and there for the one who asks."""

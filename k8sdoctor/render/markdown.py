@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.records import dataclass
 from k8sdoctor.render.layout import harmless, lines
-from k8sdoctor.render.outline import bad, causes, counts, name_of, origin, pressing_first, standing, worst
+from k8sdoctor.render.outline import bad, causes, counts, name_of, origin, pressing_first, standing, together, worst
 from k8sdoctor.render.text import SAFETY
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.diagnosis import Diagnosis
     from k8sdoctor.finding import Fix
-    from k8sdoctor.render.outline import Entry, Name
+    from k8sdoctor.render.outline import Alike, Entry, Name
     from k8sdoctor.render.style import Style
     from k8sdoctor.report import Report
 
@@ -135,13 +135,18 @@ def _parts(report: Report) -> Iterator[_Part]:
         yield _Part("a diagnosis", _joined(_diagnosis(heading, diagnosis)))
     caused = causes(report)
     diagnosed = {name_of(each.cause) for each in report.diagnoses}
-    for position, entry in enumerate(pressing_first(bad(report))):
-        title = "\n## What was found\n" if not position else ""
+    alike, entries = together(pressing_first(bad(report)), caused)
+    title = "\n## What was found\n"
+    for entry in entries:
         evidence = [_Seen(_bounded(harmless(each.source)), lines(each.content)) for each in entry.finding.evidence]
         told = title + _joined(_finding(entry, caused, diagnosed))
+        title = ""
         if evidence:
             told += "\n<details><summary>What was seen, and where</summary>\n"
         yield _Part("a finding", told, evidence, "\n</details>\n" if evidence else "")
+    for each in alike:
+        yield _Part("a finding", title + _joined(_alike(each)))
+        title = ""
     if report.broken:
         yield _Part("what is broken", _joined(_broken(report)))
     if report.results:
@@ -198,6 +203,14 @@ def _finding(entry: Entry, caused: dict[Name, Name], diagnosed: set[Name]) -> It
         yield from ("", f"Caused by {_named(caused[name])}; mend that first.")
     elif finding.fix is not None and name not in diagnosed:
         yield from fix(finding.fix)
+
+
+def _alike(alike: Alike) -> Iterator[str]:
+    """Checks that one thing would let look, with what each said folded away."""
+    yield from ("", f"### unknown: {plain(alike.title)}", "", ", ".join(plain(check) for check in alike.checks))
+    yield from ("", "<details><summary>What each could not see</summary>", "")
+    yield from (f"- {_named(entry.name)}: {plain(entry.finding.message)}" for entry in alike.entries)
+    yield from ("", "</details>")
 
 
 def _checks(report: Report) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from k8sdoctor.finding import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from k8sdoctor.diagnosis import Reference
     from k8sdoctor.finding import Finding
@@ -72,6 +72,62 @@ def causes(report: Report) -> dict[Name, Name]:
         for diagnosis in reversed(report.diagnoses)
         for symptom in diagnosis.explains
     }
+
+
+def remedy(finding: Finding) -> str:
+    """What would let us look, as the last clause of an unknown finding's message says it; nothing where it says nothing of the kind.
+
+    The end of a run, and a recording that lacks an answer, are told as such: no clause of theirs says what to do.
+
+    >>> from k8sdoctor import unknown
+    >>> remedy(unknown("NotPermitted", "Permission denied: /etc/kubernetes/pki; run as root to look."))
+    'run as root to look'
+    """
+    told = finding.message.rstrip(".")
+    if finding.status is not Status.UNKNOWN or finding.fix is not None:
+        return ""
+    if finding.reason == "NotRecorded":
+        return "the recording does not hold what they ask for; record anew, with this version"
+    if finding.reason == "DeadlineExceeded" and "; " not in told:
+        return told.rpartition(": ")[2]
+    return told.rpartition("; ")[2] if "; " in told else ""
+
+
+FEW = 2
+"""Checks that may each say what would have let them look; more of them that want the same are told together."""
+
+
+class Alike(NamedTuple):
+    """Findings of several checks that could not look, and that one thing would let look."""
+
+    remedy: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def checks(self) -> list[str]:
+        """The checks, each once."""
+        return list(dict.fromkeys(entry.result.check for entry in self.entries))
+
+    @property
+    def title(self) -> str:
+        """How many they are, and what would let them look."""
+        return f"{len(self.checks)} checks; {self.remedy}"
+
+
+def together(entries: Iterable[Entry], caused: Mapping[Name, Name]) -> tuple[list[Alike], list[Entry]]:
+    """What is better told once than once a check, and all other entries, in their order.
+
+    What a cause explains is not among it: mending that lets us look.
+    """
+    groups: dict[str, list[Entry]] = {}
+    every = list(entries)
+    for entry in every:
+        if entry.name not in caused and (words := remedy(entry.finding)):
+            groups.setdefault(words, []).append(entry)
+    found = [Alike(words, tuple(group)) for words, group in groups.items()]
+    found = [each for each in found if len(each.checks) > FEW]
+    told = {id(entry) for each in found for entry in each.entries}
+    return found, [entry for entry in every if id(entry) not in told]
 
 
 def counts(report: Report) -> list[tuple[Status, int]]:

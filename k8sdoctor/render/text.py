@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from k8sdoctor.diagnosis import Diagnosis
     from k8sdoctor.finding import Evidence, Finding, Fix
-    from k8sdoctor.render.outline import Name
+    from k8sdoctor.render.outline import Alike, Name
     from k8sdoctor.render.style import Style
     from k8sdoctor.report import Report
 
@@ -166,12 +166,15 @@ def _evidence(evidence: Evidence, style: Style) -> Iterator[str]:
 def _not_seen(report: Report, style: Style) -> Iterator[str]:
     """What could not be looked at, and what would let us look."""
     causes = outline.causes(report)
-    missing = [(result, each) for result in report.results for each in result.findings if each.status is Status.UNKNOWN]
+    missing = [entry for entry in outline.bad(report) if entry.finding.status is Status.UNKNOWN]
     if missing:
         yield style.bold("COULD NOT BE LOOKED AT")
+    alike, others = outline.together(missing, causes)
+    for each in alike:
+        yield from _alike(each, style)
     shown: list[Fix] = []
-    for result, finding in missing:
-        entry = Entry(result, finding)
+    for entry in others:
+        finding = entry.finding
         yield from _observed(entry, causes, style)
         if finding.fix is not None and entry.name not in causes:
             if finding.fix in shown:  # a silent runtime leaves more than one check without an answer
@@ -179,6 +182,19 @@ def _not_seen(report: Report, style: Style) -> Iterator[str]:
             else:
                 yield from fix(finding.fix, style)
                 shown.append(finding.fix)
+
+
+def _alike(alike: Alike, style: Style) -> Iterator[str]:
+    """Checks that one thing would let look: that thing once, and their names."""
+    start = f"{style.symbol(Status.UNKNOWN)}{Status.UNKNOWN:{STATUS_WIDTH}}"
+    first, *others = block(f"{start}  ", f"{alike.title}:", style.width)
+    yield first.replace(start, style.coloured(start, Status.UNKNOWN), 1)
+    yield from others
+    yield from (f"  {line}" for line in wrap(harmless(", ".join(alike.checks)), style.width - 2))
+    yield from (f"  {style.dim(line)}" for line in wrap(_WHAT_EACH, style.width - 2))
+
+
+_WHAT_EACH = "(k8sdoctor check NAME says what one of them could not see, -o json what each)"
 
 
 def _broken(report: Report, style: Style) -> Iterator[str]:

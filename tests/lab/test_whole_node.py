@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,23 @@ def test_a_kubelet_whose_key_is_another_certificates_is_one_diagnosis(node: Whol
 
     assert name(diagnosis["cause"]) == "kubeconfig/KeyMismatch"
     assert {name(each) for each in diagnosis["explains"]} >= {"node-ready/NodeUnread"}
+
+
+@pytest.mark.needs("setpriv")
+def test_who_is_not_root_is_told_once_to_be_and_the_json_says_what_each_check_missed(control_plane: WholeNode) -> None:
+    run = [*NOBODY, sys.executable, "-m", "k8sdoctor", "check", "--deadline", "60"]
+
+    text = control_plane.lab.run(run, check=False).stdout
+    told = json.loads(control_plane.lab.run([*run, "-o", "json"], check=False).stdout)
+
+    blind = {result["check"] for result in told["results"] if result["status"] == "unknown"}
+    assert blind >= {"certificates", "etcd", "firewall", "kube-proxy", "kubeconfig", "static-pods"}
+    once = " ".join(text.partition("COULD NOT BE LOOKED AT")[2].split())
+    assert once.count("run as root to look:") == 1
+    assert set(once.partition("look: ")[2].partition(" (")[0].split(", ")) >= {*blind} - {"pause-image"}
+    assert (
+        " ".join(text.partition("COULD NOT BE LOOKED AT")[2].split()).count("Permission denied") <= 2
+    )  # pause-image says more
 
 
 # -- held against itself, and against its clone ------------------------------------------------------------------------

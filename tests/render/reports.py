@@ -54,6 +54,14 @@ def report(*results: tuple[str, Finding | tuple[Finding, ...]], broken: tuple[Br
     )
 
 
+def wanting_root(number: int) -> tuple[tuple[str, Finding], ...]:
+    """Checks that root alone may look at, each with words of its own."""
+    return tuple(
+        (f"check-{each}", unknown("NotPermitted", f"Permission denied: /{each}; run as root to look."))
+        for each in range(number)
+    )
+
+
 SICK = report(
     ("br-netfilter", CAUSE),
     ("dns-reply-source", SYMPTOM),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from k8sdoctor import Evidence, fail, render
 from k8sdoctor.stored_report import read_report
 from tests.conftest import VALIDATOR
-from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED, report
+from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED, report, wanting_root
 
 if TYPE_CHECKING:
     from k8sdoctor.report import Report
@@ -59,6 +59,26 @@ def test_a_format_for_people_says_of_a_node_of_another_distribution_that_it_is_n
     assert "stage prepared" not in told(other).lower()
     assert "stage worker, profile node" in told(SICK).lower()
     assert read_report(render.report(other, "json")).document() == other.document()
+
+
+@pytest.mark.parametrize("format_", ["markdown", "html"])
+def test_what_would_let_many_checks_look_is_a_heading_once_and_what_each_said_is_folded(format_: str) -> None:
+    shown = render.report(report(*wanting_root(7)), format_)
+
+    assert shown.count("7 checks; run as root to look") == 1
+    before, _, folded = shown.partition("<details><summary>What each could not see</summary>")
+    assert "check-0, check-1, check-2, check-3, check-4, check-5, check-6" in before
+    assert "Permission denied" not in before
+    said = folded.partition("</details>")[0]
+    assert [f"Permission denied: /{number}; run as root to look." in said for number in range(7)] == [True] * 7
+    assert "What each could not see" not in render.report(report(*wanting_root(2)), format_)
+
+
+@pytest.mark.parametrize("format_", ["json", "yaml", "junit"])
+def test_what_programs_read_has_each_finding_that_wants_the_same(format_: str) -> None:
+    shown = render.report(report(*wanting_root(7)), format_)
+
+    assert all(f"Permission denied: /{number}; run as root to look." in shown for number in range(7))
 
 
 def test_json_and_yaml_hold_the_same_document() -> None:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from k8sdoctor import Evidence, Status, fail, passed, render, skip, unknown
+from k8sdoctor import Evidence, Link, Status, fail, passed, render, skip, unknown
 from k8sdoctor.render.layout import columns, cut, harmless, wrap
 from k8sdoctor.render.style import Style
-from tests.render.reports import BLIND, FIX, HEALTHY, LONG_COMMAND, SICK, SYMPTOM, report
+from tests.render.reports import BLIND, FIX, HEALTHY, LONG_COMMAND, SICK, SYMPTOM, report, wanting_root
 
 if TYPE_CHECKING:
     from k8sdoctor.report import Report
@@ -140,6 +140,72 @@ def test_long_evidence_is_cut_and_says_where_the_rest_is() -> None:
     assert "line 9\n" in text()
     assert "line 10\n" not in text()
     assert "[30 more lines: -o json shows all]" in text()
+
+
+def test_what_would_let_many_checks_look_is_said_once_with_their_names() -> None:
+    told = text(report(*wanting_root(12), ("zz", unknown("Odd", "Nobody knows."))))
+
+    after = told.partition("COULD NOT BE LOOKED AT\n")[2].splitlines()
+    assert after[:6] == [
+        "unknown  12 checks; run as root to look:",
+        "  check-0, check-1, check-10, check-11, check-2, check-3, check-4, check-5,",
+        "  check-6, check-7, check-8, check-9",
+        "  (k8sdoctor check NAME says what one of them could not see, -o json what each)",
+        "unknown  zz/Odd",
+        "  Nobody knows.",
+    ]
+    assert "".join(after).count("run as root") == 1
+
+
+def test_two_checks_that_want_the_same_say_so_themselves() -> None:
+    told = text(report(*wanting_root(2)))
+
+    assert "unknown  check-1/NotPermitted\n  Permission denied: /1; run as root to look.\n" in told
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "told"),
+    [
+        (
+            "DeadlineExceeded",
+            "Pods {} not seen in time: the run's deadline of 15.0 s is over; --deadline gives more.",
+            "--deadline gives more",
+        ),
+        ("DeadlineExceeded", "Pods {} not seen in time: the run was interrupted.", "the run was interrupted"),
+        (
+            "NotRecorded",
+            "The recording does not hold read /{}.",
+            "the recording does not hold what they ask for; record anew, with this version",
+        ),
+    ],
+)
+def test_the_end_of_a_run_and_a_recording_that_lacks_answers_are_said_once(
+    reason: str, message: str, told: str
+) -> None:
+    cut_off = report(*((f"check-{each}", unknown(reason, message.format(each))) for each in range(3)))
+
+    assert f"unknown 3 checks; {told}: check-0, check-1, check-2 (" in " ".join(text(cut_off).split())
+
+
+def test_what_only_looks_alike_stays_apart() -> None:
+    messages = [f"Permission denied: /{each}; run as {who} to look." for each, who in enumerate(("root", "etcd", "me"))]
+    other = report(*((f"check-{each}", unknown("NotPermitted", message)) for each, message in enumerate(messages)))
+    plain = report(*((f"check-{each}", unknown("Odd", "Nobody knows.")) for each in range(5)))
+    mended = report(*((f"check-{each}", dataclasses.replace(found, fix=FIX)) for each, found in wanting_root(5)))
+
+    assert all(message in " ".join(text(other).split()) for message in messages)
+    assert text(plain).partition("COULD NOT")[2].count("Nobody knows.") == 5
+    assert text(mended).partition("COULD NOT")[2].count("run as root to look.") == 5
+
+
+def test_what_a_cause_explains_is_told_under_its_own_name() -> None:
+    links = [Link(f"check-{each}", "NotPermitted", "it is gone") for each in range(3)]
+    cause = fail("Gone", "It is gone.", explains=links)
+    told = text(report(("aa", cause), *wanting_root(6)))
+
+    after = told.partition("COULD NOT BE LOOKED AT\n")[2]
+    assert after.startswith("unknown  3 checks; run as root to look:\n  check-3, check-4, check-5\n")
+    assert after.count("Caused by: aa/Gone") == 3
 
 
 def test_what_could_not_be_looked_at_says_what_would_let_us() -> None:
