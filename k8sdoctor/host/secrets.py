@@ -183,6 +183,8 @@ _LOGINS = regex(
 )
 # PuTTY's keys, which are base64 without a frame.
 _PUTTY = regex(r"Private-Lines:[ \t]*\d+[ \t]*\r?\n(?P<secret>(?:[A-Za-z0-9+/=]+[ \t]*(?:\r?\n|\Z))+)")
+_LAST = r"""(?=[ \t]*(?:\#[^\n]*)?\r?(?:$|["'\\]))"""  # nothing but a comment comes behind it
+_TO_A_QUOTE = r"""[^\s"'\\\x00]|["'](?![\s,;|>)\]}:]|\\[nrt"]|\Z)"""  # a quote within it ends no word
 # What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of
 # some services.
 _SHAPES = (
@@ -221,6 +223,64 @@ _SHAPES = (
     ("xox", regex(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
     ("AIza", regex(r"\b(?P<secret>AIza[\w-]{35})")),
     ("hvs.", regex(r"\b(?P<secret>hvs\.[\w-]{20,})")),
+    # URLs by which everybody may write who has them: Slack's incoming webhooks and workflows (api.slack.com/messaging/webhooks), Discord's, and those
+    # of Telegram's bots (core.telegram.org/bots/api), whose tokens tell by themselves as well.
+    (
+        "hooks.slack",
+        regex(r"\bhooks\.slack(?:-gov)?\.com\\*/(?:services|workflows|triggers)\\*/(?P<secret>(?:[\w-]|\\*/){12,})"),
+    ),
+    (
+        "webhooks",
+        regex(r"\bdiscord(?:app)?\.com\\*/api\\*/(?:v\d+\\*/)?webhooks\\*/\d+\\*/(?P<secret>[\w-]{16,})"),
+    ),
+    ("telegram", regex(r"\bapi\.telegram\.org\\*/(?:file\\*/)?bot(?P<secret>\d+:[\w-]+)")),
+    (":AA", regex(r"(?<![\w.:-])(?P<secret>\d{8,10}:AA[\w-]{33})(?![\w-])")),
+    # Keys of chronyd and ntpd: a number, a kind, and what may be a word, HEX:… or ASCII:… (chrony.conf(5), `keyfile`; ntp.keys(5)).
+    *(
+        (
+            kind,
+            regex(
+                rf"(?m)(?:^|(?<=\\n)|(?<=[\"']))[ \t]*\d+[ \t]+{kind}{size}[ \t]+(?P<secret>[^\s\"'\\]{{4,}}){_LAST}"
+            ),
+        )
+        for kind, size in (("MD5", ""), ("SHA", r"(?:1|224|256|384|512|3-\d{3})?"), ("AES", r"(?:128|256)?(?:CMAC)?"))
+    ),
+    # A line of racoon's psk.txt with a key of hexadecimal digits (racoon.conf(5), "Pre-shared key File").
+    (
+        "0x",
+        regex(
+            rf"(?m)^[ \t]*(?:[0-9.]{{7,}}|[0-9a-f:]{{3,}}|[\w.-]+@[\w.-]+)[ \t]+(?P<secret>0x[0-9A-Fa-f]{{16,}}){_LAST}"
+        ),
+    ),
+    # A line of a .pgpass: five places, and in the second PostgreSQL's own port or `*` (postgresql.org "The Password File"). Lines of passwd(5) and
+    # shadow(5) have a number in the third place.
+    *(
+        (
+            f":{port}:",
+            regex(
+                rf"(?<![\w.:*/-])(?!arn:|urn:)(?:[\w.*/-]|\\{{1,4}}:)+:{re.escape(port)}:(?!\d+:)[\w.*-]+:[\w.*@-]+:(?P<secret>(?:{_TO_A_QUOTE}|\\{{1,4}}[\\:])+)"
+            ),
+        )
+        for port in ("5432", "*")
+    ),
+)
+# What chpasswd(8) is given: each line a name, a colon, and a password; also by cloud-init's module of that name (cc_set_passwords).
+_TO_CHPASSWD = r"\|[ \t]*(?:sudo[ \t]+(?:-\S+[ \t]+)*)?[\w/]*\bchpasswd\b"
+_ARGUMENTS = r"""(?:\\++|"[^"]*"|'[^']*'|[^\n|;&"'\\])*+"""
+_HERE = r"<<-?[ \t]*\\*[\"']?(?P<end>\w+)\\*[\"']?"
+_ACCOUNT_WORDS = (
+    regex(rf"\b(?:echo|printf)\b(?:(?P<block>{_ARGUMENTS}){_TO_CHPASSWD}|{_ARGUMENTS})"),
+    regex(r"\bchpasswd\b[^\n<|;&]{0,80}<<<(?P<block>[^\n|;&]*)"),
+    regex(r"\bchpasswd\\*[\"']?[ \t]*:\s*\{(?P<block>[^}]*)"),
+)
+_ACCOUNT_WORD = regex(rf"(?<![\w.:/-])[A-Za-z_][\w.-]*:(?![%\s])(?P<secret>(?:{_TO_A_QUOTE}|[ \t]+(?![-|]))+)")
+_ACCOUNT_LINES = (
+    regex(rf"(?s)\bchpasswd\b[^\n<|;&]{{0,80}}{_HERE}(?P<block>.*?)(?:(?<![\w.-])(?P=end)\b|\Z)"),
+    regex(rf"(?s){_HERE}[ \t]*{_TO_CHPASSWD}(?P<block>.*?)(?:(?<![\w.-])(?P=end)\b|\Z)"),
+    regex(r"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?chpasswd:[ \t]*\r?\n(?P<block>(?:(?P=i)[ \t]+\S[^\n]*(?:\n|\Z)|[ \t]*\n)+)"),
+)
+_ACCOUNT_LINE = regex(
+    r"(?m)(?:^|(?<=\\n))[ \t]*(?:-[ \t]+)?[\"']?[A-Za-z_][\w.-]*:(?P<secret>[^\s\\](?:[^\n\r\\]|\\(?![nr]))*?)(?=[\"']?[ \t]*\r?(?:$|\\[nr]))"
 )
 # Objects of the kind Secret: every value of `data` and `stringData`.
 _SECRET_OBJECT = regex(_KIND)
@@ -289,8 +349,7 @@ class Vault:
         if "\\" in text:
             text = _ESCAPED_KEY.sub(_unescaped, text)
         text = self._hide_keys(text)
-        if "Secret" in text and _SECRET_OBJECT.search(text):
-            text = self._hide_objects(text)
+        text = self._hide_blocks(text)
         lower = text.lower()
         if any(hint in lower for hint in _PROGRAM_HINTS):
             text = self._without(text, _PROGRAMS)
@@ -311,6 +370,17 @@ class Vault:
         if "PRIVATE KEY" in text:
             text = self._without(text, _PEM_KEYS)
         return _PUTTY.sub(self._replace, text) if "Private-Lines:" in text else text
+
+    def _hide_blocks(self, text: str) -> str:
+        """What is a secret by what it stands in."""
+        if "Secret" in text and _SECRET_OBJECT.search(text):
+            text = self._hide_objects(text)
+        if "chpasswd" in text:
+            for pattern in _ACCOUNT_WORDS:
+                text = pattern.sub(lambda match: self._within(match, _ACCOUNT_WORD), text)
+            for pattern in _ACCOUNT_LINES:
+                text = pattern.sub(lambda match: self._within(match, _ACCOUNT_LINE), text)
+        return text
 
     def _hide_line(self, line: str, *, prose: bool) -> str:
         lower = line.lower()
@@ -364,7 +434,9 @@ class Vault:
         return _SECRET_FLOW.sub(lambda match: self._within(match, _FLOW_VALUE), text)
 
     def _within(self, match: re.Match[str], values: re.Pattern[str]) -> str:
-        """The match with every value in its block replaced."""
+        """The match with every value in its block, if it has one, replaced."""
+        if match["block"] is None:
+            return match[0]
         start, end = match.start("block") - match.start(), match.end("block") - match.start()
         return match[0][:start] + values.sub(self._replace, match["block"]) + match[0][end:]
 

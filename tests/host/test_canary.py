@@ -322,6 +322,22 @@ https://x.example/x?signature-version=4&key=a
 Public-Lines: 1
 {"auth": {}, "authentication": {"x509": {}}}
 certificate key: /etc/x.key
+https://hooks.slack.com/ https://api.telegram.org/ https://discord.com/api/webhooks https://hooks.slack.com/services/
+daemon:*:19405:0:99999:7:::
+games:*:5:60:games:/usr/games:/usr/sbin/nologin
+127.0.0.1:5432:5432 0.0.0.0:5432->5432/tcp postgres:5432 postgres:16-alpine 5432:5432:5432
+02:42:ac:11:00:02 fe80::42:acff:fe11:2 2001:db8:0:5432:0:1:2:3 *:* *:*:00 OnCalendar=*-*-* *:*:00
+arn:*:iam::123456789012:role/x arn:*:s3:eu-west-1:123456789012:x urn:*:a:b:c cpe:2.3:a:x:y:1.0:*:*:*:*:*:*
+user: root:root 1000:1000 registry.corp:5000/pause:3.9 chown root:docker:x a:b
+256 SHA256:0e74f71d07a3fe71ed57921e470a47d31e41913e49 root@host (ED25519)
+2 SHA256 checksums were wrong
+1 MD5 sum of the file differs
+10.0.0.1 0x1 0x2 02:42:ac:11:00:02 * eth0
+10.0.0.1 node-1 node-1.example
+ffffffff81000000 T _text
+chown root:root /usr/sbin/chpasswd; echo root:root > /etc/owner && chpasswd < /root/list
+echo "$USERS" | chpasswd; printf 'root:%s' "$WORD" | chpasswd
+1234567890:AA123 12345678:AAH
 """
 
 
@@ -364,6 +380,10 @@ def test_a_key_tells_by_its_name_whether_its_value_is_a_secret(key: str, secret:
         "$6$",
         "-u a:",
         "\\",
+        "a:*:b",
+        "\\:5432:",
+        "chpasswd <<E\n",
+        "echo 'a:b chpasswd ",
     ],
 )
 def test_a_text_of_any_kind_is_looked_through_in_a_time_that_grows_as_it_does(piece: str) -> None:
