@@ -9,7 +9,7 @@ not take a file by then, as when the folder itself was replaced.
 from __future__ import annotations
 
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
@@ -321,13 +321,31 @@ def pass_through(endpoint: str) -> Fix:
     )
 
 
-def mend_member(endpoint: str) -> Fix:
-    """One of several behind a balancer is at fault."""
+Silence: TypeAlias = Literal["dead", "doubtful"] | None
+"""What hellos without an answer say of who is behind an address: that one is dead, that one may be, or nothing."""
+
+
+def mend_member(endpoint: str, *, certificate: bool, silent: Silence, alone: bool, names: int) -> Fix:
+    """Not all who answer at an endpoint answer well.
+
+    `certificate`: some serve a bad one; `alone`: one API server's own address, with nothing in front; `names`: the addresses of its name.
+    """
+    out = "take it out of the balancer until then" if names == 1 else "take its address out of the name until then"
+    if alone:
+        title = f"Find who else answers at {endpoint}, such as a second machine with this address or an API server that was replaced just now"
+    elif certificate and silent == "dead":
+        title = f"Find the members behind {endpoint} that are silent or differ, start the one and mend the other's certificate"
+    elif certificate:
+        title = f"Find the member behind {endpoint} that differs and mend its certificate, or {out}"
+    elif silent == "dead":
+        title = f"Find the member behind {endpoint} that does not answer and start it, or {out}"
+    else:
+        title = f"See whether a server behind {endpoint} is dead, or the only one there is under load"
+    served = f"timeout 5 openssl s_client -connect {endpoint} </dev/null 2>/dev/null"
+    shown = "openssl x509 -noout -serial -enddate -ext subjectAltName 2>/dev/null || echo no certificate"
     return Fix(
-        title=f"Find the member behind {endpoint} that differs and mend its certificate, or take it out of the balancer until then",
-        commands=(
-            f"for i in $(seq 12); do openssl s_client -connect {endpoint} </dev/null 2>/dev/null | openssl x509 -noout -serial -enddate -ext subjectAltName; done",
-        ),
+        title=title,
+        commands=(f"for i in $(seq 12); do {served} | {shown}; done",),
         verify=f"k8sdoctor check apiserver-san --endpoint {endpoint}",
         safety=Safety.MANUAL,
     )

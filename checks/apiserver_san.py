@@ -15,6 +15,10 @@ label), the common name never counts, the chain must lead to the authority that 
 certificate is asked for was not answered by an API server: something ends TLS before it. Before `kubeadm init`, an endpoint where nobody answers is as it
 should be; certificates that lie there already are judged all the same.
 
+Hellos without an answer beside others with one speak of a dead member where they were refused or ended, or where certificates of several servers
+were met. Where one certificate alone was met and time ran out, it takes a quarter of the hellos, and is a warning, for one server under load looks the
+same; where one API server alone is known to be behind the address, it is nothing.
+
 ## Reasons
 - `Covered` (pass): the certificate is valid for the address
 - `NoCertificateYet` (skip): nothing is served yet, and nothing lies on disk
@@ -24,7 +28,7 @@ should be; certificates that lie there already are judged all the same.
 - `CertificateExpired` (fail): the certificate, or its authority, has ended
 - `NotYetValid` (fail): the certificate begins later than this node's clock says
 - `UntrustedIssuer` (fail): the client trusts another authority
-- `BackendsDisagree` (fail): behind one address, some answer well and some do not
+- `BackendsDisagree` (fail, or warn where it may be one server under load): behind one address, some answer well and some do not
 - `TerminatedByBalancer` (fail): something in front of the API server ends TLS, so that clients' certificates never reach it
 - `EndpointUnreachable` (fail): nobody answers, or no handshake comes about
 - `NameNotResolved` (fail): this node's resolver knows no address for the name
@@ -80,6 +84,7 @@ from k8sdoctor.checks._certificate_words import DAY, date, ended, ended_with, en
 from k8sdoctor.checks._pki_fixes import renew_all
 from k8sdoctor.checks._words import by_reason, listed, sentence, together
 from k8sdoctor.facts.api_endpoints import ApiEndpoint, NodeEndpoints, ToldEndpoints, Use, gathered
+from k8sdoctor.facts.api_members import normal
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.certificates import Certificates
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmBinary, KubeadmConfig
@@ -89,15 +94,21 @@ from k8sdoctor.facts.served_certificates import Hello, Served, ServedCertificate
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import Certificate
 from k8sdoctor.finding import Link
+from k8sdoctor.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from k8sdoctor.checks._apiserver_fixes import Silence
     from k8sdoctor.finding import Fix
 
 
 FEWEST_SILENT = 2
 """Hellos of a dozen that must stay unanswered before a balancer's member is called dead: one may be lost under load."""
+
+DOUBTFUL_SHARE = 1 / 4
+"""Of hellos that only ran out of time, where one server alone was seen to answer: it may be a member that is dead, or one server under load,
+which let 2 of 12 wait too long on a machine with ten times the work that it can do. A dead member of three, met in turn, gets 4 of 12."""
 
 
 @check("apiserver-san", title="Every address of the API server is covered by its certificate", area="control plane")
@@ -181,10 +192,11 @@ def _at_endpoints(scene: Scene, cases: Cases) -> Iterator[Finding]:
         answers |= bool(spoken)
         good = [hello for hello, faults in spoken if not faults]
         bad = [(hello, faults) for hello, faults in spoken if faults]
-        if good and (bad or len(silent) >= FEWEST_SILENT):
-            yield _disagreeing(endpoint, good, bad, silent, cases)
+        dead = _dead_member(spoken, [each for each in silent if not _one_server(each.address, endpoint, scene)])
+        if good and (bad or dead):
+            yield _disagreeing(endpoint, Answers(good, bad, silent, dead), scene, cases)
         elif good:
-            yield _covered(endpoint, good)
+            yield _covered(endpoint, good, silent)
         elif bad:
             for _, faults in bad:
                 for fault in faults:
@@ -207,33 +219,71 @@ def _counted(hellos: Sequence[Hello]) -> list[Hello]:
     return [hello for hello in hellos if not alive or hello.address in alive]
 
 
-def _disagreeing(
-    endpoint: ApiEndpoint,
-    good: Sequence[Hello],
-    bad: Sequence[tuple[Hello, tuple[Fault, ...]]],
-    silent: Sequence[Hello],
-    cases: Cases,
-) -> Finding:
-    count = len(good) + len(bad) + len(silent)
-    told = dict.fromkeys(f"{_plural(fault)} ({fault.why})" for _, faults in bad for fault in faults)
-    words = [f"{len(bad)} with a certificate that {'; '.join(told)}"] if bad else []
-    words += [f"{len(silent)} not at all"] if silent else []
+def _one_server(address: str, endpoint: ApiEndpoint, scene: Scene) -> bool:
+    """Whether one API server alone answers at an address, so that a hello without an answer there was lost, and no other server is dead."""
+    members = {(each.host, each.port) for each in scene.every if "member" in each.kinds}
+    if "service" in endpoint.kinds and len(members) == 1:
+        return True
+    return (normal(address), endpoint.port) in {(each.host, each.port) for each in scene.every if each.single}
+
+
+def _dead_member(spoken: Sequence[tuple[Hello, tuple[Fault, ...]]], silent: Sequence[Hello]) -> Silence:
+    """What hellos without an answer say of who is behind an address where others were answered.
+
+    Who refuses or hangs up is not slow. Of time that ran out, nobody can tell whether it was a member's that is dead or one server's that is
+    under load; other members were seen by their certificates, for kubeadm makes one for each.
+    """
+    if len(silent) < FEWEST_SILENT:
+        return None
+    ended = [each for each in silent if each.failure and each.failure["kind"] != "timeout"]
+    servers = {hello.chain[0] for hello, _ in spoken}
+    if len(ended) >= FEWEST_SILENT or len(servers) > 1:
+        return "dead"
+    return "doubtful" if len(silent) >= DOUBTFUL_SHARE * (len(spoken) + len(silent)) else None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How the hellos to one endpoint ended, and what those without an answer say of who is behind it."""
+
+    good: Sequence[Hello]
+    bad: Sequence[tuple[Hello, tuple[Fault, ...]]]
+    silent: Sequence[Hello]
+    silence: Silence
+
+
+def _disagreeing(endpoint: ApiEndpoint, met: Answers, scene: Scene, cases: Cases) -> Finding:
+    count = len(met.good) + len(met.bad) + len(met.silent)
+    told = dict.fromkeys(f"{_plural(fault)} ({fault.why})" for _, faults in met.bad for fault in faults)
+    words = [f"{len(met.bad)} with a certificate that {'; '.join(told)}"] if met.bad else []
+    words += [f"{len(met.silent)} not at all"] if met.silent else []
     # Each bad certificate once: a member is met several times.
-    each_bad = list({hello.chain[0]: hello for hello, _ in reversed(bad)}.values())[::-1]
+    each_bad = list({hello.chain[0]: hello for hello, _ in reversed(met.bad)}.values())[::-1]
     evidence = [
         _shown(f"hello {hello.attempt + 1} to {endpoint.authority}", hello.chain[0])
-        for hello in [*good[:1], *each_bad[:3]]
+        for hello in [*met.good[:1], *each_bad[:3]]
     ]
-    for _, faults in bad:
+    for _, faults in met.bad:
         for fault in faults:
             cases.absorb(fault)
-    return fail(
+    doubtful = not met.bad and met.silence == "doubtful"
+    doubt = ": either a server behind it is dead, or the only one is under load" if doubtful else ""
+    addresses = dict.fromkeys(hello.address for hello in (*met.good, *(hello for hello, _ in met.bad), *met.silent))
+    address, *others = addresses
+    return (warn if doubtful else fail)(
         "BackendsDisagree",
-        f"Of {count} hellos to {endpoint.authority} ({listed(used_by(endpoint.uses))}), {len(good)} were answered well, {' and '.join(words)}.",
+        f"Of {count} hellos to {endpoint.authority} ({listed(used_by(endpoint.uses))}), {len(met.good)} were answered well, "
+        f"{' and '.join(words)}{doubt}.",
         subject=endpoint.authority,
-        evidence=[*evidence, *silence.failures(endpoint, silent[:1])],
-        fix=fixes.mend_member(endpoint.authority),
-        traits=[*silence.traits(endpoint), *(["members:silent"] if silent else [])],
+        evidence=[*evidence, *silence.failures(endpoint, met.silent[:1])],
+        fix=fixes.mend_member(
+            endpoint.authority,
+            certificate=bool(met.bad),
+            silent=met.silence,
+            alone=not others and _one_server(address, endpoint, scene),
+            names=len(addresses),
+        ),
+        traits=[*silence.traits(endpoint), *(["members:silent"] if met.silence else [])],
     )
 
 
@@ -248,7 +298,8 @@ def _plural(fault: Fault) -> str:
     }[fault.reason]
 
 
-def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
+def _covered(endpoint: ApiEndpoint, good: Sequence[Hello], silent: Sequence[Hello]) -> Finding:
+    lost = f"; {len(silent)} of {len(good) + len(silent)} hellos were not answered" if silent else ""
     leaves = list(dict.fromkeys(hello.chain[0] for hello in good))
     names = " and ".join(dict.fromkeys(use.name for use in endpoint.uses))
     return passed(
@@ -257,7 +308,7 @@ def _covered(endpoint: ApiEndpoint, good: Sequence[Hello]) -> Finding:
         subject=endpoint.authority,
         evidence=[
             *(_shown(endpoint.authority, leaf) for leaf in leaves),
-            Evidence(endpoint.authority, f"used by {listed(used_by(endpoint.uses))}"),
+            Evidence(endpoint.authority, f"used by {listed(used_by(endpoint.uses))}{lost}"),
         ],
     )
 

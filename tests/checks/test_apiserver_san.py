@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from k8sdoctor.facts.kubeconfig import ADMIN, KUBELET, ROOT_USER
+from k8sdoctor.facts.served_certificates import ATTEMPTS
 from k8sdoctor.finding import Finding, Safety, Status
 from k8sdoctor.host import HostError
 from k8sdoctor.testing import FakeHost, Recorder, Recording, examine
@@ -339,6 +340,107 @@ def test_a_dead_member_makes_the_backends_disagree_and_one_lost_hello_does_not()
 
     node.served = {"10.0.0.100": lambda attempt: "timeout" if attempt == 5 else node.leaf}
     assert {each.reason for each in node.findings()} == {"Covered"}
+
+
+def timing_out(count: int, *leaves: Issued) -> Callable[[int], Any]:
+    """Of a dozen hellos the last are not answered in time, and the others by these certificates in turn."""
+    return lambda attempt: "timeout" if attempt >= ATTEMPTS - count else leaves[attempt % len(leaves)]
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        (lambda leaf: timing_out(2, leaf), None),
+        (lambda leaf: timing_out(3, leaf), Status.WARN),
+        (lambda leaf: timing_out(6, leaf), Status.WARN),
+        (lambda leaf: timing_out(1, leaf, good(LB)), None),
+        (lambda leaf: timing_out(2, leaf, good(LB)), Status.FAIL),
+        (lambda leaf: lambda attempt: "refused" if attempt < 2 else leaf, Status.FAIL),
+        (lambda leaf: lambda attempt: "refused" if attempt < 1 else leaf, None),
+    ],
+    ids=[
+        "a sixth is lost at the only server that was met",
+        "a quarter is",
+        "half is",
+        "one of several servers lost one",
+        "two were lost, and several servers were met",
+        "two were refused",
+        "one was refused",
+    ],
+)
+def test_lost_hellos_speak_of_a_dead_member_as_far_as_they_prove_one(
+    served: Callable[[Issued], Any], told: Status | None
+) -> None:
+    node = Node(worker=True)
+    node.served = {"10.0.0.100": served(node.leaf)}
+
+    findings = node.findings()
+
+    if told is None:
+        assert {(each.status, each.reason) for each in findings} == {(Status.PASS, "Covered")}
+        assert "of 12 hellos were not answered" in findings[0].evidence[-1].content
+    else:
+        found = only(findings)
+        assert (found.status, found.reason, found.traits) == (
+            told,
+            "BackendsDisagree",
+            frozenset({"endpoint:lb.example:6443", "members:silent"}),
+        )
+        assert ("under load" in found.message) == (told is Status.WARN)
+
+
+def test_hellos_that_one_known_server_lost_are_nothing() -> None:
+    files = {KUBELET: conf("https://10.0.0.2:6443"), ADMIN: conf("https://10.0.0.2:6443")}
+    leaf = good("10.0.0.2")
+    lossy = timing_out(6, leaf)
+    known = Node(worker=True, leaf=leaf, files=files, kube=members("10.0.0.2"), served={"10.0.0.2": lossy})
+    named = Node(worker=True, files={ADMIN: conf()}, kube=members("10.0.0.100"))
+    named.served = {"10.0.0.100": timing_out(6, named.leaf)}
+    service = Node(files={ADMIN: conf()}, kube=members(OWN))
+    service.served = {SERVICE: timing_out(6, service.leaf)}
+    unknown = Node(worker=True, leaf=leaf, files=files, served={"10.0.0.2": lossy})
+
+    assert {each.reason for node in (known, named, service) for each in node.findings()} == {"Covered"}
+    assert only(unknown.findings()).reason == "BackendsDisagree"
+
+
+def test_the_dead_one_of_two_behind_the_service_is_told() -> None:
+    node = Node(files={ADMIN: conf()}, kube=members(OWN, "10.0.0.2"))
+    node.served = {SERVICE: timing_out(6, node.leaf)}
+
+    found = only(node.findings())
+
+    assert (found.reason, found.subject) == ("BackendsDisagree", f"{SERVICE}:443")
+
+
+def title(node: Node) -> str:
+    fix = only(node.findings()).fix
+    assert fix is not None
+    return fix.title
+
+
+def test_the_words_of_the_fix_fit_who_is_behind_the_address() -> None:
+    leaf, bad = good(LB), good()
+    alone = Node(worker=True, leaf=leaf, files={ADMIN: conf()}, kube=members("10.0.0.100"))
+    alone.served = {"10.0.0.100": lambda attempt: bad if attempt % 3 == 1 else leaf}
+    balanced = Node(worker=True, served={"10.0.0.100": lambda attempt: bad if attempt % 3 == 1 else leaf})
+    dead = Node(worker=True, served={"10.0.0.100": lambda attempt: "refused" if attempt % 3 == 1 else leaf})
+    both = Node(worker=True, served={"10.0.0.100": lambda attempt: ("refused", bad, leaf)[attempt % 3]})
+    slow = Node(worker=True, leaf=leaf, served={"10.0.0.100": timing_out(4, leaf)})
+    several = Node(worker=True, leaf=leaf, names={LB: ["10.0.0.100", "10.0.0.101"]}, served={"10.0.0.101": bad})
+
+    assert title(alone).startswith(
+        "Find who else answers at lb.example:6443, such as a second machine with this address"
+    )
+    assert title(balanced) == (
+        "Find the member behind lb.example:6443 that differs and mend its certificate, or take it out of the balancer until then"
+    )
+    assert title(dead) == (
+        "Find the member behind lb.example:6443 that does not answer and start it, or take it out of the balancer until then"
+    )
+    assert title(both).startswith("Find the members behind lb.example:6443 that are silent or differ")
+    assert title(slow) == "See whether a server behind lb.example:6443 is dead, or the only one there is under load"
+    assert title(several).endswith("or take its address out of the name until then")
 
 
 def test_an_expired_member_that_is_also_dialled_directly_is_one_finding() -> None:
