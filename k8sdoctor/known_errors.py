@@ -41,7 +41,8 @@ GAP = 300
 class KnownError:
     """One entry of the table. `look_at` are checks, as `check` or `check/Reason`; `said_by` is who prints it.
 
-    `at_registry` stands for `look_at` where the line is about an image that was pulled: the same words, another peer.
+    `at_registry` stands for `look_at` where the line is about an image that was pulled: the same words, another peer. `mend` and `commands` are
+    how it is mended where no check's documentation says so: what is not of this node, such as a token, no check here sees.
     """
 
     text: tuple[str, ...]
@@ -53,6 +54,8 @@ class KnownError:
     wraps: bool = False
     weak: bool = False
     at_registry: tuple[str, ...] = ()
+    mend: str = ""
+    commands: tuple[str, ...] = ()
 
     @property
     def checks(self) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ def _trouble(trouble: Trouble, documented: Mapping[str, Documentation]) -> dict[
             for check, reasons in _judges(trouble)
             if check in documented
         ],
+        "fix": {"text": error.mend, "commands": list(error.commands)} if error.mend else None,
         "sources": [{"name": name, "url": url} for name, url in links(error.source)],
     }
 
@@ -130,7 +131,10 @@ def _block(number: int, trouble: Trouble, documented: Mapping[str, Documentation
         told = [f"{reason} ({_reason(documented, check, reason)})" for reason in reasons[:_REASONS]]
         named = f"{check}: {'; '.join(told)}" if told else f"{check}: {_title(documented, check)}"
         yield from _labelled("" if position else "Judged by:", named, style)
-    for check, reasons in _judges(trouble)[:1]:
+    if trouble.error.mend:
+        yield from _labelled("To mend:", _sentence(trouble.error.mend), style)
+        yield from trouble.error.commands
+    for check, reasons in [] if trouble.error.mend else _judges(trouble)[:1]:
         if check in documented:
             yield from _labelled("To mend:", _mend(documented[check], reasons), style)
     for position, (name, url) in enumerate(links(trouble.error.source)):

@@ -60,6 +60,34 @@ def test_what_mends_one_reason_of_a_check_is_not_said_of_another() -> None:
     assert "Boot into" not in driver
 
 
+@pytest.mark.parametrize(
+    ("line", "told", "commands"),
+    [
+        (
+            'token id "abcdef" is invalid for this cluster or it has expired',
+            "On a control-plane node: make a new token,",
+            ["kubeadm token create --print-join-command"],
+        ),
+        (
+            'error downloading certs: error downloading the secret: Secret "kubeadm-certs" was not found in the "kube-system" Namespace',
+            "On a control-plane node: upload them anew,",
+            ["kubeadm init phase upload-certs --upload-certs", "kubeadm token create --print-join-command"],
+        ),
+    ],
+)
+def test_what_no_check_mends_is_mended_by_commands_of_its_own(line: str, told: str, commands: list[str]) -> None:
+    done = why(line)
+
+    lines = done.stdout.splitlines()
+    start = next(number for number, each in enumerate(lines) if each.startswith("   To mend:"))
+    end = next(number for number, each in enumerate(lines) if each.startswith("   Known from:"))
+    assert told in " ".join(lines[start].split())
+    assert [each for each in lines[start:end] if each.startswith("kubeadm ")] == commands
+    assert "Edit the file" not in done.stdout
+    [trouble] = json.loads(why("-o", "json", line).stdout)["troubles"]
+    assert trouble["fix"]["commands"] == commands
+
+
 def test_an_error_in_words_of_the_command_line_needs_no_quotes() -> None:
     assert why(*SWAP.split()).stdout == why(SWAP).stdout
     assert "SwapOn" in why(SWAP).stdout
@@ -104,6 +132,7 @@ def test_json_holds_all_of_it() -> None:
     assert [each["check"] for each in swap["lookAt"]] == ["swap"]
     assert swap["lookAt"][0]["means"]
     assert swap["mend"][0]["text"].startswith("`swapoff -a`")
+    assert swap["fix"] is None
     assert swap["sources"][0]["url"].startswith("https://github.com/kubernetes/kubernetes/blob/")
 
 
