@@ -302,7 +302,7 @@ def _state(service: Service) -> str:
     """What systemd says, as a clause."""
     name = f"{service.unit}.service"
     if service.problem:
-        return f"no process of it was found (and {service.problem.message})"
+        return "no process of it was found"
     if service.load == "not-found":
         return f"systemd knows no {name}"
     if service.load == "masked":
@@ -317,6 +317,8 @@ def _state(service: Service) -> str:
 def _seen(service: Service) -> Iterator[Evidence]:
     if service.state:
         yield Evidence(f"systemctl show {service.unit}", service.state)
+    elif service.problem:
+        yield Evidence(f"systemctl show {service.unit}", service.problem.message)
     if service.log:
         lines = list(service.log[-SHOWN:])
         fatal = _last_fatal(service)[0]

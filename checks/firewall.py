@@ -107,6 +107,11 @@ class _Shut(NamedTuple):
     rule: str
     address: str = ""
 
+    @property
+    def by(self) -> tuple[str, str]:
+        """What tells its rule, or its policy, from others."""
+        return self.rules.name, self.rule
+
 
 @check("firewall", title="The node's firewall lets the cluster in", area="node", profiles=NOT_DNS)
 def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a node that listen
@@ -141,14 +146,17 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     own = [*_shut_to_itself(_local_needs(stage, ports, kubelet, server), filters, family)]
     pods = [] if isinstance(folder, Unobserved) else [*_shut_to_pods(wanted, filters, family, folder)]
     told = {each.wanted for each in shut}
+    # What one rule or policy does is one finding, whoever it shuts out.
+    rules = {each.by for each in shut or own}
+    beside = [(bridge, each) for bridge, each in pods if each.wanted not in told and each.by in rules]
     findings = []
     if shut:
         grave = stage.joined and (several or bool(own))
-        links = _NO_API_FOR_PODS if any(each.wanted in told for _, each in pods) else ()
-        findings.append(_closed(shut, own, filters, uplink, grave=grave, links=links))
+        links = _NO_API_FOR_PODS if beside or any(each.wanted in told for _, each in pods) else ()
+        findings.append(_closed(shut, own, beside, filters, uplink, grave=grave, links=links))
     elif own:
-        findings.append(_closed_to_itself(own, filters, grave=stage.joined))
-    findings += [_pods_shut_out(bridge, each, filters) for bridge, each in pods if each.wanted not in told]
+        findings.append(_closed_to_itself(own, beside, filters, grave=stage.joined))
+    findings += [_pods_shut_out(*each, filters) for each in pods if each[1].wanted not in told and each not in beside]
     yield from findings
     if not findings:
         yield _open(wanted, filters, family, uplink)
@@ -204,6 +212,7 @@ def _shut_to_itself(needs: Iterable[Need], filters: InputFilter, family: int) ->
 def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
     shut: Sequence[_Shut],
     own: Sequence[_Shut],
+    pods: Sequence[tuple[str, _Shut]],
     filters: InputFilter,
     uplink: str,
     *,
@@ -225,28 +234,37 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
         if own
         else ""
     )
-    if apart:  # which opening the ports does not let in
-        let_in = _trust("lo", filters, apart[0])
+    nor += "".join(f", nor pods in at {bridge} to {each.wanted} ({each.wanted.program})" for bridge, each in pods)
+    interfaces = [*(["lo"] if apart else []), *(bridge for bridge, _ in pods)]
+    if interfaces:  # which opening the ports does not let in
+        let_in = _trust(interfaces, filters, (apart or [each for _, each in pods])[0])
         fix = replace(fix, commands=(*let_in.commands, *fix.commands), persist=(*let_in.persist, *fix.persist))
     return (fail if grave else warn)(
         "PortsClosed",
         f"The firewall of this node ({keeper}) lets nobody in at {uplink} to {listed}{nor}.",
         subject=", ".join(str(each.wanted) for each in shut),
-        evidence=[*(Evidence(f"{each.rules.name}, for {each.wanted}", each.rule) for each in shut), *_rules_at_lo(own)],
+        evidence=[
+            *(Evidence(f"{each.rules.name}, for {each.wanted}", each.rule) for each in shut),
+            *_rules_at_lo(own),
+            *_rules_at_bridges(pods),
+        ],
         fix=fix,
         explains=[*links, *_unanswered(own)],
     )
 
 
-def _closed_to_itself(own: Sequence[_Shut], filters: InputFilter, *, grave: bool) -> Finding:
+def _closed_to_itself(
+    own: Sequence[_Shut], pods: Sequence[tuple[str, _Shut]], filters: InputFilter, *, grave: bool
+) -> Finding:
     keeper = _keeper(filters, own[0].rules)
+    and_pods = "".join(f", and pods at {bridge} from {each.wanted} ({each.wanted.program})" for bridge, each in pods)
     return (fail if grave else warn)(
         "LocalPortsClosed",
-        f"The firewall of this node ({keeper}) shuts this node's own programs out from {_listed(own)}.",
+        f"The firewall of this node ({keeper}) shuts this node's own programs out from {_listed(own)}{and_pods}.",
         subject=", ".join(dict.fromkeys(str(each.wanted) for each in own)),
-        evidence=_rules_at_lo(own),
-        fix=_trust("lo", filters, own[0]),
-        explains=_unanswered(own),
+        evidence=[*_rules_at_lo(own), *_rules_at_bridges(pods)],
+        fix=_trust(["lo", *(bridge for bridge, _ in pods)], filters, own[0]),
+        explains=[*_unanswered(own), *(_NO_API_FOR_PODS if pods else ())],
     )
 
 
@@ -256,6 +274,10 @@ def _listed(own: Sequence[_Shut]) -> str:
 
 def _rules_at_lo(own: Sequence[_Shut]) -> list[Evidence]:
     return [Evidence(f"{each.rules.name}, for {each.wanted} from this node itself", each.rule) for each in own]
+
+
+def _rules_at_bridges(pods: Sequence[tuple[str, _Shut]]) -> list[Evidence]:
+    return [Evidence(f"{each.rules.name}, for {each.wanted} from {bridge}", each.rule) for bridge, each in pods]
 
 
 def _unanswered(own: Sequence[_Shut]) -> Iterator[Link]:
@@ -298,8 +320,8 @@ def _pods_shut_out(bridge: str, shut: _Shut, filters: InputFilter) -> Finding:
         f"The firewall of this node ({_keeper(filters, shut.rules)}) lets no pod in at {bridge} to {shut.wanted}, the API server: "
         "CoreDNS and whatever else asks it gets no answer.",
         subject=bridge,
-        evidence=[Evidence(f"{shut.rules.name}, for {shut.wanted} from {bridge}", shut.rule)],
-        fix=_trust(bridge, filters, shut),
+        evidence=_rules_at_bridges([(bridge, shut)]),
+        fix=_trust([bridge], filters, shut),
         explains=_NO_API_FOR_PODS,
     )
 
@@ -368,32 +390,35 @@ def _fix(wanted: Sequence[_Wanted], filters: InputFilter, shut: _Shut, by: str) 
             )
 
 
-def _trust(bridge: str, filters: InputFilter, shut: _Shut) -> Fix:
-    title = "Let the pods' interface in"
+def _trust(interfaces: Sequence[str], filters: InputFilter, shut: _Shut) -> Fix:
+    """Let in what comes in at interfaces of this node's own: the loopback interface, and those of pods."""
+    pods = [each for each in interfaces if each != "lo"]
+    named = [*(["the loopback interface"] if "lo" in interfaces else []), *(["the pods' interface"] if pods else [])]
+    title = f"Let {enumerated(named)} in"
     match _keeper(filters, shut.rules):
         case "firewalld":
-            change = f"--zone=trusted --change-interface={bridge}"
+            changes = [f"--zone=trusted --change-interface={each}" for each in interfaces]
             return Fix(
                 title,
-                (f"firewall-cmd {change}",),
+                tuple(f"firewall-cmd {change}" for change in changes),
                 "firewall-cmd --zone=trusted --list-interfaces",
                 Safety.SAFE,
-                (f"firewall-cmd --permanent {change}",),
+                tuple(f"firewall-cmd --permanent {change}" for change in changes),
             )
         case "ufw":
-            return Fix(title, (f"ufw allow in on {bridge}",), "ufw status", Safety.SAFE)
+            return Fix(title, tuple(f"ufw allow in on {each}" for each in interfaces), "ufw status", Safety.SAFE)
         case name if name.startswith("nft "):
             where = f"{name.removeprefix('nft ')} {shut.rules.bases[0][0]}"
             return Fix(
                 f"{title}, here and in the file that makes the rules at boot (often /etc/nftables.conf)",
-                (f'nft insert rule {where} iifname "{bridge}" accept',),
+                tuple(f'nft insert rule {where} iifname "{each}" accept' for each in interfaces),
                 f"nft list chain {where}",
                 Safety.MANUAL,
             )
         case name:
             return Fix(
                 f"{title}, here and in what makes the rules at boot",
-                (f"{name} -w -I INPUT -i {bridge} -j ACCEPT",),
+                tuple(f"{name} -w -I INPUT -i {each} -j ACCEPT" for each in interfaces),
                 f"{name} -S INPUT",
                 Safety.MANUAL,
             )

@@ -372,6 +372,55 @@ def test_a_policy_that_does_not_let_the_loopback_interface_in_explains_what_look
     assert [each.reason for each in judge(let_in, stage=MASTER, **whole)] == ["PortsOpen"]
 
 
+def test_a_policy_that_lets_in_the_uplink_alone_is_one_cause_and_its_fix_lets_the_node_and_its_pods_in() -> None:
+    whole: dict[str, Any] = {"needs": [API, MANAGER], "stage": MASTER, "bridges": ["cni0"], "server": SERVER}
+
+    [finding] = judge(iptables("-A INPUT -i eth0 -j ACCEPT", policy="DROP"), **whole)
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "LocalPortsClosed")
+    assert finding.message.endswith("and 2379/tcp (etcd), and pods at cni0 from 6443/tcp (kube-apiserver).")
+    assert finding.fix is not None
+    assert finding.fix.title.startswith("Let the loopback interface and the pods' interface in, here")
+    assert finding.fix.commands == (
+        "iptables -w -I INPUT -i lo -j ACCEPT",
+        "iptables -w -I INPUT -i cni0 -j ACCEPT",
+    )
+    assert ("coredns", "ApiNotReached") in links(finding)
+    apart = iptables("-A INPUT -i lo -j DROP", "-A INPUT -i cni0 -j DROP")
+    assert [each.reason for each in judge(apart, **whole)] == ["LocalPortsClosed", "PodsShutOut"]
+
+
+def test_a_policy_that_lets_the_uplink_in_at_one_port_is_one_cause_too() -> None:
+    rules = iptables("-A INPUT -i eth0 -p tcp --dport 6443 -j ACCEPT", policy="DROP")
+
+    [finding] = judge(rules, needs=[KUBELET, API, MANAGER], stage=MASTER, bridges=["cni0"], server=SERVER)
+
+    assert (finding.reason, finding.subject) == ("PortsClosed", "10250/tcp")
+    assert finding.message.endswith("nor pods in at cni0 to 6443/tcp (kube-apiserver).")
+    assert finding.fix is not None
+    assert finding.fix.commands[:2] == (
+        "iptables -w -I INPUT -i lo -j ACCEPT",
+        "iptables -w -I INPUT -i cni0 -j ACCEPT",
+    )
+    assert ("coredns", "ApiNotReached") in links(finding)
+
+
+@pytest.mark.parametrize(
+    ("rules", "title"),
+    [
+        (("-A INPUT -i eth0 -j ACCEPT", "-A INPUT -i cni0 -j ACCEPT"), "Let the loopback interface in, here"),
+        (("-A INPUT -i eth0 -j ACCEPT", LET_LO_IN), "Let the pods' interface in, here"),
+    ],
+)
+def test_a_fix_names_whom_it_lets_in(rules: tuple[str, ...], title: str) -> None:
+    [finding] = judge(
+        iptables(*rules, policy="DROP"), needs=[API, MANAGER], stage=MASTER, bridges=["cni0"], server=SERVER
+    )
+
+    assert finding.fix is not None
+    assert finding.fix.title.startswith(title)
+
+
 def test_a_port_that_is_shut_to_all_is_one_cause_and_fails_even_on_the_only_node() -> None:
     shut = iptables("-A INPUT -p tcp --dport 6443 -j DROP")
 

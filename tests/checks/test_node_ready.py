@@ -21,7 +21,7 @@ from k8sdoctor.facts.runtime import Condition, Runtime
 from k8sdoctor.facts.runtime_service import RuntimeService
 from k8sdoctor.facts.service import Service
 from k8sdoctor.facts.stage import Stage
-from k8sdoctor.finding import Finding, Safety, Status, Unobserved
+from k8sdoctor.finding import Evidence, Finding, Safety, Status, Unobserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,7 +204,7 @@ def test_a_kubelet_whose_health_port_is_off_is_judged_by_its_process() -> None:
         ),
         (
             Service("kubelet", problem=Unobserved("NotFound", "the command systemctl is not installed")),
-            "systemctl is not installed",
+            "The kubelet does not run: no process of it was found, so",
             ("systemctl start kubelet",),
             (),
             Safety.SAFE,
@@ -275,6 +275,15 @@ def test_what_an_earlier_process_said_does_not_count() -> None:
 
     assert "swap" not in finding.message
     assert "points-to:kubelet" in finding.traits
+
+
+def test_that_systemd_was_not_asked_stands_in_the_evidence_and_not_in_the_sentence() -> None:
+    said = "systemd was not asked: System has not been booted with systemd as init system (PID 1). Can't operate"
+    service = Service("kubelet", problem=Unobserved("Unreadable", said))
+    [finding] = judge(kubelet=DEAD, health=REFUSED, service=service)
+
+    assert "systemd" not in finding.message
+    assert Evidence("systemctl show kubelet", said) in finding.evidence
 
 
 def test_a_crash_loop_is_known_without_systemd_by_the_log_alone() -> None:
