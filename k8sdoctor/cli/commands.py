@@ -359,12 +359,23 @@ def _load(ids: Sequence[str], folders: Iterable[str], *, narrow: bool) -> regist
     return known
 
 
+ALIKE = 0.7
+"""How alike a word and a name must be (difflib's ratio): two letters of ten may be wrong. `foo` and `tools` are at 0.5."""
+
+_SHORTEST = 3
+"""Letters of a word that may stand for the names of which it begins a part, as `cert` and `dns` do."""
+
+
 def _nearest(word: str, words: Sequence[str]) -> str:
+    """A question that names what was meant: what is spelt nearly so, and what has the word in it; nothing where neither is there."""
     import difflib
 
     folded = {each.lower(): each for each in words}
-    near = [folded[each] for each in difflib.get_close_matches(word.lower().replace("_", "-"), folded, n=3, cutoff=0.5)]
-    return f"do you mean {' or '.join(near)}?" if near else ""
+    wanted = word.lower().replace("_", "-")
+    near = difflib.get_close_matches(wanted, folded, n=3, cutoff=ALIKE)
+    if len(wanted) >= _SHORTEST:
+        near += [each for each in folded if f"-{wanted}" in f"-{each}" and each not in near]
+    return f"do you mean {' or '.join(folded[each] for each in near)}?" if near else ""
 
 
 def _examine(host: Host, known: registry.Registry, request: engine.Request, *, colour: bool = True) -> Report:

@@ -76,6 +76,27 @@ def test_a_wrong_word_is_answered_with_what_is_right(
 
 
 @pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("foo", ""),  # has half its letters in common with `tools`
+        ("test", ""),
+        ("etdc", "etcd"),
+        ("dns", "dns-path or dns-reply-source or nodelocal-dns"),
+        ("cert", "certificates"),
+        ("apiserver", "apiserver-san or apiserver-endpoints"),
+    ],
+)
+def test_what_is_suggested_for_a_wrong_name_of_a_check_is_near_it_or_has_it_in_its_name(
+    capsys: pytest.CaptureFixture[str], word: str, meant: str
+) -> None:
+    said = refused(capsys, "explain", word)
+
+    assert said.startswith(
+        f"k8sdoctor: no check is called {word!r}; {f'do you mean {meant}?' if meant else 'there are '}"
+    )
+
+
+@pytest.mark.parametrize(
     "endpoint",
     [
         "",
