@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 import threading
 from itertools import pairwise
@@ -18,7 +19,11 @@ from k8sdoctor.host.base import DEFAULT_TOKEN
 from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from k8sdoctor.host.base import Json
+
+    _Rows: TypeAlias = tuple[tuple[str, re.Pattern[str] | None, re.Pattern[str]], ...]
 
 # What a value is called that is a secret: the end of a key, behind a dash, dot, underscore, digit or nothing, or a capitalised word within one.
 # `token` alone counts, while `token-auth-file`, `tokenTTL` or `secretName` do not.
@@ -50,8 +55,12 @@ _START = r"(?:^|(?<=\x00))[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?(?!--)[\"']?[\w./-]
 # Behind the name of a program, up to the end of its command, which a shell, a list of YAML's or JSON's, or /proc/<pid>/cmdline may hold.
 _WORDS = r"""(?=\\*["'\s\x00])(?:[^\n|;&]|\n[ \t]*(?:-[ \t]|["'])){0,200}?(?<=["'\s\x00])"""
 _NEXT = r"""(?:[ \t]+|\x00|\\*["'],?\s*|\n[ \t]*-[ \t]+)\\*["']?"""
+_BEHIND = r"""(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)"""  # a flag, in a shell, in a list of JSON's or YAML's
 _WORD = r"""(?P<secret>[^\s"'\\,;|&\x00-][^\s"'\\,;|&\x00]*)"""
 _KIND = r"""\bkind\\*["']?[ \t]*:[ \t]*\\*["']?Secret(?:List)?\b"""
+
+# A row of the tables below is a word, a piece or None, and a pattern. Word and piece are in every text that the pattern matches, in lower case, and are
+# found ten times faster: without them a run would spend a tenth of its time on looking for secrets where none are, and on compiling what matches nothing.
 
 _KEY_HINTS = (
     "secret",
@@ -66,10 +75,26 @@ _KEY_HINTS = (
     "cookie",
     "bindpw",
     "encrypt",
-    "signature",
-    "sig=",
+    "sig",
 )
-"""One of these is in every text that a pattern with `_KEY` could match, in lower case."""
+"""One of these is in every text that a pattern with `_KEY` could match."""
+
+_END = (
+    r"(?:secret|token|auth|key(?:[-_]?base|[-_]data)?|psk|credentials?|bindpw|community|pass(?:word(?:_in)?|wd|phrase)?|pwd|"
+    r"sig(?:nature)?|encrypt)"
+)
+"""How every key ends that `_KEY` knows."""
+
+# Pieces: each begins with what is rare, and none looks at a letter more than a few times, however often it repeats.
+_KEYED = regex(rf"""{_END}(?:\\*["']?[ \t]*[:=]|[ \t])""")
+_COLON = regex(rf"""{_END}\\*["']?[ \t]*:""")
+_EQUALS = regex(rf"""{_END}\\*["']?[ \t]*=""")
+_BLOCK = regex(r":[ \t]*[&!|>]")
+_BELOW = regex(r"(?m):[ \t]*\r?\n[ \t]+(?!-[ \t])[^\s:\#{\[\"'][^\s:]*[ \t]*\r?$")
+_NAMED = regex(rf"""{_END}\\*["']?\s*+,?\s*+\\*["']?value""")
+_NAMED_BEHIND = regex(r"""["']\s*,\s*\\*["']name""")
+_DIRECTIVE = regex(r"(?:password|passwd|passphrase|secret|_pass|requirepass|masterauth)[ \t]")
+_SCHEME = regex(r":\\*/\\*/")
 
 _PEM_KEYS = (
     # PEM private keys of every kind, also where newlines are written as \n; of the end of a log, the first lines may be missing.
@@ -82,163 +107,246 @@ _PEM_KEYS = (
 # A key in quotes of which letters are written as YAML and JSON escape them.
 _ESCAPE = r"\\+(?:u00|U000000|x)(?P<code>[2-7][0-9A-Fa-f])"
 _ESCAPED_KEY = regex(rf"""(?<!\\)(?P<q>\\*+")(?P<key>[\w./-]*(?:{_ESCAPE}[\w./-]*)+)(?P=q)""")
+_TRIPLE = regex(rf"(?s){_KEY}{_IS}(?:\"\"\"(?P<t>.+?)(?:\"\"\"|\Z)|\'\'\'(?P<u>.+?)(?:\'\'\'|\Z))")
 _LONG = (
     # Headers whose every value may be one: HTTP's own, and those that containerd's hosts.toml and Docker's config.json add.
-    regex(
-        r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+(?P<secret>[^\s"'\\]+)|"""
-        r"""(?P<e>(?:digest|aws4-hmac-sha256)[ \t]+[^\n]+)|(?!(?:bearer|basic|token|negotiate)\b)(?P<more>[^\s"'\\\[][^"'\\\n]*))"""
+    (
+        "authorization",
+        regex(r"""authorization\\*["']?[ \t]*[:=]"""),
+        regex(
+            r"""(?i)\b(?:proxy-)?authorization\\*["']?[ \t]*[:=][ \t]*(?:\[\s*)?\\*["']?(?:(?:bearer|basic|token|negotiate)[ \t]+(?P<secret>[^\s"'\\]+)|"""
+            r"""(?P<e>(?:digest|aws4-hmac-sha256)[ \t]+[^\n]+)|(?!(?:bearer|basic|token|negotiate)\b)(?P<more>[^\s"'\\\[][^"'\\\n]*))"""
+        ),
     ),
-    regex(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
+    (
+        "cookie",
+        regex(r"""cookie\\*["']?[ \t]*[:=]"""),
+        regex(r"""(?i)\b(?:set-)?cookie\\*["']?[ \t]*[:=][ \t]*\\*["']?(?P<secret>[^\s"'\\][^"'\\\n]*)"""),
+    ),
     # YAML's blocks, and a value on the line below its key; a table there has a colon, a list a dash.
-    regex(
-        rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*(?:[&!]\S+[ \t]+)*[|>][-+0-9]*[ \t]*(?:\#[^\n]*)?\r?\n"
-        r"(?P=i)[ \t]+(?P<secret>\S[^\r\n]*(?:\r?\n(?:(?P=i)[ \t]+\S[^\r\n]*|[ \t]*(?=\r?\n)))*)"
+    (
+        ":",
+        _BLOCK,
+        regex(
+            rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*(?:[&!]\S+[ \t]+)*[|>][-+0-9]*[ \t]*(?:\#[^\n]*)?\r?\n"
+            r"(?P=i)[ \t]+(?P<secret>\S[^\r\n]*(?:\r?\n(?:(?P=i)[ \t]+\S[^\r\n]*|[ \t]*(?=\r?\n)))*)"
+        ),
     ),
-    regex(
-        rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*\r?\n(?P=i)[ \t]+(?P<secret>(?!-[ \t])[^\s:\#{{\[\"'][^\s:]*)[ \t]*\r?$"
+    (
+        ":",
+        _BELOW,
+        regex(
+            rf"(?m)^(?P<i>[ \t]*)(?:-[ \t]+)?[\"']?[\w.-]*?{_KEY}[\"']?:[ \t]*\r?\n(?P=i)[ \t]+(?P<secret>(?!-[ \t])[^\s:\#{{\[\"'][^\s:]*)[ \t]*\r?$"
+        ),
     ),
-    regex(
-        rf"(?m)^[ \t]*\?[ \t]+[\"']?[\w.-]*?{_KEY}[\"']?[ \t]*\r?\n[ \t]*:[ \t]+[\"']?(?P<secret>[^\s\"'][^\r\n\"']*)"
+    (
+        "?",
+        regex(r"\?[ \t]"),
+        regex(
+            rf"(?m)^[ \t]*\?[ \t]+[\"']?[\w.-]*?{_KEY}[\"']?[ \t]*\r?\n[ \t]*:[ \t]+[\"']?(?P<secret>[^\s\"'][^\r\n\"']*)"
+        ),
     ),
-    regex(rf"(?s){_KEY}{_IS}(?:\"\"\"(?P<t>.+?)(?:\"\"\"|\Z)|\'\'\'(?P<u>.+?)(?:\'\'\'|\Z))"),
+    ('"""', None, _TRIPLE),
+    ("'''", None, _TRIPLE),
     # A variable of a container: name and value are two keys.
-    regex(
-        rf"""\bname{_IS}\\*["']?[\w.-]*?{_KEY}\\*["']?\s*,?\s*\\*["']?value{_IS}(?:{_QUOTED}|(?P<secret>[^\s"'\\][^\n]*))"""
+    (
+        "value",
+        _NAMED,
+        regex(
+            rf"""\bname{_IS}\\*["']?[\w.-]*?{_KEY}\\*["']?\s*,?\s*\\*["']?value{_IS}(?:{_QUOTED}|(?P<secret>[^\s"'\\][^\n]*))"""
+        ),
     ),
-    regex(rf"""\bvalue{_IS}(?:{_QUOTED})\\*["']\s*,\s*\\*["']name{_IS}\\*["'][\w.-]*?{_KEY}\\*["']"""),
-    regex(rf"""{_FLAG}(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?(?P<secret>[^\s"',-][^\s"',]*)"""),
+    (
+        "value",
+        _NAMED_BEHIND,
+        regex(rf"""\bvalue{_IS}(?:{_QUOTED})\\*["']\s*,\s*\\*["']name{_IS}\\*["'][\w.-]*?{_KEY}\\*["']"""),
+    ),
+    ("--", None, regex(rf"""{_FLAG}{_BEHIND}["']?(?P<secret>[^\s"',-][^\s"',]*)""")),
 )
 """These are looked for in a whole text, since they go over lines."""
 
 _TO_THE_END = (
     # A value that goes on to the line's end: in YAML, in ini and environment files.
-    regex(
-        rf"(?m){_START}{_KEY}[\"']?[ \t]*:[ \t]+(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\"'\[{{|>&!\#\x00][^\n\x00]*?)(?=[ \t]*(?:[ \t]\#[^\n\x00]*)?\r?(?:$|\x00))"
+    (
+        ":",
+        _COLON,
+        regex(
+            rf"(?m){_START}{_KEY}[\"']?[ \t]*:[ \t]+(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\"'\[{{|>&!\#\x00][^\n\x00]*?)(?=[ \t]*(?:[ \t]\#[^\n\x00]*)?\r?(?:$|\x00))"
+        ),
     ),
     # In files of directives, such as those of nginx, keepalived, redis, FRR and netrc, a blank is between the two.
-    regex(
-        rf"^[ \t]*(?:(?:user|username|neighbor|peer|machine|login)[ \t]+\S+[ \t]+(?:login[ \t]+\S+[ \t]+)?(?:insecure-)?)?"
-        rf"(?:[a-z-]*password|passwd|passphrase|secret|[a-z]+_pass|requirepass|masterauth)[ \t]+(?:[057][ \t]+)?(?:{_QUOTED}|(?P<secret>[^\s\"'=:{{;][^\s;]*))[\"']?[ \t]*;?[ \t]*\r?$"
+    (
+        "",
+        _DIRECTIVE,
+        regex(
+            rf"^[ \t]*(?:(?:user|username|neighbor|peer|machine|login)[ \t]+\S+[ \t]+(?:login[ \t]+\S+[ \t]+)?(?:insecure-)?)?"
+            rf"(?:[a-z-]*password|passwd|passphrase|secret|[a-z]+_pass|requirepass|masterauth)[ \t]+(?:[057][ \t]+)?(?:{_QUOTED}|(?P<secret>[^\s\"'=:{{;][^\s;]*))[\"']?[ \t]*;?[ \t]*\r?$"
+        ),
     ),
-    regex(
-        rf"(?i)\b(?:proxy_set_header|set-header|add-header)[ \t]+[\w-]*?{_KEY}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"'$%][^\s;]*))"
+    (
+        "header",
+        None,
+        regex(
+            rf"(?i)\b(?:proxy_set_header|set-header|add-header)[ \t]+[\w-]*?{_KEY}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"'$%][^\s;]*))"
+        ),
     ),
     # GRUB's; PAM's lines of this name have a control in the second place.
-    regex(
-        r"^[ \t]*password[ \t]+(?!required|requisite|sufficient|optional|include|substack|\[)[\w.-]+[ \t]+(?P<secret>\S+)[ \t]*$"
+    (
+        "password",
+        regex(r"password[ \t]"),
+        regex(
+            r"^[ \t]*password[ \t]+(?!required|requisite|sufficient|optional|include|substack|\[)[\w.-]+[ \t]+(?P<secret>\S+)[ \t]*$"
+        ),
     ),
-    regex(
-        rf"(?m){_START}{_KEY}[ \t]*=[ \t]*(?P<secret>(?!\{{[^\n]*=|\[[ \t]*[\"'\n])[^\s\"'\x00][^\n\r\x00]*?)(?=[ \t]*\r?(?:$|\x00))"
+    (
+        "=",
+        _EQUALS,
+        regex(
+            rf"(?m){_START}{_KEY}[ \t]*=[ \t]*(?P<secret>(?!\{{[^\n]*=|\[[ \t]*[\"'\n])[^\s\"'\x00][^\n\r\x00]*?)(?=[ \t]*\r?(?:$|\x00))"
+        ),
     ),
 )
-"""These are looked for in lines that hold a hint, for each costs a second or so for a million lines."""
+"""These are looked for in lines that have a key, for each costs a second or so for a million lines."""
 
 _SHORT = (
     # Anywhere else.
-    regex(rf"{_KEY}{_IS}\[?[ \t]*(?:[&!]\S+[ \t]+)*(?:{_QUOTED})"),
-    regex(
-        rf"{_KEY}[\"']?[ \t]*:[ \t]*\[?[ \t]*(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\x00\"'\\\#\[{{,}}\]][^\s\x00\"',}}\]]*)"
+    (
+        "",
+        regex(rf"""{_END}{_IS}\[?[ \t]*[&!\\"']"""),
+        regex(rf"{_KEY}{_IS}\[?[ \t]*(?:[&!]\S+[ \t]+)*(?:{_QUOTED})"),
     ),
-    regex(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
+    (
+        ":",
+        _COLON,
+        regex(
+            rf"{_KEY}[\"']?[ \t]*:[ \t]*\[?[ \t]*(?:[&!]\S+[ \t]+)*(?P<secret>[^\s\x00\"'\\\#\[{{,}}\]][^\s\x00\"',}}\]]*)"
+        ),
+    ),
+    (
+        "=",
+        _EQUALS,
+        regex(rf"{_KEY}[\"']?[ \t]*=[ \t]*\[?[ \t]*(?P<secret>[^\s\x00\"'\\\[{{&;][^\s\x00\"&;\]}}]*)"),
+    ),
     # 32 random bytes or more in base64, behind a key that says no more than that.
-    regex(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
+    (
+        "=",
+        regex(r"[a-z0-9+/]{38}="),
+        regex(r"(?i)\b(?:key|encrypt)\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?P<secret>[A-Za-z0-9+/]{38,}={1,2})"),
+    ),
     # What Consul and Nomad encrypt their gossip with: 16, 24 or 32 bytes (Consul's documentation of `encrypt`).
-    regex(
-        r"\bencrypt(?:\\*[\"']?[ \t]*[:=]|[ \t])[ \t]*\\*[\"']?(?P<secret>(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{32}|[A-Za-z0-9+/]{43}=)(?![\w+/=]))"
+    (
+        "encrypt",
+        None,
+        regex(
+            r"\bencrypt(?:\\*[\"']?[ \t]*[:=]|[ \t])[ \t]*\\*[\"']?(?P<secret>(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{32}|[A-Za-z0-9+/]{43}=)(?![\w+/=]))"
+        ),
     ),
 )
 """As these."""
 
 _URLS = (
     # Users in URLs. A password may hold what should have been quoted; the last @ before the host's end is what divides.
-    regex(
-        r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"'\x00]*:(?!\d+[/?\#])(?P<secret>(?:(?!://)[^\s\"'\x00\\])+)@(?=[^\s\"'@,\x00]*(?:[\s\"',\x00]|\\|\Z))"
+    (
+        ":",
+        _SCHEME,
+        regex(
+            r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"'\x00]*:(?!\d+[/?\#])(?P<secret>(?:(?!://)[^\s\"'\x00\\])+)@(?=[^\s\"'@,\x00]*(?:[\s\"',\x00]|\\|\Z))"
+        ),
     ),
-    regex(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
-    regex(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
-    regex(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
+    (
+        ":",
+        _SCHEME,
+        regex(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}[^\s/@:\"']*:(?P<secret>[^\s/@\"']+)@"),
+    ),
+    (
+        ":",
+        _SCHEME,
+        regex(r"(?i)\b[a-z][a-z0-9+.-]{0,20}:(?:\\*/){2}(?P<secret>[^\s/@:\"'\x00\\]{16,})@"),
+    ),
+    (
+        ":",
+        regex(r"@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
+        regex(r"(?<![\w@./-])(?://)?[\w.-]+:(?P<secret>[^\s:@/\"',\\]{4,})@(?:(?:tcp|udp|unix)\(|[\w.-]+:\d)"),
+    ),
     # What is a URL is above, and what is of it stays one; of what only would be one, all is hidden that may be the password.
-    regex(
-        r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?:(?:https?)?//)?[^\s/:@\"'\\]+:(?!//[^\s/:@]*(?::REDACTED-\d+)?@)(?P<secret>[^\s@\"'\\]+)@"
+    (
+        "proxy",
+        None,
+        regex(
+            r"(?i)proxy\\*[\"']?[ \t]*[:=][ \t]*\\*[\"']?(?:(?:https?)?//)?[^\s/:@\"'\\]+:(?!//[^\s/:@]*(?::REDACTED-\d+)?@)(?P<secret>[^\s@\"'\\]+)@"
+        ),
     ),
 )
-_BOOTSTRAP = regex(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")
 # Programs that take a password behind a flag of one letter, which others have another use for.
 _PROGRAMS = tuple(
-    regex(rf"(?<![\w.-])(?:{programs})(?![\w.-]){_WORDS}{flag}{_WORD}")
-    for programs, flag in (
-        (r"mysql(?:admin|check|dump|import|pump|sh|show|slap)?|mariadb(?:-[a-z]+)?", "-p"),
+    (word, regex(piece) if piece else None, regex(rf"(?<![\w.-])(?:{programs})(?![\w.-]){_WORDS}{flag}{_WORD}"))
+    for word, piece, programs, flag in (
+        ("mysql", None, r"mysql(?:admin|check|dump|import|pump|sh|show|slap)?", "-p"),
+        ("mariadb", None, r"mariadb(?:-[a-z]+)?", "-p"),
+        ("sshpass", None, "sshpass", rf"-p(?:{_NEXT})?"),
+        ("mongo", None, r"mongo(?:sh|dump|restore|export|import|stat)?", rf"-p(?:{_NEXT})?"),
         (
-            r"sshpass|mongo(?:sh|dump|restore|export|import|stat)?|(?:docker|podman|nerdctl|buildah|skopeo|helm|oras|crane)(?:\\*[\"',\s\x00-]+)(?:registry[\"',\s\x00-]+)?login",
+            "login",
+            None,
+            r"(?:docker|podman|nerdctl|buildah|skopeo|helm|oras|crane)(?:\\*[\"',\s\x00-]+)(?:registry[\"',\s\x00-]+)?login",
             rf"-p(?:{_NEXT})?",
         ),
-        (r"(?:redis|valkey|keydb)-cli", rf"-a{_NEXT}"),
-        (r"ldap[a-z]+", rf"-w{_NEXT}"),
-        (r"ipmitool|mosquitto_[a-z]+", rf"-P{_NEXT}"),
+        ("-cli", "(?:redis|valkey|keydb)-cli", r"(?:redis|valkey|keydb)-cli", rf"-a{_NEXT}"),
+        ("ldap", None, r"ldap[a-z]+", rf"-w{_NEXT}"),
+        ("ipmitool", None, "ipmitool", rf"-P{_NEXT}"),
+        ("mosquitto_", None, r"mosquitto_[a-z]+", rf"-P{_NEXT}"),
     )
 )
-_PROGRAM_HINTS = ("mysql", "mariadb", "sshpass", "mongo", "login", "-cli", "ldap", "ipmitool", "mosquitto")
-_LOGINS = regex(
-    rf"""(?<![\w-])(?:{_LOGIN})(?:=|[ \t]+|["'],[ \t]*|\n[ \t]*-[ \t]+)["']?[\w.@-]+:(?P<secret>(?!\d+(?::|\b))[^\s"',]+)"""
-)
+_LOGINS = regex(rf"""(?<![\w-])(?:{_LOGIN}){_BEHIND}["']?[\w.@-]+:(?P<secret>(?!\d+(?::|\b))[^\s"',]+)""")
 # PuTTY's keys, which are base64 without a frame.
 _PUTTY = regex(r"Private-Lines:[ \t]*\d+[ \t]*\r?\n(?P<secret>(?:[A-Za-z0-9+/=]+[ \t]*(?:\r?\n|\Z))+)")
 _LAST = r"""(?=[ \t]*(?:\#[^\n]*)?\r?(?:$|["'\\]))"""  # nothing but a comment comes behind it
 _TO_A_QUOTE = r"""[^\s"'\\\x00]|["'](?![\s,;|>)\]}:]|\\[nrt"]|\Z)"""  # a quote within it ends no word
-# What tells by itself that it is a secret, and what is in every text that it is in: JSON Web Tokens, k3s' tokens, hashed passwords, and the tokens of
-# some services.
+# What is a secret by what stands before it: HTTP's credentials, k3s' tokens, hashed passwords, passwords of single programs.
 _SHAPES = (
-    ("earer", regex(r"(?i)\bbearer[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
-    ("EARER", regex(r"\bBEARER[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
-    ("asic", regex(r"(?i)\bbasic[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
-    ("eyJ", regex(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)")),
-    ("K10", regex(r"\bK10[0-9a-f]{64}::(?:[\w-]+:)?(?P<secret>[^\s\"'\\]+)")),
-    ("$", regex(r"(?P<secret>\$(?:apr1|[1256]|2[abxy]|y|gy)\$[./0-9A-Za-z$]{8,})")),
-    ("-u", _LOGINS),
-    ("creds", _LOGINS),
-    ("password", regex(r"\blogin[ \t]+\S+[ \t]+password[ \t]+(?P<secret>\S+)")),  # netrc(5)
-    ("bindpw", regex(r"(?m)^[ \t]*bindpw[ \t]+(?P<secret>\S+)")),
-    ("auth", regex(r"\bstats[ \t]+auth[ \t]+[^\s:]+:(?P<secret>\S+)")),  # HAProxy
-    ("--auth", regex(r"(?<!\w)--auth(?:=|[ \t]+)(?P<secret>[A-Za-z0-9+/]{16,}={0,2})")),  # crictl
-    ("pass:", regex(r"-pass(?:in|out)?[ \t]+pass:(?P<secret>\S+)")),  # OpenSSL
-    ("smbclient", regex(r"\bsmbclient\b[^\n]*?-U[ \t]*[^\s%]+%(?P<secret>\S+)")),
-    ("setcookie", regex(r"-setcookie[ \t]+(?P<secret>\S+)")),  # Erlang
-    ("grub.pbkdf2.", regex(r"grub\.pbkdf2\.[a-z0-9]+\.\d+\.(?P<secret>[\w.]+)")),
+    ("bearer", None, regex(r"(?i)\bbearer[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("basic", None, regex(r"(?i)\bbasic[ \t]+(?P<secret>[A-Za-z0-9+/=._~-]{8,})")),
+    ("k10", None, regex(r"\bK10[0-9a-f]{64}::(?:[\w-]+:)?(?P<secret>[^\s\"'\\]+)")),
+    ("$", None, regex(r"(?P<secret>\$(?:apr1|[1256]|2[abxy]|y|gy)\$[./0-9A-Za-z$]{8,})")),
+    ("-u", regex(rf"-u(?:ser)?{_BEHIND}"), _LOGINS),
+    ("creds", regex(rf"creds{_BEHIND}"), _LOGINS),
+    ("login", regex(r"login[ \t]"), regex(r"\blogin[ \t]+\S+[ \t]+password[ \t]+(?P<secret>\S+)")),  # netrc(5)
+    ("bindpw", None, regex(r"(?m)^[ \t]*bindpw[ \t]+(?P<secret>\S+)")),
+    ("stats", regex(r"stats[ \t]"), regex(r"\bstats[ \t]+auth[ \t]+[^\s:]+:(?P<secret>\S+)")),  # HAProxy
+    (
+        "--auth",
+        regex(r"--auth[= \t]"),
+        regex(r"(?<!\w)--auth(?:=|[ \t]+)(?P<secret>[A-Za-z0-9+/]{16,}={0,2})"),
+    ),  # crictl
+    ("pass:", None, regex(r"-pass(?:in|out)?[ \t]+pass:(?P<secret>\S+)")),  # OpenSSL
+    ("smbclient", None, regex(r"\bsmbclient\b[^\n]*?-U[ \t]*[^\s%]+%(?P<secret>\S+)")),
+    ("setcookie", None, regex(r"-setcookie[ \t]+(?P<secret>\S+)")),  # Erlang
     # IPsec: ipsec.secrets(5), what setkey(8) is given and `ip xfrm` prints.
     *(
-        (f": {kind}", regex(rf"(?m)(?:^|[ \t]):[ \t]+{kind}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"']+))"))
+        (
+            kind.lower(),
+            regex(rf":[ \t]+{kind.lower()}[ \t]"),
+            regex(rf"(?m)(?:^|[ \t]):[ \t]+{kind}[ \t]+(?:{_QUOTED}|(?P<secret>[^\s\"']+))"),
+        )
         for kind in ("PSK", "EAP", "XAUTH", "NTLM")
     ),
-    ("xponent", regex(r"\b(?:Private)?Exponent[12]?:[ \t]*(?P<secret>0[xs]\w{16,})")),
-    ("Prime", regex(r"\bPrime[12]:[ \t]*(?P<secret>0[xs]\w{16,})")),
-    ("Coefficient", regex(r"\bCoefficient:[ \t]*(?P<secret>0[xs]\w{16,})")),
-    ("0x", regex(r"(?<![\w-])(?:enc|auth|auth-trunc|aead|-[EA])[ \t]+\S+[ \t]+(?P<secret>0x[0-9A-Fa-f]{32,})")),
-    # `{"auths":` in base64, as in a Secret of the kind dockerconfigjson, however many blanks were behind the brace.
-    ("eyJ", regex(r"\b(?P<secret>eyJhdXRocyI[A-Za-z0-9+/]{8,}={0,2})")),
-    ("eyA", regex(r"\b(?P<secret>eyAiYXV0aHMi[A-Za-z0-9+/]{8,}={0,2})")),
-    ("ewo", regex(r"\b(?P<secret>ewo(?:JImF1dGhzI|gICJhdXRocyI|gICAgImF1dGhzI)[A-Za-z0-9+/]{8,}={0,2})")),
-    ("certificate key", regex(r"certificate key:\s+(?P<secret>[0-9a-f]{64})\b")),  # kubeadm init --upload-certs
-    ("gh", regex(r"\b(?P<secret>gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
-    ("glpat-", regex(r"\b(?P<secret>glpat-[\w-]{16,})")),
-    ("xox", regex(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
-    ("AIza", regex(r"\b(?P<secret>AIza[\w-]{35})")),
-    ("hvs.", regex(r"\b(?P<secret>hvs\.[\w-]{20,})")),
-    # URLs by which everybody may write who has them: Slack's incoming webhooks and workflows (api.slack.com/messaging/webhooks), Discord's, and those
-    # of Telegram's bots (core.telegram.org/bots/api), whose tokens tell by themselves as well.
+    ("exponent", None, regex(r"\b(?:Private)?Exponent[12]?:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("prime", None, regex(r"\bPrime[12]:[ \t]*(?P<secret>0[xs]\w{16,})")),
+    ("coefficient", None, regex(r"\bCoefficient:[ \t]*(?P<secret>0[xs]\w{16,})")),
     (
-        "hooks.slack",
-        regex(r"\bhooks\.slack(?:-gov)?\.com\\*/(?:services|workflows|triggers)\\*/(?P<secret>(?:[\w-]|\\*/){12,})"),
+        "0x",
+        regex(r"0x[0-9a-f]{32}"),
+        regex(r"(?<![\w-])(?:enc|auth|auth-trunc|aead|-[EA])[ \t]+\S+[ \t]+(?P<secret>0x[0-9A-Fa-f]{32,})"),
     ),
-    (
-        "webhooks",
-        regex(r"\bdiscord(?:app)?\.com\\*/api\\*/(?:v\d+\\*/)?webhooks\\*/\d+\\*/(?P<secret>[\w-]{16,})"),
-    ),
-    ("telegram", regex(r"\bapi\.telegram\.org\\*/(?:file\\*/)?bot(?P<secret>\d+:[\w-]+)")),
-    (":AA", regex(r"(?<![\w.:-])(?P<secret>\d{8,10}:AA[\w-]{33})(?![\w-])")),
+    ("certificate key", None, regex(r"certificate key:\s+(?P<secret>[0-9a-f]{64})\b")),  # kubeadm init --upload-certs
+    # The tokens of Telegram's bots (core.telegram.org/bots/api), which tell by themselves as well.
+    ("telegram", None, regex(r"\bapi\.telegram\.org\\*/(?:file\\*/)?bot(?P<secret>\d+:[\w-]+)")),
+    (":aa", regex(r":aa[\w-]{33}"), regex(r"(?<![\w.:-])(?P<secret>\d{8,10}:AA[\w-]{33})(?![\w-])")),
     # Keys of chronyd and ntpd: a number, a kind, and what may be a word, HEX:… or ASCII:… (chrony.conf(5), `keyfile`; ntp.keys(5)).
     *(
         (
-            kind,
+            kind.lower(),
+            regex(rf"\d[ \t]+{kind.lower()}"),
             regex(
                 rf"(?m)(?:^|(?<=\\n)|(?<=[\"']))[ \t]*\d+[ \t]+{kind}{size}[ \t]+(?P<secret>[^\s\"'\\]{{4,}}){_LAST}"
             ),
@@ -248,6 +356,7 @@ _SHAPES = (
     # A line of racoon's psk.txt with a key of hexadecimal digits (racoon.conf(5), "Pre-shared key File").
     (
         "0x",
+        regex(r"0x[0-9a-f]{16}"),
         regex(
             rf"(?m)^[ \t]*(?:[0-9.]{{7,}}|[0-9a-f:]{{3,}}|[\w.-]+@[\w.-]+)[ \t]+(?P<secret>0x[0-9A-Fa-f]{{16,}}){_LAST}"
         ),
@@ -257,6 +366,7 @@ _SHAPES = (
     *(
         (
             f":{port}:",
+            None,
             regex(
                 rf"(?<![\w.:*/-])(?!arn:|urn:)(?:[\w.*/-]|\\{{1,4}}:)+:{re.escape(port)}:(?!\d+:)[\w.*-]+:[\w.*@-]+:(?P<secret>(?:{_TO_A_QUOTE}|\\{{1,4}}[\\:])+)"
             ),
@@ -264,6 +374,46 @@ _SHAPES = (
         for port in ("5432", "*")
     ),
 )
+# What tells by itself that it is a secret: JSON Web Tokens, the tokens and URLs of some services, and kubeadm's tokens.
+_TOKENS = (
+    ("eyj", None, regex(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)")),
+    ("grub.pbkdf2.", None, regex(r"grub\.pbkdf2\.[a-z0-9]+\.\d+\.(?P<secret>[\w.]+)")),
+    # `{"auths":` in base64, as in a Secret of the kind dockerconfigjson, however many blanks were behind the brace.
+    ("eyjhdxrocyi", None, regex(r"\b(?P<secret>eyJhdXRocyI[A-Za-z0-9+/]{8,}={0,2})")),
+    ("eyaiyxv0ahmi", None, regex(r"\b(?P<secret>eyAiYXV0aHMi[A-Za-z0-9+/]{8,}={0,2})")),
+    (
+        "ewo",
+        None,
+        regex(r"\b(?P<secret>ewo(?:JImF1dGhzI|gICJhdXRocyI|gICAgImF1dGhzI)[A-Za-z0-9+/]{8,}={0,2})"),
+    ),
+    (
+        "gh",
+        regex(r"gh[opsru]_|github_pat_"),
+        regex(r"\b(?P<secret>gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,})"),
+    ),
+    ("glpat-", None, regex(r"\b(?P<secret>glpat-[\w-]{16,})")),
+    ("xox", None, regex(r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})")),
+    ("aiza", None, regex(r"\b(?P<secret>AIza[\w-]{35})")),
+    ("hvs.", None, regex(r"\b(?P<secret>hvs\.[\w-]{20,})")),
+    # URLs by which everybody may write who has them: Slack's incoming webhooks and workflows (api.slack.com/messaging/webhooks), and Discord's.
+    (
+        "hooks.slack",
+        None,
+        regex(r"\bhooks\.slack(?:-gov)?\.com\\*/(?:services|workflows|triggers)\\*/(?P<secret>(?:[\w-]|\\*/){12,})"),
+    ),
+    (
+        "webhooks",
+        None,
+        regex(r"\bdiscord(?:app)?\.com\\*/api\\*/(?:v\d+\\*/)?webhooks\\*/\d+\\*/(?P<secret>[\w-]{16,})"),
+    ),
+    (".", regex(r"\.[a-z0-9]{16}"), regex(r"(?<![\w.])(?P<secret>[a-z0-9]{6}\.[a-z0-9]{16})(?![\w.])")),
+)
+_LEAST_TOKEN = 15
+"""Letters of the shortest of these."""
+
+_NAME = regex(r"[A-Za-z0-9_./-]*")
+"""A word, a number, a path: nothing is in it that could stand between a key and its value, so that it may only be a token."""
+
 # What chpasswd(8) is given: each line a name, a colon, and a password; also by cloud-init's module of that name (cc_set_passwords).
 _TO_CHPASSWD = r"\|[ \t]*(?:sudo[ \t]+(?:-\S+[ \t]+)*)?[\w/]*\bchpasswd\b"
 _ARGUMENTS = r"""(?:\\++|"[^"]*"|'[^']*'|[^\n|;&"'\\])*+"""
@@ -295,9 +445,17 @@ _SECRET_FLOW = regex(r"""\b(?:data|stringData)\\*["']?[ \t]*:[ \t\n]*\{(?P<block
 _FLOW_VALUE = regex(r"""(?P<key>:[ \t\n]*)(?P<quote>\\*["']?)(?P<secret>[^\s"'\\,{}][^"'\\,{}\n]*)""")
 # Tables of headers that a registry is sent: containerd's, which end at the next table, and Docker's.
 _HEADERS = (
-    regex(r"(?m)^[ \t]*\[[^\n]*\.header\][ \t]*\n(?P<block>(?:(?![ \t]*\[[\w\"'])[^\n]*(?:\n|\Z))*)"),
-    regex(r"(?i)\bauthorization[\"']?[ \t]*[=:][ \t]*\[(?P<block>[^\]]*)\]"),
-    regex(r"\"HttpHeaders\"[ \t\n]*:[ \t\n]*\{(?P<block>[^{}]*)\}"),
+    (
+        ".header]",
+        None,
+        regex(r"(?m)^[ \t]*\[[^\n]*\.header\][ \t]*\n(?P<block>(?:(?![ \t]*\[[\w\"'])[^\n]*(?:\n|\Z))*)"),
+    ),
+    (
+        "authorization",
+        regex(r"""authorization["']?[ \t]*[=:][ \t]*\["""),
+        regex(r"(?i)\bauthorization[\"']?[ \t]*[=:][ \t]*\[(?P<block>[^\]]*)\]"),
+    ),
+    ("httpheaders", None, regex(r"\"HttpHeaders\"[ \t\n]*:[ \t\n]*\{(?P<block>[^{}]*)\}")),
 )
 _HEADER_VALUE = regex(
     r"""(?<=[:=\[,\n \t])(?P<quote>["'])(?P<secret>(?:\\.|(?!(?P=quote))[^\\\n])+)(?P=quote)(?![ \t]*[:=])"""
@@ -316,6 +474,7 @@ _PLAIN = frozenset({"true", "false", "yes", "no", "null", "none", "~", "|", ">",
 _SECRET_KEY = regex(rf"[\w./-]*?{_KEY}|(?i:(?:proxy-)?authorization|(?:set-)?cookie)")
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret(key: str) -> bool:
     """Whether the value of a key, a variable or a header is a secret by its name.
 
@@ -346,29 +505,36 @@ class Vault:
 
         In `prose`, such as a log, a value without quotes ends with its word; elsewhere it may have the rest of its line.
         """
+        if _NAME.fullmatch(text):
+            return self._hide_tokens(text)
         if "\\" in text:
             text = _ESCAPED_KEY.sub(_unescaped, text)
         text = self._hide_keys(text)
         text = self._hide_blocks(text)
         lower = text.lower()
-        if any(hint in lower for hint in _PROGRAM_HINTS):
-            text = self._without(text, _PROGRAMS)
-        if any(hint in lower for hint in _KEY_HINTS):
-            for pattern in _HEADERS:
+        text = self._without(text, lower, _PROGRAMS)
+        for word, piece, pattern in _HEADERS:
+            if word in lower and (piece is None or piece.search(lower)):
                 text = pattern.sub(lambda match: self._within(match, _HEADER_VALUE), text)
-            text = self._without(text, _LONG)
-            text = "\n".join(self._hide_line(line, prose=prose) for line in text.split("\n"))
+        if any(hint in lower for hint in _KEY_HINTS):
+            text = self._without(text, lower, _LONG)
+            if _KEYED.search(lower):
+                text = "\n".join([self._hide_line(line, prose=prose) for line in text.split("\n")])
         if "@" in text:
-            text = self._without(text, _URLS)
-        for hint, pattern in _SHAPES:
-            if hint in text:
-                text = pattern.sub(self._replace, text)
-        return _BOOTSTRAP.sub(self._replace, text)
+            text = self._without(text, lower, _URLS)
+        return self._without(text, lower, _SHAPES + _TOKENS)
+
+    def _hide_tokens(self, name: str) -> str:
+        if len(name) < _LEAST_TOKEN:
+            return name
+        return self._without(self._hide_keys(name), name.lower(), _TOKENS)
 
     def _hide_keys(self, text: str) -> str:
-        text = BASE64_PEM.sub(self._replace_key, text)
+        if "LS0tLS1CRUdJTi" in text:
+            text = BASE64_PEM.sub(self._replace_key, text)
         if "PRIVATE KEY" in text:
-            text = self._without(text, _PEM_KEYS)
+            for pattern in _PEM_KEYS:
+                text = pattern.sub(self._replace, text)
         return _PUTTY.sub(self._replace, text) if "Private-Lines:" in text else text
 
     def _hide_blocks(self, text: str) -> str:
@@ -384,13 +550,15 @@ class Vault:
 
     def _hide_line(self, line: str, *, prose: bool) -> str:
         lower = line.lower()
-        if not any(hint in lower for hint in _KEY_HINTS):
+        if not _KEYED.search(lower):
             return line
-        return self._without(line if prose else self._without(line, _TO_THE_END), _SHORT)
+        return self._without(line if prose else self._without(line, lower, _TO_THE_END), lower, _SHORT)
 
-    def _without(self, text: str, patterns: tuple[re.Pattern[str], ...]) -> str:
-        for pattern in patterns:
-            text = pattern.sub(self._replace, text)
+    def _without(self, text: str, lower: str, rows: _Rows) -> str:
+        """The text without what the patterns match; `lower` is the text in lower case, as it was before any of them."""
+        for word, piece, pattern in rows:
+            if word in lower and (piece is None or piece.search(lower)):
+                text = pattern.sub(self._replace, text)
         return text
 
     def hide_in(self, value: Json) -> Json:
@@ -444,7 +612,8 @@ class Vault:
         """The words of a command line with every secret replaced, also one that stands behind its flag."""
         if not words:
             return []
-        words = self._without("\0".join(words), _PROGRAMS).split("\0")
+        whole = "\0".join(words)
+        words = self._without(whole, whole.lower(), _PROGRAMS).split("\0")
         hidden = [self.hide(word) for word in words]
         for position, word in enumerate(words[:-1]):
             if re.fullmatch(_FLAG, word):
