@@ -54,10 +54,10 @@ from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
 from k8sdoctor.facts.cni import CniFolder
 from k8sdoctor.facts.etcd import is_loopback
-from k8sdoctor.facts.input_filter import InputFilter
-from k8sdoctor.facts.input_rules import Packet
+from k8sdoctor.facts.filter_rules import Packet
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.kubelet_health import health_socket
+from k8sdoctor.facts.node_filter import NodeFilter
 from k8sdoctor.facts.ports import ETCD, EVERY, NETWORK, Need, Ports, socket_of
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from k8sdoctor.facts.cni_network import Subnet
-    from k8sdoctor.facts.input_rules import RuleSet
+    from k8sdoctor.facts.filter_rules import RuleSet
 
 _ASKED_FROM_ELSEWHERE = ("kubelet", "kube-apiserver")
 
@@ -116,7 +116,7 @@ class _Shut(NamedTuple):
 @check("firewall", title="The node's firewall lets the cluster in", area="node", profiles=NOT_DNS)
 def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a node that listen
     stage: Stage,
-    filters: InputFilter,
+    filters: NodeFilter,
     ports: Ports | Unobserved,
     nodes: ClusterNodes | Unobserved,
     folder: CniFolder | Unobserved,
@@ -197,7 +197,7 @@ def _local_needs(stage: Stage, ports: Ports, kubelet: Kubelet | Unobserved, serv
         yield Need("kubelet", health[1], health[0], kubelet.config_path)
 
 
-def _shut_to_itself(needs: Iterable[Need], filters: InputFilter, family: int) -> Iterator[_Shut]:
+def _shut_to_itself(needs: Iterable[Need], filters: NodeFilter, family: int) -> Iterator[_Shut]:
     for need in needs:
         address = as_address(need.address)
         if address is None:  # a name
@@ -213,7 +213,7 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
     shut: Sequence[_Shut],
     own: Sequence[_Shut],
     pods: Sequence[tuple[str, _Shut]],
-    filters: InputFilter,
+    filters: NodeFilter,
     uplink: str,
     *,
     grave: bool,
@@ -254,7 +254,7 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
 
 
 def _closed_to_itself(
-    own: Sequence[_Shut], pods: Sequence[tuple[str, _Shut]], filters: InputFilter, *, grave: bool
+    own: Sequence[_Shut], pods: Sequence[tuple[str, _Shut]], filters: NodeFilter, *, grave: bool
 ) -> Finding:
     keeper = _keeper(filters, own[0].rules)
     and_pods = "".join(f", and pods at {bridge} from {each.wanted} ({each.wanted.program})" for bridge, each in pods)
@@ -302,7 +302,7 @@ def _unanswered(own: Sequence[_Shut]) -> Iterator[Link]:
 
 
 def _shut_to_pods(
-    wanted: Sequence[_Wanted], filters: InputFilter, family: int, folder: CniFolder
+    wanted: Sequence[_Wanted], filters: NodeFilter, family: int, folder: CniFolder
 ) -> Iterator[tuple[str, _Shut]]:
     """Packets of pods to the service `kubernetes` come in at the bridge, when the API server is this node's."""
     for bridge in folder.bridges:
@@ -314,7 +314,7 @@ def _shut_to_pods(
             yield from [(bridge, _Shut(each, *one)) for one in found if one is not None][:1]
 
 
-def _pods_shut_out(bridge: str, shut: _Shut, filters: InputFilter) -> Finding:
+def _pods_shut_out(bridge: str, shut: _Shut, filters: NodeFilter) -> Finding:
     return fail(
         "PodsShutOut",
         f"The firewall of this node ({_keeper(filters, shut.rules)}) lets no pod in at {bridge} to {shut.wanted}, the API server: "
@@ -332,7 +332,7 @@ def _senders(folder: CniFolder, bridge: str, family: int) -> Sequence[Subnet | N
     return [each for each in of_bridge or folder.subnets if each.version == family] or [None]
 
 
-def _open(wanted: Sequence[_Wanted], filters: InputFilter, family: int, uplink: str) -> Finding:
+def _open(wanted: Sequence[_Wanted], filters: NodeFilter, family: int, uplink: str) -> Finding:
     listed = ", ".join(map(str, wanted)) or "no port"
     if not filters.sets:
         return passed("PortsOpen", f"This node has no packet filter; others need {listed}.")
@@ -347,13 +347,13 @@ def _open(wanted: Sequence[_Wanted], filters: InputFilter, family: int, uplink: 
 # -- fixes ---------------------------------------------------------------------------------------------------------------
 
 
-def _keeper(filters: InputFilter, rules: RuleSet) -> str:
+def _keeper(filters: NodeFilter, rules: RuleSet) -> str:
     if filters.firewalld and ("firewalld" in rules.name or "INPUT_ZONES" in rules.chains):
         return "firewalld"
     return "ufw" if filters.ufw and "ufw-user-input" in rules.chains else rules.name
 
 
-def _fix(wanted: Sequence[_Wanted], filters: InputFilter, shut: _Shut, by: str) -> Fix:
+def _fix(wanted: Sequence[_Wanted], filters: NodeFilter, shut: _Shut, by: str) -> Fix:
     verify = f"nc -zv $(hostname -I | cut -d' ' -f1) {wanted[0].port}  # from another machine"
     match _keeper(filters, shut.rules):
         case "firewalld":
@@ -390,7 +390,7 @@ def _fix(wanted: Sequence[_Wanted], filters: InputFilter, shut: _Shut, by: str) 
             )
 
 
-def _trust(interfaces: Sequence[str], filters: InputFilter, shut: _Shut) -> Fix:
+def _trust(interfaces: Sequence[str], filters: NodeFilter, shut: _Shut) -> Fix:
     """Let in what comes in at interfaces of this node's own: the loopback interface, and those of pods."""
     pods = [each for each in interfaces if each != "lo"]
     named = [*(["the loopback interface"] if "lo" in interfaces else []), *(["the pods' interface"] if pods else [])]

@@ -12,9 +12,9 @@ from k8sdoctor.checks.firewall import firewall
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, ClusterNodes, Node
 from k8sdoctor.facts.cni import CniFolder
-from k8sdoctor.facts.input_filter import InputFilter
-from k8sdoctor.facts.input_rules import Packet, RuleSet, parse_iptables, parse_nft
+from k8sdoctor.facts.filter_rules import Packet, RuleSet, parse_iptables, parse_nft
 from k8sdoctor.facts.kubelet import Kubelet
+from k8sdoctor.facts.node_filter import NodeFilter
 from k8sdoctor.facts.ports import Held, Need, Ports
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.stage import Stage
@@ -64,7 +64,7 @@ def judge(
             return tuple(bridges)
 
     folder = Folder(None, None, bridge_addresses=dict.fromkeys(bridges, tuple(addresses)))  # type: ignore[arg-type]
-    filters = InputFilter(sets, **{"uplinks": UPLINKS, **changed})
+    filters = NodeFilter(sets, **{"uplinks": UPLINKS, **changed})
     return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder, kubelet, server))
 
 
@@ -561,18 +561,18 @@ def test_both_variants_tables_and_keepers_are_seen() -> None:
         {"/etc/ufw/ufw.conf": "# x\nENABLED=yes\n", "/proc/1/net/ip_tables_names": "filter\n"}, run=run, netlink=netlink
     )
 
-    found = InputFilter.observe(host, Processes((Process(pid=9, ppid=1, name="python3", cmdline=words),)))
+    found = NodeFilter.observe(host, Processes((Process(pid=9, ppid=1, name="python3", cmdline=words),)))
 
     assert [one.name for one in found.sets] == ["iptables", "iptables-legacy", "nft inet firewalld"]
     assert (found.firewalld, found.ufw, found.uplinks, found.blind) == (True, True, UPLINKS, ())
 
 
 def test_programs_that_are_not_there_have_no_rules_and_those_that_fail_are_blind() -> None:
-    absent = InputFilter.observe(FakeHost(), Unobserved("Unreadable", "x"))
+    absent = NodeFilter.observe(FakeHost(), Unobserved("Unreadable", "x"))
     assert (absent.sets, absent.blind) == ((), ())
 
     denied = FakeHost(run=lambda argv, keep=(): {"code": 1, "out": "", "err": "Operation not permitted"})
-    assert {one.reason for one in InputFilter.observe(denied, Processes(())).blind} == {"NotPermitted"}
+    assert {one.reason for one in NodeFilter.observe(denied, Processes(())).blind} == {"NotPermitted"}
 
     late = FakeHost(run=HostError("DeadlineExceeded", "it did not end"))
-    assert {one.reason for one in InputFilter.observe(late, Processes(())).blind} == {"DeadlineExceeded"}
+    assert {one.reason for one in NodeFilter.observe(late, Processes(())).blind} == {"DeadlineExceeded"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from k8sdoctor.facts.input_rules import Packet, RuleSet, parse_iptables, parse_nft
+from k8sdoctor.facts.filter_rules import Packet, RuleSet, parse_iptables, parse_nft
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.refused_program import refused
 from k8sdoctor.facts.side_by_side import side_by_side
@@ -26,7 +26,7 @@ _TABLE = regex(r"^table (\S+) (\S+)")
 
 
 @dataclass(frozen=True)
-class InputFilter:
+class NodeFilter:
     """`sets` are the tables that judge packets to this node. `firewalld` and `ufw` tell whether they keep them.
 
     `uplinks` are, by family, the interface of the default route. `blind` says what could not be looked at.
