@@ -1,15 +1,16 @@
-"""The node's own packet filter lets in what the cluster sends.
+"""The node's own packet filter lets in what the cluster sends, and out what the node needs.
 
 ## What it looks at
-The rules of iptables (both variants) and nftables for packets to this node itself, also those that firewalld and ufw keep; and the ports of
+The rules of iptables (both variants) and nftables for packets to and from this node itself, also those that firewalld and ufw keep; and the ports of
 this node that others need: the kubelet's and the API server's, etcd's where there are several members, and those by which the pod network reaches
 other nodes, where something listens on them. Of packets that the node sends to itself, the ports at which its own programs look for the API server, etcd,
-and the health of the control plane and of the kubelet.
+and the health of the control plane and of the kubelet. Of what the node sends to others, the API servers, DNS servers and registries that were not reached.
 
 ## Why it matters
 A node whose firewall keeps the API server's port shut cannot be joined, one that shuts the kubelet's answers no `kubectl logs`, and one that shuts the pod network's
 port has pods that reach only those on the same node: a part of all DNS queries is lost. One that drops what the node sends to itself, as a policy of
-`DROP` does when nobody let the loopback interface in, makes a healthy control plane look dead, and ends it. kubeadm warns of firewalld wherever it runs, and looks at nothing else.
+`DROP` does when nobody let the loopback interface in, makes a healthy control plane look dead, and ends it. One that keeps what the node itself sends, by a list of what may leave
+that somebody made before Kubernetes came, makes API servers and registries look dead that answer everybody else. kubeadm warns of firewalld wherever it runs, and looks at nothing else.
 
 ## How it is decided
 The first packet of a connection from elsewhere is led through the rules: protocol, port, interface, state and family are known of it, and whatever
@@ -18,27 +19,33 @@ is a failure where other nodes are there or may come by, and a warning before th
 in at `lo`, from the address that they are sent to; a port that is shut to them is a failure as soon as the node has joined. The same is done for packets of pods to an API server of this
 node, which come in at the pods' bridge and from the pods' subnet. Rules of Calico and others for whole networks are not judged here, nor packets to pods.
 
+What the node sends to others is judged where a connection did not come about, and only then: the first packet to that address and port is led through the rules for
+packets out, and where every way ends in a drop or a refusal, that is why. Rules on users, marks or sets may hold or not, so that a list of what may leave which lets that through
+is never told. A service's address is left out, for what leaves there goes to another one.
+
 ## Reasons
 - `PortsOpen` (pass): no rule keeps the cluster's packets out
 - `NoUplink` (skip): the node has no default route, so it is not known where others' packets come in
 - `PortsClosed` (fail or warn): a rule drops or refuses packets to a port that others need, and perhaps the node's own, too
 - `LocalPortsClosed` (fail or warn): a rule drops or refuses what the node's own programs send to a port of it
+- `OutgoingBlocked` (fail): a rule drops or refuses what this node sends to an API server, a DNS server or a registry, and nobody there was reached
 - `PodsShutOut` (fail): a rule drops or refuses packets of pods to the API server of this node
 - `RulesUnread` (unknown): the rules could not be read
 
 ## What it sends
-Nothing.
+Nothing of its own. It looks at what came of the hellos of `apiserver-san` and of the requests of `pause-image`.
 
 ## How to fix
 Open the ports with the program that keeps the rules: `firewall-cmd`, `ufw`, `nft` or `iptables`. To whom is a person's decision: the nodes' own
 subnet is enough for all of them but the API server's. What comes in at `lo` was sent by the node itself, and is let in whole. With firewalld, put the pods' interfaces into the zone `trusted`.
+What the node sends out is let out to that address and port.
 
 ## How to verify
 From another machine, `nc -zv NODE 10250` connects.
 
 ## References
 - kubernetes.io "Ports and Protocols"; kubeadm preflight `Firewalld` (cmd/kubeadm/app/preflight/checks.go)
-- k3s documentation "Requirements" (firewalld, ufw); firewalld.zone(5); ufw(8)
+- k3s documentation "Requirements" (firewalld, ufw); firewalld.zone(5); firewalld.policies(5); ufw(8); iptables(8); nft(8)
 """
 
 from __future__ import annotations
@@ -49,6 +56,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from k8sdoctor.check import NOT_DNS, check
 from k8sdoctor.checks._node_ready_links import UNTOLD
+from k8sdoctor.checks._pull_judgement import blames, says
 from k8sdoctor.checks._words import enumerated
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import ClusterNodes
@@ -59,6 +67,7 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.kubelet_health import health_socket
 from k8sdoctor.facts.node_filter import NodeFilter
 from k8sdoctor.facts.ports import ETCD, EVERY, NETWORK, Need, Ports, socket_of
+from k8sdoctor.facts.sent_in_vain import SentInVain, Unreached
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.x509 import as_address
 from k8sdoctor.finding import (
@@ -100,17 +109,23 @@ class _Wanted(NamedTuple):
 
 
 class _Shut(NamedTuple):
-    """A port that is shut, by which table and rule. `address` is where the node's own programs look for it."""
+    """A port that is shut, by which table and rule. `address` is where the node's own programs look for it; `out`: what they send does not even leave."""
 
     wanted: _Wanted
     rules: RuleSet
     rule: str
     address: str = ""
+    out: bool = False
 
     @property
     def by(self) -> tuple[str, str]:
         """What tells its rule, or its policy, from others."""
         return self.rules.name, self.rule
+
+
+_WHAT = {"api": "the API server", "dns": "DNS", "registry": "the registry"}
+
+_ABOUT_REGISTRIES = ("pause-image", "images", "registry-config", "image-list")
 
 
 @check("firewall", title="The node's firewall lets the cluster in", area="node", profiles=NOT_DNS)
@@ -122,6 +137,7 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     folder: CniFolder | Unobserved,
     kubelet: Kubelet | Unobserved,
     server: ApiServer,
+    sent: SentInVain,
 ) -> Iterator[Finding]:
     """Judge what becomes of packets to each port that others, or the node's own programs, need."""
     if isinstance(ports, Unobserved):
@@ -157,6 +173,11 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     elif own:
         findings.append(_closed_to_itself(own, beside, filters, grave=stage.joined))
     findings += [_pods_shut_out(*each, filters) for each in pods if each[1].wanted not in told and each not in beside]
+    for kept in _kept(sent, filters, own):
+        if findings and {(of.name, rule) for _, of, rule in kept} <= {each.by for each in (*shut, *own)}:
+            findings[0] = _also(findings[0], _blocked(kept, filters))
+        else:
+            findings.append(_blocked(kept, filters))
     yield from findings
     if not findings:
         yield _open(wanted, filters, family, uplink)
@@ -207,6 +228,9 @@ def _shut_to_itself(needs: Iterable[Need], filters: NodeFilter, family: int) -> 
         found = filters.shut(packet)
         if found is not None:
             yield _Shut(_Wanted(need.port, "tcp", need.program), *found, need.address)
+        leaving = None if sender is None else filters.shut(packet._replace(interface="", out="lo", destination=sender))
+        if leaving is not None:
+            yield _Shut(_Wanted(need.port, "tcp", need.program), *leaving, need.address, out=True)
 
 
 def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
@@ -226,7 +250,7 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
         why = f"packets of the pod network from other nodes are dropped here ({keeper})"
         links = [*links, Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
     fix = _fix([each.wanted for each in shut], filters, shut[0], by)
-    apart = [each for each in own if each.wanted not in {one.wanted for one in shut}]
+    apart = [each for each in own if each.out or each.wanted not in {one.wanted for one in shut}]
     nor = (
         f", nor this node's own programs to {_listed(own)}"
         if apart
@@ -235,10 +259,7 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
         else ""
     )
     nor += "".join(f", nor pods in at {bridge} to {each.wanted} ({each.wanted.program})" for bridge, each in pods)
-    interfaces = [*(["lo"] if apart else []), *(bridge for bridge, _ in pods)]
-    if interfaces:  # which opening the ports does not let in
-        let_in = _trust(interfaces, filters, (apart or [each for _, each in pods])[0])
-        fix = replace(fix, commands=(*let_in.commands, *fix.commands), persist=(*let_in.persist, *fix.persist))
+    fix = _joined([fix, *_let_through(apart, pods, filters)])  # which opening the ports does not let in
     return (fail if grave else warn)(
         "PortsClosed",
         f"The firewall of this node ({keeper}) lets nobody in at {uplink} to {listed}{nor}.",
@@ -263,7 +284,7 @@ def _closed_to_itself(
         f"The firewall of this node ({keeper}) shuts this node's own programs out from {_listed(own)}{and_pods}.",
         subject=", ".join(dict.fromkeys(str(each.wanted) for each in own)),
         evidence=[*_rules_at_lo(own), *_rules_at_bridges(pods)],
-        fix=_trust(["lo", *(bridge for bridge, _ in pods)], filters, own[0]),
+        fix=_joined(_let_through(own, pods, filters)),
         explains=[*_unanswered(own), *(_NO_API_FOR_PODS if pods else ())],
     )
 
@@ -312,6 +333,83 @@ def _shut_to_pods(
             senders = _senders(folder, bridge, family)
             found = [filters.shut(Packet(family, each.protocol, each.port, bridge, sender)) for sender in senders]
             yield from [(bridge, _Shut(each, *one)) for one in found if one is not None][:1]
+
+
+class _Kept(NamedTuple):
+    """A place to which a rule lets nothing out."""
+
+    place: Unreached
+    rules: RuleSet
+    rule: str
+
+
+def _kept(sent: SentInVain, filters: NodeFilter, own: Sequence[_Shut]) -> Iterator[list[_Kept]]:
+    """What does not leave the node, with the rule that keeps it, by tables. A name is resolved while any DNS server answers."""
+    told = {(as_address(each.address), each.wanted.port) for each in own}
+    found: list[_Kept] = []
+    for each in sent.all:
+        to = ip_network(each.address.partition("%")[0])
+        protocol = "udp" if each.kind == "dns" else "tcp"
+        shut = filters.shut(Packet(to.version, protocol, each.port, out=each.out, destination=to))
+        if shut is not None and (to.network_address, each.port) not in told:
+            found.append(_Kept(each, *shut))
+    kept = {one.place for one in found}
+    if any(each.kind == "dns" and each not in kept for each in sent.all):
+        found = [one for one in found if one.place.kind != "dns"]
+    for name in dict.fromkeys(one.rules.name for one in found):
+        yield [one for one in found if one.rules.name == name]
+
+
+def _also(first: Finding, then: Finding) -> Finding:
+    """What the same rule does besides, in one finding."""
+    assert first.fix is not None and then.fix is not None  # noqa: S101, PT018 -- all of this check have one
+    return replace(
+        first,
+        status=then.status,
+        message=f"{first.message.removesuffix('.')}, and {then.message.partition(') ')[2]}",
+        subject=f"{first.subject}, {then.subject}",
+        evidence=(*first.evidence, *then.evidence),
+        fix=_joined([first.fix, then.fix]),
+        explains=(*first.explains, *then.explains),
+    )
+
+
+def _blocked(found: Sequence[_Kept], filters: NodeFilter) -> Finding:
+    places = list(dict.fromkeys(f"{_where(each)} ({_WHAT[each.kind]})" for each, _, _ in found))
+    rules = found[0].rules
+    why = f"a rule of {rules.name} was seen to keep what this node sends to {enumerated(places)}"
+    return fail(
+        "OutgoingBlocked",
+        f"The firewall of this node ({_keeper(filters, rules)}) lets nothing out to {enumerated(places)}.",
+        subject=", ".join(dict.fromkeys(_where(each) for each, _, _ in found)),
+        evidence=[
+            words
+            for each, of, rule in found
+            for words in (Evidence(f"{of.name}, for packets to {_where(each)}", rule), Evidence(_where(each), each.met))
+        ],
+        fix=_let_out([each for each, _, _ in found], rules, filters),
+        explains=[link for each, _, _ in found for link in _unreached(each, why)],
+    )
+
+
+def _where(each: Unreached) -> str:
+    return f"{authority(each.address, each.port)}{'/udp' if each.kind == 'dns' else ''}"
+
+
+def _unreached(each: Unreached, why: str) -> Iterator[Link]:
+    """What it looks like to the checks that asked."""
+    match each.kind:
+        case "api":
+            there = frozenset({f"endpoint:{each.name}"})
+            yield Link("apiserver-san", "EndpointUnreachable", why, Certainty.PROVEN, there)
+            yield Link("apiserver-endpoints", "MemberDown", why, Certainty.PROVEN, there)
+        case "dns":
+            yield Link("apiserver-san", "NameNotResolved", why)
+            yield from (Link(check, "NameNotResolved", why) for check in _ABOUT_REGISTRIES)
+        case "registry":
+            for check in _ABOUT_REGISTRIES:
+                if says(check, "RegistryUnreachable"):
+                    yield Link(check, "RegistryUnreachable", why, Certainty.PROVEN, blames(each.name))
 
 
 def _pods_shut_out(bridge: str, shut: _Shut, filters: NodeFilter) -> Finding:
@@ -390,11 +488,79 @@ def _fix(wanted: Sequence[_Wanted], filters: NodeFilter, shut: _Shut, by: str) -
             )
 
 
+def _let_out(places: Sequence[Unreached], rules: RuleSet, filters: NodeFilter) -> Fix:
+    """To each address and port; to a DNS server also by TCP, as what is too long for UDP is asked again."""
+    wanted = list(
+        dict.fromkeys(
+            (each.address.partition("%")[0], each.port, protocol)
+            for each in places
+            for protocol in (("udp", "tcp") if each.kind == "dns" else ("tcp",))
+        )
+    )
+    chain = rules.outgoing[0][0]
+    match _keeper(filters, rules):
+        case "firewalld":
+            return Fix(
+                "Change the policy of firewalld, or the direct rule, that keeps what the node sends",
+                ("firewall-cmd --list-all-policies", "firewall-cmd --direct --get-all-rules"),
+                "firewall-cmd --list-all-policies",
+                Safety.MANUAL,
+            )
+        case "ufw":
+            return Fix(
+                "Let it out in ufw",
+                tuple(f"ufw prepend allow out to {to} port {port} proto {protocol}" for to, port, protocol in wanted),
+                "ufw status",
+                Safety.MANUAL,
+            )
+        case name if name.startswith("nft "):
+            where = f"{name.removeprefix('nft ')} {chain}"
+            return Fix(
+                f"Let it out, here and in the file that makes {name} at boot (often /etc/nftables.conf)",
+                tuple(
+                    f"nft insert rule {where} {'ip6' if ':' in to else 'ip'} daddr {to} {protocol} dport {port} accept"
+                    for to, port, protocol in wanted
+                ),
+                f"nft list chain {where}",
+                Safety.MANUAL,
+            )
+        case name:
+            return Fix(
+                f"Let it out, here and in what makes the rules of {name} at boot",
+                tuple(
+                    f"{name} -w -I OUTPUT -d {to} -p {protocol} --dport {port} -j ACCEPT"
+                    for to, port, protocol in wanted
+                ),
+                f"{name} -S OUTPUT",
+                Safety.MANUAL,
+            )
+
+
+def _joined(fixes: Sequence[Fix]) -> Fix:
+    """The first one, with the commands of all; what lets in or out comes before what opens ports."""
+    first, *more = fixes
+    return replace(
+        first,
+        commands=tuple(dict.fromkeys(command for each in (*more, first) for command in each.commands)),
+        persist=tuple(dict.fromkeys(command for each in (*more, first) for command in each.persist)),
+    )
+
+
+def _let_through(own: Sequence[_Shut], pods: Sequence[tuple[str, _Shut]], filters: NodeFilter) -> list[Fix]:
+    """What the node sends to itself is let in, or out, or both; what pods send comes in."""
+    coming = [*(("lo", each) for each in own if not each.out), *pods]
+    leaving = [each for each in own if each.out]
+    return [
+        *([_trust(list(dict.fromkeys(name for name, _ in coming)), filters, coming[0][1])] if coming else []),
+        *([_trust(["lo"], filters, leaving[0])] if leaving else []),
+    ]
+
+
 def _trust(interfaces: Sequence[str], filters: NodeFilter, shut: _Shut) -> Fix:
-    """Let in what comes in at interfaces of this node's own: the loopback interface, and those of pods."""
+    """Let in what comes in at interfaces of this node's own: the loopback interface, and those of pods; or let out what goes to the former."""
     pods = [each for each in interfaces if each != "lo"]
     named = [*(["the loopback interface"] if "lo" in interfaces else []), *(["the pods' interface"] if pods else [])]
-    title = f"Let {enumerated(named)} in"
+    title = f"Let {enumerated(named)} in" if not shut.out else "Let out what this node sends to itself"
     match _keeper(filters, shut.rules):
         case "firewalld":
             changes = [f"--zone=trusted --change-interface={each}" for each in interfaces]
@@ -406,19 +572,22 @@ def _trust(interfaces: Sequence[str], filters: NodeFilter, shut: _Shut) -> Fix:
                 tuple(f"firewall-cmd --permanent {change}" for change in changes),
             )
         case "ufw":
-            return Fix(title, tuple(f"ufw allow in on {each}" for each in interfaces), "ufw status", Safety.SAFE)
+            way = "out" if shut.out else "in"
+            return Fix(title, tuple(f"ufw allow {way} on {each}" for each in interfaces), "ufw status", Safety.SAFE)
         case name if name.startswith("nft "):
-            where = f"{name.removeprefix('nft ')} {shut.rules.bases[0][0]}"
+            chain, _ = (shut.rules.outgoing if shut.out else shut.rules.bases)[0]
+            where, by = f"{name.removeprefix('nft ')} {chain}", "oifname" if shut.out else "iifname"
             return Fix(
                 f"{title}, here and in the file that makes the rules at boot (often /etc/nftables.conf)",
-                tuple(f'nft insert rule {where} iifname "{each}" accept' for each in interfaces),
+                tuple(f'nft insert rule {where} {by} "{each}" accept' for each in interfaces),
                 f"nft list chain {where}",
                 Safety.MANUAL,
             )
         case name:
+            chain, by = ("OUTPUT", "-o") if shut.out else ("INPUT", "-i")
             return Fix(
                 f"{title}, here and in what makes the rules at boot",
-                tuple(f"{name} -w -I INPUT -i {each} -j ACCEPT" for each in interfaces),
-                f"{name} -S INPUT",
+                tuple(f"{name} -w -I {chain} {by} {each} -j ACCEPT" for each in interfaces),
+                f"{name} -S {chain}",
                 Safety.MANUAL,
             )

@@ -1,4 +1,5 @@
-"""What the rules for packets to this node itself do with the first packet of a connection: iptables' chain INPUT, nftables' hook input.
+"""What the rules for packets to and from this node itself do with the first packet of a connection: iptables' chains INPUT and OUTPUT, nftables' hooks
+of these names.
 
 Each rule becomes conditions on what is known of such a packet; whatever else a rule asks for (a source, a mark, a rate) may hold or not. So the rules
 tell what may become of the packet: `accept`, `drop`, or either.
@@ -31,20 +32,23 @@ _DEEPEST = 20  # chains that call each other; the kernel refuses loops
 
 
 class Packet(NamedTuple):
-    """The first packet of a connection from elsewhere to `port` of this node, which comes in at `interface`.
+    """The first packet of a connection to `port`: of this node, where it comes in at `interface`; or of `destination`, to which this node sends it by `out`.
 
-    `source` is the subnet that its sender is of, None where the sender may be anybody.
+    `source` is the subnet that its sender is of. None and an empty name mean that it may be any.
     """
 
     family: int
     protocol: str
     port: int
-    interface: str
+    interface: str = ""
     source: Subnet | None = None
+    out: str = ""
+    destination: Subnet | None = None
 
 
 class Condition(NamedTuple):
-    """One thing that a rule asks for. `key` is `interface`, `protocol`, `port`, `state`, `family`, `source` or `other`, which nobody can tell.
+    """One thing that a rule asks for. `key` is `interface`, `out`, `protocol`, `port`, `state`, `family`, `source`, `destination`, `local` (it is for an
+    address of this node) or `other`, which nobody can tell.
 
     `values` are names, subnets, or pairs of the lowest and highest number.
     """
@@ -56,8 +60,15 @@ class Condition(NamedTuple):
     def holds(self, packet: Packet) -> bool | None:
         """Whether it holds for a packet; None where that cannot be told."""
         match self.key:
-            case "interface":
-                found = any(_is_name(str(value), packet.interface) for value in self.values)
+            case "interface" | "out":
+                name = packet.interface if self.key == "interface" else packet.out
+                if not name:
+                    return None
+                found = any(_is_name(str(value), name) for value in self.values)
+            case "local":
+                if packet.destination is not None and not packet.out:
+                    return None
+                found = packet.destination is None or packet.out == "lo"
             case "protocol":
                 found = packet.protocol in self.values or "all" in self.values
             case "family":
@@ -66,8 +77,8 @@ class Condition(NamedTuple):
                 found = "new" in self.values
             case "port":
                 found = any(low <= packet.port <= high for low, high in self.values)
-            case "source":
-                some = _is_from(packet.source, self.values)
+            case "source" | "destination":
+                some = _is_of(packet.source if self.key == "source" else packet.destination, self.values)
                 return None if some is None else some is not self.negated
             case _:
                 return None
@@ -90,19 +101,22 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """One table. `name` is as a person looks for it (`iptables`, `nft inet firewalld`), `bases` are the chains in which a packet to this node starts, with what becomes of what they pass."""
+    """One table. `name` is as a person looks for it (`iptables`, `nft inet firewalld`), `bases` are the chains in which a packet to this node starts,
+    with what becomes of what they pass; `outgoing` those in which one from it does.
+    """
 
     name: str
     families: tuple[int, ...]
     bases: tuple[tuple[str, Outcome], ...] = ()
     chains: Mapping[str, Sequence[Rule]] = field(default_factory=dict)
+    outgoing: tuple[tuple[str, Outcome], ...] = ()
 
     def outcomes(self, packet: Packet) -> tuple[frozenset[Outcome], str]:
         """What may become of a packet, `accept` or `drop` or both, and the rule or policy that drops it last."""
         if packet.family not in self.families:
             return frozenset({"accept"}), ""
         all_of: frozenset[Outcome] = frozenset({"accept"})
-        for base, policy in self.bases:
+        for base, policy in self.bases if packet.destination is None else self.outgoing:
             shut: list[str] = []
             found = self._walk(base, packet, shut, 0)
             if "on" in found:
@@ -150,14 +164,14 @@ class RuleSet:
                 return frozenset({"on"})
 
 
-def _is_from(source: Subnet | None, subnets: Sequence[Any]) -> bool | None:
-    """Whether senders of a subnet are of one of others: all of them, none, or (None) that depends on the sender."""
-    if source is None or None in subnets:
+def _is_of(subnet: Subnet | None, subnets: Sequence[Any]) -> bool | None:
+    """Whether the addresses of a subnet are of one of others: all of them, none, or (None) that depends on the address."""
+    if subnet is None or None in subnets:
         return None
-    alike = [each for each in subnets if each.version == source.version]
-    if any(source.subnet_of(each) for each in alike):
+    alike = [each for each in subnets if each.version == subnet.version]
+    if any(subnet.subnet_of(each) for each in alike):
         return True
-    return None if any(source.overlaps(each) for each in alike) else False
+    return None if any(subnet.overlaps(each) for each in alike) else False
 
 
 def _subnet(text: Any) -> Subnet | None:
@@ -197,7 +211,7 @@ _SILENT = frozenset(
 
 
 def parse_iptables(text: str, name: str, family: int) -> RuleSet | None:
-    r"""The chain INPUT of the table filter, and what it leads to; None where there is none.
+    r"""The chains INPUT and OUTPUT of the table filter, and what they lead to; None where there is neither.
 
     What it does not lead to is not read: kube-proxy and block lists write tens of thousands of rules elsewhere.
 
@@ -206,7 +220,8 @@ def parse_iptables(text: str, name: str, family: int) -> RuleSet | None:
     >>> [rules.outcomes(Packet(4, "tcp", port, "eth0")) for port in (22, 6443)]
     [(frozenset({'accept'}), ''), (frozenset({'drop'}), 'policy of chain INPUT: drop')]
     """
-    table, policy = "", None
+    table = ""
+    policies: dict[str, Outcome] = {}
     lines: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("*"):
@@ -216,20 +231,21 @@ def parse_iptables(text: str, name: str, family: int) -> RuleSet | None:
         elif line.startswith(":"):
             chain, _, rest = line[1:].partition(" ")
             lines.setdefault(chain, [])
-            if chain == "INPUT":
-                policy = rest.partition(" ")[0]
+            if chain in ("INPUT", "OUTPUT"):
+                policies[chain] = "drop" if rest.startswith("DROP ") else "accept"
         elif line.startswith("-A "):
             lines.setdefault(line[3:].partition(" ")[0], []).append(line)
-    if policy is None:
+    if not policies:
         return None
     chains: dict[str, list[Rule]] = {chain: [] for chain in lines}  # by its chains one knows whose firewall it is
-    ahead = ["INPUT"]
+    ahead = [*policies]
     while ahead:
         chain = ahead.pop()
         if lines.get(chain):
             chains[chain] = [_iptables_rule(line) for line in lines.pop(chain)]
             ahead += [rule.to for rule in chains[chain] if rule.to]
-    return RuleSet(name, (family,), (("INPUT", "drop" if policy == "DROP" else "accept"),), chains)
+    bases, outgoing = (tuple(each for each in policies.items() if each[0] == chain) for chain in ("INPUT", "OUTPUT"))
+    return RuleSet(name, (family,), bases, chains, outgoing)
 
 
 def _iptables_rule(line: str) -> Rule:
@@ -267,8 +283,12 @@ def _iptables_condition(word: str, value: str, *, negated: bool) -> Condition:
     match word:
         case "-i":
             return Condition("interface", (value,), negated)
+        case "-o":
+            return Condition("out", (value,), negated)
         case "-s":
             return Condition("source", (_subnet(value),), negated)
+        case "-d":
+            return Condition("destination", (_subnet(value),), negated)
         case "-p":
             return Condition("protocol", (value,), negated)
         case "--dport" | "--dports":
@@ -276,7 +296,7 @@ def _iptables_condition(word: str, value: str, *, negated: bool) -> Condition:
         case "--ctstate" | "--state":
             return Condition("state", tuple(value.lower().split(",")), negated)
         case "--dst-type" if value == "LOCAL":
-            return Condition("family", (4, 6), negated)  # it is for this node: it holds
+            return Condition("local", (), negated)
         case _:
             return Condition("other")
 
@@ -298,7 +318,7 @@ _MAYBE = frozenset({"limit", "xt", "quota", "meter"})
 
 
 def parse_nft(text: str, name: str) -> RuleSet | None:
-    """A table as `nft -j list table` shows it (libnftables-json(5)); None where nothing of it is for packets to this node, or it is no JSON."""
+    """A table as `nft -j list table` shows it (libnftables-json(5)); None where nothing of it is for packets to or from this node, or it is no JSON."""
     try:
         items = json.loads(text)["nftables"]
         kinds = [next(iter(item.items())) for item in items]
@@ -306,7 +326,7 @@ def parse_nft(text: str, name: str) -> RuleSet | None:
         return None
     sets = {one.get("name"): one.get("elem", []) for kind, one in kinds if kind == "set" and isinstance(one, dict)}
     chains: dict[str, list[Rule]] = {}
-    bases: list[tuple[int, str, Outcome]] = []
+    bases: dict[str, list[tuple[int, str, Outcome]]] = {"input": [], "output": []}
     family = ""
     for kind, one in kinds:
         if not isinstance(one, dict):
@@ -314,9 +334,9 @@ def parse_nft(text: str, name: str) -> RuleSet | None:
         if kind == "chain":
             family = str(one.get("family", family))
             chains.setdefault(str(one.get("name")), [])
-            if one.get("hook") == "input" and one.get("type") == "filter":
+            if one.get("hook") in bases and one.get("type") == "filter":
                 priority = one.get("prio")
-                bases.append(
+                bases[one["hook"]].append(
                     (
                         priority if isinstance(priority, int) else 0,
                         str(one.get("name")),
@@ -325,9 +345,10 @@ def parse_nft(text: str, name: str) -> RuleSet | None:
                 )
         elif kind == "rule":
             chains.setdefault(str(one.get("chain")), []).extend(_nft_rules(one.get("expr"), sets))
-    if not bases or family not in _FAMILIES:
+    if not any(bases.values()) or family not in _FAMILIES:
         return None
-    return RuleSet(name, _FAMILIES[family], tuple((chain, policy) for _, chain, policy in sorted(bases)), chains)
+    into, out = (tuple((chain, policy) for _, chain, policy in sorted(bases[hook])) for hook in ("input", "output"))
+    return RuleSet(name, _FAMILIES[family], into, chains, out)
 
 
 def _nft_rules(expression: Any, sets: Mapping[Any, Any]) -> Iterable[Rule]:
@@ -378,8 +399,8 @@ def _nft_match(value: Any, sets: Mapping[Any, Any]) -> list[Condition]:
             asked = () if protocol == "th" else (Condition("protocol", (protocol,)),)
             ports = tuple(each if isinstance(each, tuple) else _range(str(each), "-") for each in found)
             return [*asked, Condition("port", ports, negated)]
-        case {"meta": {"key": "iifname" | "iif"}}:
-            return [Condition("interface", tuple(map(str, found)), negated)]
+        case {"meta": {"key": "iifname" | "iif" | "oifname" | "oif" as key}}:
+            return [Condition("interface" if key[0] == "i" else "out", tuple(map(str, found)), negated)]
         case {"meta": {"key": "l4proto"}} | {"payload": {"protocol": "ip", "field": "protocol"}}:
             return [Condition("protocol", tuple(map(str, found)), negated)]
         case {"meta": {"key": "nfproto"}}:
@@ -389,7 +410,8 @@ def _nft_match(value: Any, sets: Mapping[Any, Any]) -> list[Condition]:
         case {"payload": {"protocol": "ip6" | "ip" as protocol, "field": name}}:
             family = Condition("family", (4 if protocol == "ip" else 6,))
             subnets = tuple(map(_subnet, found))
-            return [family, Condition("source", subnets, negated) if name == "saddr" else Condition("other")]
+            which = {"saddr": "source", "daddr": "destination"}.get(name, "other")
+            return [family, Condition(which, subnets, negated)]
         case {"payload": {"protocol": "icmp" | "icmpv6" | "tcp" | "udp" | "sctp" as protocol}}:
             return [Condition("protocol", (protocol,)), Condition("other")]
         case _:

@@ -1,4 +1,4 @@
-"""The packet filters of this node, for packets to itself, and who keeps them."""
+"""The packet filters of this node, for packets to and from itself, and who keeps them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 _OF_IPTABLES = frozenset({"filter", "nat", "mangle", "raw", "security"})
 _UFW = "/etc/ufw/ufw.conf"
 _TABLE = regex(r"^table (\S+) (\S+)")
+_KEEP = ("table ", "hook input", "hook output")
+_HOOK = regex(r"type filter hook (?:in|out)put ")
 
 
 @dataclass(frozen=True)
 class NodeFilter:
-    """`sets` are the tables that judge packets to this node. `firewalld` and `ufw` tell whether they keep them.
+    """`sets` are the tables that judge packets to and from this node. `firewalld` and `ufw` tell whether they keep them.
 
     `uplinks` are, by family, the interface of the default route. `blind` says what could not be looked at.
     """
@@ -123,15 +125,15 @@ class _Look:
         return [one for one in found if one is not None]
 
     def nftables(self) -> list[RuleSet]:
-        """Tables with a chain for packets to this node, but iptables' own and kube-proxy's, which drops nothing that is for a port in use."""
+        """Tables with a chain for packets to or from this node, but iptables' own and kube-proxy's, which drops nothing that is for a port in use."""
         found: list[RuleSet] = []
         table: tuple[str, str] | None = None
         wanted: list[tuple[str, str]] = []
-        for line in self._run("nft", "list", "chains", keep=("table ", "hook input")).splitlines():
+        for line in self._run("nft", "list", "chains", keep=_KEEP).splitlines():
             match = _TABLE.match(line)
             if match:
                 table = match[1], match[2]
-            elif table is not None and "type filter hook input" in line and table not in wanted:
+            elif table is not None and _HOOK.search(line) and table not in wanted:
                 wanted.append(table)
         for family, name in wanted:
             if (
@@ -149,6 +151,9 @@ class _Look:
         try:
             result = self.host.run(*argv, keep=keep)
         except HostError as error:
+            # A release that judged packets to the node alone recorded no more.
+            if error.reason == "NotRecorded" and keep == _KEEP:
+                return self._run(*argv, keep=_KEEP[:2])
             if error.reason != "NotFound":
                 self.blind.append(Unobserved(error.reason, error.message))
             return ""

@@ -17,6 +17,7 @@ from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.node_filter import NodeFilter
 from k8sdoctor.facts.ports import Held, Need, Ports
 from k8sdoctor.facts.processes import Processes
+from k8sdoctor.facts.sent_in_vain import SentInVain, Unreached
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
 from k8sdoctor.host import HostError
@@ -56,6 +57,7 @@ def judge(
     addresses: Sequence[str] = ("10.244.0.1/24",),
     kubelet: Kubelet | Unobserved = NO_KUBELET,
     server: ApiServer = NO_SERVER,
+    sent: Sequence[Unreached] = (),
     **changed: Any,
 ) -> list[Finding]:
     class Folder(CniFolder):
@@ -65,7 +67,8 @@ def judge(
 
     folder = Folder(None, None, bridge_addresses=dict.fromkeys(bridges, tuple(addresses)))  # type: ignore[arg-type]
     filters = NodeFilter(sets, **{"uplinks": UPLINKS, **changed})
-    return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder, kubelet, server))
+    told = SentInVain(tuple(sent))
+    return list(firewall(stage, filters, Ports(tuple(needs), tuple(held)), nodes, folder, kubelet, server, told))
 
 
 def test_a_node_without_rules_lets_everybody_in() -> None:
@@ -515,6 +518,197 @@ def test_without_a_default_route_nothing_is_told() -> None:
     [finding] = judge(iptables(policy="DROP"), uplinks=())
 
     assert (finding.status, finding.reason) == (Status.SKIP, "NoUplink")
+
+
+# -- what the node sends -------------------------------------------------------------------------------------------------
+
+API_ELSEWHERE = Unreached("api", "api.example:6443", "192.0.2.1", 6443, "192.0.2.1:6443 refused the connection", "eth0")
+ITSELF = Unreached("api", "192.0.2.10:6443", "192.0.2.10", 6443, "timed out", "lo")
+NAMESERVERS = [Unreached("dns", each, each, 53, "no answer", "eth0") for each in ("192.0.2.53", "2001:db8::53")]
+MIRROR = Unreached("registry", "mirror.example", "192.0.2.7", 443, "timed out", "eth0")
+
+
+def leaving(*rules: str, policy: str = "ACCEPT", family: Literal[4, 6] = 4) -> RuleSet:
+    made = parse_iptables(
+        "\n".join(["*filter", ":INPUT ACCEPT [0:0]", f":OUTPUT {policy} [0:0]", *rules]), "iptables", family
+    )
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rules", "becomes"),
+    [
+        ((), {"drop"}),
+        (("-A OUTPUT -d 192.0.2.1/32 -p tcp -m tcp --dport 6443 -j ACCEPT",), {"accept"}),
+        (("-A OUTPUT -d 192.0.2.0/24 -j ACCEPT",), {"accept"}),
+        (("-A OUTPUT ! -d 192.0.2.0/24 -j ACCEPT",), {"drop"}),
+        (("-A OUTPUT -d 198.51.100.0/24 -j ACCEPT",), {"drop"}),
+        (("-A OUTPUT -o lo -j ACCEPT",), {"drop"}),
+        (("-A OUTPUT -o eth+ -j ACCEPT",), {"accept"}),
+        (("-A OUTPUT -m addrtype --dst-type LOCAL -j ACCEPT",), {"drop"}),
+        (("-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",), {"drop"}),
+        (("-A OUTPUT -m conntrack --ctstate NEW -j ACCEPT",), {"accept"}),
+        (("-A OUTPUT -s 192.0.2.10/32 -j ACCEPT",), {"accept", "drop"}),
+        (("-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",), {"accept", "drop"}),
+        (("-A OUTPUT -m mark --mark 0x1 -j ACCEPT",), {"accept", "drop"}),
+        (("-A OUTPUT -m set --match-set api dst -j ACCEPT",), {"accept", "drop"}),
+        (("-A OUTPUT -j cali-OUTPUT", "-A OUTPUT -j ACCEPT"), {"accept", "drop"}),
+        (
+            (":KUBE-FIREWALL - [0:0]", "-A KUBE-FIREWALL -j DROP", "-A OUTPUT -j KUBE-FIREWALL", "-A OUTPUT -j ACCEPT"),
+            {"accept"},
+        ),
+    ],
+)
+def test_rules_for_packets_out_are_walked_as_the_kernel_does(rules: tuple[str, ...], becomes: set[str]) -> None:
+    packet = Packet(4, "tcp", 6443, out="eth0", destination=ip_network("192.0.2.1"))
+
+    assert leaving(*rules, policy="DROP").outcomes(packet)[0] == becomes
+
+
+def test_where_the_way_out_is_not_known_no_rule_for_an_interface_is_surely_for_a_packet() -> None:
+    packet = Packet(4, "tcp", 6443, destination=ip_network("192.0.2.1"))
+
+    for rule in (
+        "-A OUTPUT -o eth0 -j DROP",
+        "-A OUTPUT ! -o lo -j DROP",
+        "-A OUTPUT -m addrtype ! --dst-type LOCAL -j DROP",
+    ):
+        assert leaving(rule).outcomes(packet)[0] == {"accept", "drop"}
+
+
+def test_a_table_of_nftables_is_walked_for_packets_out() -> None:
+    chain = {"family": "inet", "name": "out", "type": "filter", "hook": "output", "prio": 0, "policy": "drop"}
+    to = {"payload": {"protocol": "ip", "field": "daddr"}}
+    for expression, becomes in (
+        ([match({"meta": {"key": "oifname"}}, "lo")], {"drop"}),
+        ([match({"meta": {"key": "oif"}}, "eth0")], {"accept"}),
+        ([match(to, {"prefix": {"addr": "192.0.2.0", "len": 24}})], {"accept"}),
+        ([match(to, "192.0.2.2")], {"drop"}),
+        ([match({"meta": {"key": "skuid"}}, 0)], {"drop", "accept"}),
+    ):
+        rule = {"family": "inet", "chain": "out", "expr": [*expression, {"accept": None}]}
+        table = parse_nft(json.dumps({"nftables": [{"chain": chain}, {"rule": rule}]}), "nft inet fw")
+        assert table is not None
+        packet = Packet(4, "tcp", 6443, out="eth0", destination=ip_network("192.0.2.1"))
+        assert table.outcomes(packet)[0] == becomes, expression
+        assert table.outcomes(Packet(4, "tcp", 6443, "eth0"))[0] == {"accept"}
+
+
+def test_what_is_not_reached_is_told_with_the_rule_that_keeps_it_and_the_fix_lets_it_out() -> None:
+    [finding] = judge(leaving("-A OUTPUT -p tcp --dport 6443 -j REJECT"), sent=[API_ELSEWHERE])
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "OutgoingBlocked", "192.0.2.1:6443")
+    assert (
+        finding.message == "The firewall of this node (iptables) lets nothing out to 192.0.2.1:6443 (the API server)."
+    )
+    assert [each.content for each in finding.evidence] == ["-A OUTPUT -p tcp --dport 6443 -j REJECT", API_ELSEWHERE.met]
+    assert finding.fix is not None
+    assert finding.fix.commands == ("iptables -w -I OUTPUT -d 192.0.2.1 -p tcp --dport 6443 -j ACCEPT",)
+    told = {(link.check, link.reason): link.when for link in finding.explains}
+    assert told["apiserver-san", "EndpointUnreachable"] == {"endpoint:api.example:6443"}
+
+
+def test_a_rule_without_a_failure_and_a_failure_without_a_rule_are_no_trouble() -> None:
+    [without_failure] = judge(leaving("-A OUTPUT -p tcp --dport 6443 -j REJECT"))
+    [without_rule] = judge(leaving("-A OUTPUT -p tcp --dport 6444 -j REJECT"), sent=[API_ELSEWHERE])
+    [unsure] = judge(leaving("-A OUTPUT -m owner --uid-owner 33 -j REJECT"), sent=[API_ELSEWHERE])
+
+    assert {each.status for each in (without_failure, without_rule, unsure)} == {Status.PASS}
+
+
+def test_dns_is_kept_only_where_every_server_is() -> None:
+    v4 = leaving("-A OUTPUT -p udp -m udp --dport 53 -j DROP")
+    v6 = leaving("-A OUTPUT -p udp -m udp --dport 53 -j DROP", family=6)
+
+    [one_answers] = judge(v4, sent=NAMESERVERS)
+    [finding] = judge(v4, v6, sent=NAMESERVERS[:1])
+
+    assert one_answers.status is Status.PASS
+    assert finding.subject == "192.0.2.53:53/udp"
+    assert finding.fix is not None
+    assert [command.rpartition(" -p ")[2] for command in finding.fix.commands] == [
+        "udp --dport 53 -j ACCEPT",
+        "tcp --dport 53 -j ACCEPT",
+    ]
+    assert ("pause-image", "NameNotResolved") in {(link.check, link.reason) for link in finding.explains}
+
+
+def test_one_list_that_lets_nothing_out_is_one_finding_for_all_and_why_the_registry_is_not_reached() -> None:
+    let_lo_out = leaving("-A OUTPUT -o lo -j ACCEPT", policy="DROP")
+
+    [finding] = judge(let_lo_out, sent=[API_ELSEWHERE, MIRROR, NAMESERVERS[0]])
+
+    assert finding.subject == "192.0.2.1:6443, 192.0.2.7:443, 192.0.2.53:53/udp"
+    assert {link.check for link in finding.explains if link.when == {"host:mirror.example"}} == {
+        *("pause-image", "images", "registry-config", "image-list")
+    }
+
+
+@pytest.mark.parametrize(
+    ("rules", "changed", "command"),
+    [
+        (
+            leaving(":ufw-user-input - [0:0]", policy="DROP"),
+            {"ufw": True},
+            "ufw prepend allow out to 192.0.2.1 port 6443 proto tcp",
+        ),
+        (
+            RuleSet("nft inet fw", (4, 6), outgoing=(("out", "drop"),), chains={"out": ()}),
+            {},
+            "nft insert rule inet fw out ip daddr 192.0.2.1 tcp dport 6443 accept",
+        ),
+        (
+            RuleSet("nft inet firewalld", (4, 6), outgoing=(("filter_OUTPUT", "drop"),), chains={"filter_OUTPUT": ()}),
+            {"firewalld": True},
+            "firewall-cmd --list-all-policies",
+        ),
+    ],
+    ids=["ufw", "nft", "firewalld"],
+)
+def test_what_is_kept_is_let_out_by_who_keeps_it(rules: RuleSet, changed: dict[str, Any], command: str) -> None:
+    [finding] = judge(rules, needs=[KUBELET], sent=[API_ELSEWHERE], **changed)
+
+    assert finding.fix is not None
+    assert finding.fix.commands[0] == command
+
+
+def test_what_the_node_does_not_let_out_to_itself_is_told_once_and_let_out_at_lo() -> None:
+    shut = leaving("-A OUTPUT ! -o eth0 -j DROP")
+    open_at_lo = leaving("-A OUTPUT -o lo -j ACCEPT", policy="DROP")
+
+    [finding] = judge(shut, needs=[API], stage=MASTER, server=SERVER, sent=[ITSELF])
+    [healthy] = judge(open_at_lo, needs=[API], stage=MASTER, server=SERVER)
+
+    assert finding.reason == "LocalPortsClosed"
+    assert finding.fix is not None
+    assert finding.fix.commands == ("iptables -w -I OUTPUT -o lo -j ACCEPT",)
+    assert healthy.status is Status.PASS
+
+
+def test_a_policy_that_lets_nothing_out_is_one_cause_for_the_node_itself_and_for_others() -> None:
+    [finding] = judge(leaving(policy="DROP"), needs=[API], stage=BARE, server=SERVER, sent=[API_ELSEWHERE])
+
+    assert (finding.status, finding.reason) == (Status.FAIL, "LocalPortsClosed")
+    assert finding.message.endswith(", and lets nothing out to 192.0.2.1:6443 (the API server).")
+    assert "-d 192.0.2.1 " in str(finding.fix)
+    assert "-I OUTPUT -o lo " in str(finding.fix)
+    assert ("apiserver-san", "EndpointUnreachable") in {(link.check, link.reason) for link in finding.explains}
+
+
+def test_what_is_shut_both_ways_is_opened_both_ways() -> None:
+    made = parse_iptables("*filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\n", "iptables", 4)
+    assert made is not None
+
+    [finding] = judge(made, needs=[API], stage=MASTER, server=SERVER)
+
+    assert finding.reason == "PortsClosed"
+    assert finding.fix is not None
+    assert {*finding.fix.commands} == {
+        "iptables -w -I OUTPUT -o lo -j ACCEPT",
+        "iptables -w -I INPUT -i lo -j ACCEPT",
+        "iptables -w -I INPUT -p tcp --dport 6443 -j ACCEPT",
+    }
 
 
 # -- the fact ------------------------------------------------------------------------------------------------------------

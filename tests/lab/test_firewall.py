@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.needs("iptables", "nft", "ss")]
 
 CONNECT = "import socket; socket.create_connection(('192.0.2.10', 10250), 0.3)"
 CONNECT_TO_ITSELF = "import socket; socket.create_connection(('127.0.0.1', 10248), 0.3)"
-CLEAN = "iptables -P INPUT ACCEPT; iptables -F; iptables -X; nft list table inet fw >/dev/null 2>&1 && nft delete table inet fw || true"
+CONNECT_OUT = "import socket; socket.create_connection(('192.0.2.1', 6443), 0.3)"
+CLEAN = "iptables -P INPUT ACCEPT; iptables -P OUTPUT ACCEPT; iptables -F; iptables -X; nft list table inet fw >/dev/null 2>&1 && nft delete table inet fw || true"
 
 UFW = """\
 iptables -N ufw-before-input; iptables -N ufw-user-input; iptables -N ufw-not-local; iptables -N ufw-skip-to-policy-input
@@ -77,16 +78,81 @@ TO_ITSELF = {
     ),
 }
 
+DENY = "iptables -P OUTPUT DROP; iptables -A OUTPUT -o lo -j ACCEPT; iptables -A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; "
+# As ufw makes them.
+UFW_OUT = """\
+iptables -N ufw-before-output; iptables -N ufw-user-output; iptables -N ufw-reject-output; iptables -N ufw-track-output
+iptables -A OUTPUT -j ufw-before-output
+iptables -A ufw-before-output -o lo -j ACCEPT
+iptables -A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -A ufw-before-output -j ufw-user-output
+iptables -A OUTPUT -j ufw-reject-output
+iptables -A OUTPUT -j ufw-track-output
+iptables -A ufw-track-output -p tcp -m conntrack --ctstate NEW -j ACCEPT
+"""
+REFUSED_TO_OTHERS = """\
+iptables -A OUTPUT -p tcp --dport 6443 -m owner --uid-owner 65534 -j REJECT
+iptables -A OUTPUT -d 198.51.100.0/24 -j REJECT
+iptables -A OUTPUT -p udp -j DROP
+"""
+# As firewalld makes it by its nftables backend; as kube-proxy and the kubelet do.
+FIREWALLD_OUT = """\
+nft -f - <<'END'
+table inet fw {
+    chain filter_OUTPUT {
+        type filter hook output priority filter + 10; policy accept;
+        ct state { established, related } accept
+        oifname "lo" accept
+        ip6 daddr { ::/96, ::ffff:0.0.0.0/96, 2002::/24 } reject with icmpv6 addr-unreachable
+        jump filter_OUTPUT_POLICIES_pre
+    }
+    chain filter_OUTPUT_POLICIES_pre { jump filter_OUT_policy; }
+    chain filter_OUT_policy { POLICY }
+}
+END
+"""
+KUBERNETES = """\
+iptables -N KUBE-SERVICES; iptables -N KUBE-FIREWALL
+iptables -A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+iptables -A OUTPUT -j KUBE-FIREWALL
+iptables -A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+iptables -A KUBE-SERVICES -d 10.96.0.10/32 -p udp -m udp --dport 53 -j REJECT
+"""
+
+OUT = {
+    "a policy": (DENY, False),
+    "a policy, and the API server let out": (
+        DENY + "iptables -A OUTPUT -d 192.0.2.0/24 -p tcp --dport 6443 -j ACCEPT",
+        True,
+    ),
+    "refused": ("iptables -A OUTPUT ! -o lo -p tcp -m multiport --dports 443,6443 -j REJECT", False),
+    "zones, with a policy": (FIREWALLD_OUT.replace("POLICY", "ip daddr 192.0.2.0/24 tcp dport 6443 reject;"), False),
+    "what ufw, firewalld, kube-proxy and others refuse": (
+        UFW_OUT + KUBERNETES + FIREWALLD_OUT.replace("POLICY", "") + REFUSED_TO_OTHERS,
+        True,
+    ),
+}
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: k, cluster: {server: 'https://192.0.2.1:6443', insecure-skip-tls-verify: true}}]
+users: [{name: u, user: {}}]
+contexts: [{name: c, context: {cluster: k, user: u}}]
+current-context: c
+"""
+
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[LabNode]:
     with LabNode("fw1") as lab:
-        lab.write("/etc/kubernetes/kubelet.conf", "kind: Config\n")
+        lab.write("/etc/kubernetes/kubelet.conf", KUBECONFIG)
         for port in ("10248", "10250"):
             lab.popen(["python3", "-m", "http.server", port])
         wait_for(
             lambda: all(port in lab.run(["ss", "-Hltn"]).stdout for port in (":10248 ", ":10250 ")), "the listeners"
         )
+        lab.popen(["python3", "-m", "http.server", "6443"], far=True)
+        wait_for(lambda: ":6443 " in lab.far_run(["ss", "-Hltn"]).stdout, "the API server of the far side")
         yield lab
 
 
@@ -125,3 +191,45 @@ def test_a_port_counts_as_shut_to_the_node_itself_where_it_does_not_reach_it(
             assert node.check("firewall", "--offline").reasons("firewall") == {"PortsOpen"}
     finally:
         node.shell(CLEAN)
+
+
+@pytest.mark.parametrize(("rules", "leaves"), OUT.values(), ids=OUT)
+def test_what_the_node_sends_counts_as_kept_where_no_connection_comes_about(
+    node: LabNode, rules: str, leaves: bool
+) -> None:
+    def connects() -> bool:
+        return node.run(["python3", "-c", CONNECT_OUT], check=False).returncode == 0
+
+    node.shell(rules)
+    try:
+        assert connects() is leaves
+        found = node.check("firewall", "apiserver-san")
+        told = found.result("firewall")["findings"]
+        assert [each["reason"] for each in told] == (["PortsOpen"] if leaves else ["OutgoingBlocked"]), told
+
+        if not leaves:
+            assert told[0]["subject"] == "192.0.2.1:6443"
+            assert ("apiserver-san", "EndpointUnreachable") in {
+                (each["check"], each["reason"]) for each in told[0]["explains"]
+            }
+            node.shell("\n".join(told[0]["fix"]["commands"]))
+            assert connects()
+            assert node.check("firewall").reasons("firewall") == {"PortsOpen"}
+    finally:
+        node.shell(CLEAN)
+
+
+def test_a_name_that_no_server_could_be_asked_for_is_the_rule_s_doing(node: LabNode) -> None:
+    node.write("/etc/resolv.conf", "nameserver 192.0.2.1\noptions timeout:1 attempts:1\n")
+    node.write("/etc/kubernetes/kubelet.conf", KUBECONFIG.replace("192.0.2.1", "api.example"))
+    try:
+        assert node.check("firewall").reasons("firewall") == {"PortsOpen"}
+
+        node.shell("iptables -A OUTPUT -p udp --dport 53 -j DROP")
+        [told] = node.check("firewall").result("firewall")["findings"]
+
+        assert (told["reason"], told["subject"]) == ("OutgoingBlocked", "192.0.2.1:53/udp")
+    finally:
+        node.shell(CLEAN)
+        node.write("/etc/resolv.conf", "")
+        node.write("/etc/kubernetes/kubelet.conf", KUBECONFIG)
