@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import queue
-import threading
 import time
 import traceback
 from contextlib import suppress
@@ -23,6 +22,7 @@ from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Unobserved, skip, unknown
 from k8sdoctor.host import Host, HostError, own_limits
 from k8sdoctor.host.base import UnansweredError
+from k8sdoctor.host.workers import LOOK, Workers
 from k8sdoctor.kubeadm_names import TRAIT, Omission
 from k8sdoctor.records import dataclass
 from k8sdoctor.report import Broken, Report, Result, make_report
@@ -50,7 +50,16 @@ REPLAY = 120.0
 LATE = 1.0
 """Seconds after which a person is told what a run is waiting for."""
 
-_TICK = 0.5
+_TOLD_AGAIN = 0.5
+
+SLOTS = 1
+"""How many facts and checks compute at a time. A second one gains nothing, for Python runs one thread at a time, and each change costs."""
+
+LAST_SLOTS = 8
+"""How many more when the deadline is over, for the checks that judge what there is."""
+
+_JUDGING = -1
+"""Checks are less urgent than any fact, which may have to wait for a peer."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +156,11 @@ class _Run:
     facts: dict[type, object] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     _wanted: dict[type, Mapping[str, Needs]] = field(default_factory=dict)
+    _urgency: dict[type, int] = field(default_factory=dict)
     _pending: dict[str, tuple[Check[Any], Mapping[str, Needs]]] = field(default_factory=dict)
     _started: set[type | str] = field(default_factory=set)
     _queue: queue.SimpleQueue[_Done | Advanced] = field(default_factory=queue.SimpleQueue)
+    _workers: Workers = field(default_factory=lambda: Workers(SLOTS))
     _begun: float = field(default_factory=time.monotonic)
 
     def report(self) -> Report:
@@ -174,6 +185,7 @@ class _Run:
             interrupted = True
             self._choose(profile or Profile.NODE)
         self._close(interrupted=interrupted)
+        self._workers.close()
         profile = profile or self._detected()
         identity, started = self._who()
         return make_report(
@@ -197,6 +209,8 @@ class _Run:
         if self.request.lifted and self._lasting():
             self._settle_late(self._deadline_over, spared=self._lasting())
             self._work(lambda: not self._lasting(), math.inf)
+            # What is made of them is quick, or hangs.
+            self._work(lambda: not self._pending, time.monotonic() - self._begun + self._limit)
 
     # -- what to run -------------------------------------------------------------------------------------------------
 
@@ -242,11 +256,21 @@ class _Run:
             names = " → ".join(member.__name__ for member in (*path, fact))
             raise TypeError(f"these facts need each other: {names}")
         if fact in self._wanted:
+            self._hurry(fact, len(path))
             return
         needs = needs_of(cast("Any", fact).observe, skip=1)
         for need in needs.values():
             self._want(need.fact, (*path, fact))
         self._wanted[fact] = needs
+        self._urgency[fact] = 0
+        self._hurry(fact, len(path))
+
+    def _hurry(self, fact: type, steps: int) -> None:
+        """So many facts wait for one another behind this one: what stands at the head of the longest row is looked at first."""
+        if self._urgency[fact] < steps:
+            self._urgency[fact] = steps
+            for need in self._wanted[fact].values():
+                self._hurry(need.fact, steps + 1)
 
     # -- working -----------------------------------------------------------------------------------------------------
 
@@ -259,15 +283,17 @@ class _Run:
             if left <= 0:
                 return
             try:
-                done = self._queue.get(timeout=min(left, _TICK))
+                done = self._queue.get(timeout=min(left, LOOK))
             except queue.Empty:
+                self._workers.relieve()
                 elapsed = time.monotonic() - self._begun
                 if elapsed >= told:
-                    told = elapsed + _TICK
+                    told = elapsed + _TOLD_AGAIN
                     self.on_event(Late(self._waiting_for(), elapsed))
                 continue
             self._take(done)
             self._start_ready()
+            self._workers.relieve()
 
     def _waiting_for(self) -> tuple[str, ...]:
         return tuple(
@@ -275,6 +301,7 @@ class _Run:
         )
 
     def _start_ready(self) -> None:
+        ready: list[tuple[int, Callable[[], _Done]]] = []
         progress = True
         while progress:  # a fact that is settled without a thread may settle others
             progress = False
@@ -286,7 +313,7 @@ class _Run:
                         self.facts[fact] = missing[0]
                         progress = True
                     else:
-                        self._spawn(fact, partial(_observe, fact, self.host, arguments, self._deadline_over))
+                        ready.append((self._urgency[fact], partial(self._observe, fact, arguments)))
         for id_, (chosen, needs) in list(self._pending.items()):
             if id_ not in self._started and self._settled(needs):
                 self._started.add(id_)
@@ -294,7 +321,9 @@ class _Run:
                 if missing:
                     self._finish(chosen, _could_not_look(missing))
                 else:
-                    self._spawn(id_, partial(_judge, chosen, arguments))
+                    ready.append((_JUDGING, partial(_judge, chosen, arguments)))
+        for urgency, work in sorted(ready, key=lambda each: -each[0]):  # the first one begins at once
+            self._do(work, urgency)
 
     def _settled(self, needs: Mapping[str, Needs]) -> bool:
         for need in needs.values():  # noqa: SIM110 -- `all` would make a generator each of some thousand times
@@ -310,12 +339,13 @@ class _Run:
         ]
         return arguments, missing
 
-    def _spawn(self, task: type | str, work: Callable[[], _Done]) -> None:
-        name = task if isinstance(task, str) else task.__name__
-        try:
-            threading.Thread(target=lambda: self._queue.put(work()), name=name, daemon=True).start()
-        except RuntimeError:  # the node is out of processes: slower, yet whole
-            self._queue.put(work())
+    def _do(self, work: Callable[[], _Done], urgency: int) -> None:
+        self._workers.do(lambda: self._queue.put(work()), urgency)
+
+    def _observe(self, fact: type, arguments: dict[str, object]) -> _Done:
+        if fact in self.facts:  # it stood in the queue until it was too late
+            return _Done(fact, self.facts[fact])
+        return _observe(fact, self.host, arguments, self._deadline_over)
 
     def _take(self, done: _Done | Advanced) -> None:
         if isinstance(done, Advanced):
@@ -365,6 +395,7 @@ class _Run:
             return
         why = "the run was interrupted" if interrupted else self._deadline_over
         self._settle_late(why)
+        self._workers.add(LAST_SLOTS)  # late facts may hold the others
         try:
             self._start_ready()
             end = time.monotonic() + GRACE

@@ -8,6 +8,7 @@ import sys
 sys.dont_write_bytecode = True  # we write nothing on the node: no __pycache__ beside a plug-in either
 
 import contextlib  # noqa: E402 -- the line above must come first
+import gc  # noqa: E402
 import os  # noqa: E402
 import warnings  # noqa: E402
 from typing import TYPE_CHECKING, NoReturn  # noqa: E402
@@ -23,6 +24,9 @@ WRONG_USAGE = 2
 AT_FAULT = 3
 INTERRUPTED = 130
 
+OBJECTS = 50_000
+"""Objects after which Python looks for rings that nobody holds. Its own 700 makes it look hundreds of times at modules while they are imported."""
+
 BUILD = ""
 """What `--version` says below the version, in lines of at most 80 characters: a build that differs from a package says so here before `main`."""
 
@@ -34,6 +38,7 @@ def main() -> NoReturn:
     """
     code = AT_FAULT
     own_limits.lift()
+    gc.set_threshold(OBJECTS)
     try:
         code = run(sys.argv[1:])
         _flush()

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host import own_limits
+from k8sdoctor.host import own_limits, workers
 from k8sdoctor.host.base import HostError, Json
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class Connection:
             response_deserializer=message_factory.GetMessageClass(described.output_type).FromString,
         )
         try:
-            reply = ask(message, timeout=limit)
+            with workers.waiting():
+                reply = ask(message, timeout=limit)
         except grpc.RpcError as error:
             raise CallError(error.code().name, error.details() or "") from None
         return cast(
@@ -199,7 +200,8 @@ def _knock(path: str, endpoint: str, limit: float) -> None:
             probe.setsockopt(
                 socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, int((limit - seconds) * 1e6))
             )
-            probe.connect(short)
+            with workers.waiting():
+                probe.connect(short)
     except FileNotFoundError:
         raise HostError("NotFound", f"{endpoint} does not exist") from None
     except PermissionError:

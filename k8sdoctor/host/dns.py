@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, cast
 
-from k8sdoctor.host import own_limits
+from k8sdoctor.host import own_limits, workers
 from k8sdoctor.host.answers import DnsOutcome, DnsQuery, DnsReply
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ def _ask_all(asked: Sequence[Question]) -> list[DnsOutcome]:
             for one in asked:
                 one.start(selector)
             while waiting := [one.ends for one in asked if not one.done]:
-                for key, _ in selector.select(max(0.0, min(waiting) - time.monotonic())):
+                with workers.waiting():
+                    ready = selector.select(max(0.0, min(waiting) - time.monotonic()))
+                for key, _ in ready:
                     cast("Question", key.data).serve(selector)
                 now = time.monotonic()
                 for one in asked:

@@ -10,6 +10,7 @@ import selectors
 import time
 from typing import TYPE_CHECKING, cast
 
+from k8sdoctor.host import workers
 from k8sdoctor.host.answers import DnsTally, DnsWatchAnswer
 from k8sdoctor.host.dns import LISTEN, questions
 
@@ -65,7 +66,9 @@ def _watch(host: LiveHost, queries: list[DnsQuery], seconds: float, every: float
                         waiting.append((tally, one, now - begun))
                     due = max(due + every, now)
                 until = min([now + POLL, *([due] if due < end else []), *(one.ends for _, one, _ in waiting)])
-                for key, _ in selector.select(max(0.0, until - now)):
+                with workers.waiting():
+                    ready = selector.select(max(0.0, until - now))
+                for key, _ in ready:
                     cast("Question", key.data).serve(selector)
                 waiting = _settle(waiting, selector)
                 if int(now - begun) > told:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from k8sdoctor.host import own_limits, resolver, trust
+from k8sdoctor.host import own_limits, resolver, trust, workers
 from k8sdoctor.host.answers import HttpAnswer, HttpRequest, NetworkError, NetworkFailure
 from k8sdoctor.host.base import HostError, Json, authority
 from k8sdoctor.host.dial import dial
@@ -159,11 +159,13 @@ class _Exchange:
         try:
             self._stage = "waiting for an answer"
             connection.request(self._method, self._target(), self._body, self._headers())
-            response = connection.getresponse()
+            with workers.waiting():
+                response = connection.getresponse()
             came = time.time()
             self._responses.append(response)
             self._stage = "reading the answer"
-            body = response.read(BODY_LIMIT)
+            with workers.waiting():
+                body = response.read(BODY_LIMIT)
             if len(body) < BODY_LIMIT and response.length:  # still owed; a bounded read does not complain
                 raise http.client.IncompleteRead(body, response.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -228,7 +230,8 @@ class _Exchange:
         if len(addresses) == 1:
             self._peer = authority(addresses[0], port)
         try:
-            line = dial(addresses, port, self._request["limit"])
+            with workers.waiting():
+                line = dial(addresses, port, self._request["limit"])
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:  # with a number it is the kernel that gave up
                 raise _LateError from None
@@ -251,7 +254,8 @@ class _Exchange:
         self._lines.append(kept)
         try:
             connection.request("CONNECT", target, headers={"Host": target, **self._proxy_login()})
-            response = connection.getresponse()
+            with workers.waiting():
+                response = connection.getresponse()
             self._responses.append(response)
         except (OSError, http.client.HTTPException) as error:
             raise _classified(error, where) from None
@@ -266,10 +270,12 @@ class _Exchange:
             if isinstance(line, ssl.SSLSocket):
                 from urllib3.util.ssltransport import SSLTransport  # TLS inside of TLS; the standard library has none
 
-                return cast("socket.socket", SSLTransport(line, context, server_hostname=name))
+                with workers.waiting():
+                    return cast("socket.socket", SSLTransport(line, context, server_hostname=name))
             secure = wrapped(line, context, server_hostname=name, do_handshake_on_connect=False)
             self._lines.append(secure)
-            secure.do_handshake()
+            with workers.waiting():
+                secure.do_handshake()
         except ssl.SSLCertVerificationError as error:
             kind = cast("NetworkError", trust.verdict(error))
             raise _FailedError(kind, f"the certificate of {where} was refused: {error.verify_message}") from None

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from k8sdoctor.host import light
+from k8sdoctor.host import light, workers
 from k8sdoctor.host.base import HostError, Json
 from k8sdoctor.host.tags import MISFITS
 
@@ -50,7 +50,8 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
         except BaseException as error:
             asked.set_exception(error)
             raise
-    return first.result()
+    with workers.waiting():  # for another thread, if it is not ours
+        return first.result()
 
 
 def _answer(host: LiveHost, arguments: dict[str, Json]) -> Json:
@@ -176,15 +177,16 @@ def _get(document: dict[str, Any], path: str, kubeconfig: str, limit: float) -> 
     # The client's own pool, with its trust and credentials, but no retries: a fault is what we are looking for.
     pool = client.pool_manager
     try:
-        reply = pool.request(
-            "GET",
-            configuration.host + path,
-            headers=headers,
-            retries=False,
-            redirect=False,
-            preload_content=False,
-            timeout=urllib3.Timeout(total=max(deadline - time.monotonic(), 0.1)),
-        )
+        with workers.waiting():
+            reply = pool.request(
+                "GET",
+                configuration.host + path,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(total=max(deadline - time.monotonic(), 0.1)),
+            )
         try:
             return _body(reply, path, configuration.host, deadline)
         finally:

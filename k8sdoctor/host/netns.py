@@ -1,4 +1,4 @@
-"""Running a function in a thread of its own, in a network namespace if one is named, for no longer than a limit.
+"""Running a function in another thread, in a network namespace if one is named, for no longer than a limit.
 
 Python 3.11 has no `os.setns`, so the call goes through libc. A namespace belongs to the thread that entered it and ends
 with it, while a socket made there keeps living there: so a probe in a pod's namespace needs no process of its own.
@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from k8sdoctor.host.base import HostError
+from k8sdoctor.host.workers import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def call(function: Callable[[], T], *, namespace: str | None, limit: float, what
             done.set()
 
     try:
-        threading.Thread(target=work, name=what, daemon=True).start()
+        current().beside(work, alone=namespace is not None)  # whoever has entered one does not come back
     except RuntimeError:
         raise HostError("Unreadable", f"{what} needs a thread, and the node's limit of processes is reached") from None
     if not done.wait(limit):

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from k8sdoctor.host import workers
 from k8sdoctor.host.answers import CommandResult, Process
 from k8sdoctor.host.base import HostError, Json
 
@@ -137,9 +138,10 @@ def _output(
         raise
     end = time.monotonic() + limit
     try:
-        process.wait(limit)
-        for reader in readers:
-            reader.join(max(0.0, end - time.monotonic()))
+        with workers.waiting():
+            process.wait(limit)
+            for reader in readers:
+                reader.join(max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:
         pass
     if process.poll() is None or any(reader.is_alive() for reader in readers):  # a child of its may hold the pipe

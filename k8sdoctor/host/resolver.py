@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host import own_limits
+from k8sdoctor.host import own_limits, workers
 from k8sdoctor.host.answers import ResolveAnswer
 from k8sdoctor.host.base import HostError, Json
 
@@ -51,7 +51,8 @@ def addresses(host: LiveHost, name: str) -> list[str]:
 
 def _from_libc(name: str) -> list[str]:
     try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        with workers.waiting():
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         own_limits.hold_if_exhausted()
         raise NameNotResolvedError(error.strerror or str(error)) from None
@@ -76,7 +77,8 @@ def _from_root(host: LiveHost, name: str) -> list[str]:
     resolver.lifetime = host.probe_limit
     try:
         resolver.read_resolv_conf(io.StringIO(_text(host, "/etc/resolv.conf")))
-        found = resolver.resolve_name(name, search=True)
+        with workers.waiting():
+            found = resolver.resolve_name(name, search=True)
     except dns.exception.DNSException as error:
         own_limits.hold_if_exhausted()
         raise NameNotResolvedError(str(error) or type(error).__name__) from None

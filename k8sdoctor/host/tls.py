@@ -14,7 +14,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host import own_limits
+from k8sdoctor.host import own_limits, workers
 from k8sdoctor.host.answers import NetworkError, NetworkFailure, ResolveAnswer, TlsAnswer
 from k8sdoctor.host.base import Json, authority
 
@@ -111,7 +111,9 @@ def _connect(address: str, port: int, limit: float) -> socket.socket:
     try:
         stream.settimeout(limit)
         # getaddrinfo and not the bare pair, for the scope of a link-local address (fe80::1%eth0).
-        stream.connect(socket.getaddrinfo(address, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])
+        target = socket.getaddrinfo(address, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+        with workers.waiting():
+            stream.connect(target)
     except BaseException:
         stream.close()
         raise
@@ -160,7 +162,8 @@ def _handshake(connection: SSL.Connection, stream: socket.socket, deadline: floa
         if left <= 0:
             raise TimeoutError
         stream.settimeout(left)
-        data = stream.recv(16384)
+        with workers.waiting():
+            data = stream.recv(16384)
         if not data:
             raise _Failed("reset", f"{where} closed the connection during the TLS handshake")
         if not size and data[0] not in _RECORD_TYPES:
