@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from k8sdoctor.finding import Evidence
@@ -44,6 +43,8 @@ def date(seconds: float) -> str:
     >>> date(0)
     '1970-01-01 00:00 UTC'
     """
+    import datetime as dt
+
     try:
         return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):  # a token may say any number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from k8sdoctor.checks import _coredns_fixes as fixes
@@ -87,6 +86,8 @@ def _misspelt(blocks: Sequence[corefile.ServerBlock], lines: Sequence[str], subj
         for each in block.directives:
             if each.name in corefile.PLUGINS or "{$" in each.name:
                 continue
+            import difflib
+
             near = difflib.get_close_matches(each.name, corefile.PLUGINS, 1)
             meant = f" (`{near[0]}` is one)" if near else ""
             yield warn(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor import kubeadm_names
@@ -186,6 +185,7 @@ class _Fragment:
 @cache
 def _table() -> dict[str, Any]:
     import tomllib
+    from importlib.resources import files
 
     return tomllib.loads(files("k8sdoctor").joinpath("data/known_errors.toml").read_text("utf-8"))
 

@@ -10,7 +10,6 @@ import os
 import pkgutil
 import stat
 import sys
-import traceback
 from dataclasses import field
 from functools import partial
 from importlib import import_module
@@ -85,6 +84,8 @@ class Registry:
         try:
             return load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a plug-in does, the report goes on
+            import traceback
+
             line = " ".join(f"{type(error).__name__}: {error}".split())
             self.broken.append(Broken(what, line, "".join(traceback.format_exception(error))))
             return None

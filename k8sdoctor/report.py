@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from k8sdoctor.diagnosis import Diagnosis, Links, Reference
@@ -89,6 +88,8 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """The report as JSON holds it; `k8sdoctor schema` describes it."""
+        from datetime import UTC, datetime
+
         return {
             "apiVersion": API_VERSION,
             "kind": "Report",

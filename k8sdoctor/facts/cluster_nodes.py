@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import field
-from datetime import datetime
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -246,6 +245,8 @@ def seconds(value: Json) -> float | None:
     >>> seconds("2026-11-20T13:22:04Z"), seconds("2026-11-20T13:22:04.500000Z"), seconds(None)
     (1795180924.0, 1795180924.5, None)
     """
+    from datetime import datetime
+
     try:
         return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -170,7 +169,9 @@ def _pair(host: Host, file: Kubeconfig) -> Pair | None:
     if data:
         pair = Pair(f"client-certificate-data of {file.user_path}")
         try:
-            pair = pair.with_text(base64.b64decode("".join(data.split()), validate=True).decode("ascii", "replace"))
+            pair = pair.with_text(
+                binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
+            )
         except (binascii.Error, ValueError):
             pair = replace(pair, problem="it is not base64")
     elif path:

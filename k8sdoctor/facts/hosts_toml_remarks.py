@@ -6,7 +6,6 @@ that a misspelt key is as good as none.
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 import re
 from typing import TYPE_CHECKING
@@ -99,6 +98,8 @@ def _meant(name: str, known: frozenset[str], found: Setting | Tree) -> str | Non
         return None
     meant = _MEANT.get(lowered)
     if meant is None:
+        import difflib
+
         close = difflib.get_close_matches(lowered, sorted(known), n=1, cutoff=0.75)
         meant = close[0] if close else None
     if meant is None or meant not in known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Self
@@ -210,7 +209,7 @@ def _authority(
     if data:
         source = f"certificate-authority-data of {path}"
         try:
-            text = base64.b64decode("".join(data.split()), validate=True).decode("ascii", "replace")
+            text = binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
         except (binascii.Error, ValueError):
             return None, source, f"{path}: its certificate-authority-data is not base64", None
         return text, source, None, None

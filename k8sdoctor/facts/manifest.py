@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from typing import TYPE_CHECKING, cast
@@ -146,6 +145,8 @@ def words(body: str) -> str:
                 return _short(str(document[key]))
     title = re.search(r"(?is)<title[^>]*>(.*?)</title>", body)
     text = title[1] if title else re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", body)
+    import html
+
     return _short(html.unescape(text))
 
 

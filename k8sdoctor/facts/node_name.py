@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from typing import TYPE_CHECKING, Self
 
@@ -73,7 +72,7 @@ def _client_certificate(host: Host, document: dict[str, Json], path: str) -> str
     """The text of the certificate that the file's user shows; empty where it shows none."""
     for user in _users(document):
         if data := yaml.string(user, "client-certificate-data"):
-            return base64.b64decode("".join(data.split()), validate=True).decode("ascii", "replace")
+            return binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
         if named := yaml.string(user, "client-certificate"):
             return host.read(named if named.startswith("/") else f"{path.rpartition('/')[0]}/{named}")
     return ""

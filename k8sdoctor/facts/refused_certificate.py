@@ -7,7 +7,6 @@ the authority last (crypto/x509/verify.go, `Certificate.Verify`), and that is wh
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -52,6 +51,8 @@ def _first_fault(leaf: Certificate, name: str, now: float) -> NetworkError | Non
 
 
 def _described(leaf: Certificate) -> str:
+    import datetime as dt
+
     begin, end = (f"{dt.datetime.fromtimestamp(when, dt.UTC):%F}" for when in (leaf.not_before, leaf.not_after))
     names = ", ".join(leaf.names) or "no name at all (no subject alternative name)"
     return f"it is for {names}, by {leaf.issuer}, valid from {begin} to {end}"

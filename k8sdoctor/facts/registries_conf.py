@@ -5,7 +5,6 @@ Read in containers/image `pkg/sysregistriesv2/system_registries_v2.go` (5.36; go
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 import re
 from dataclasses import field
@@ -239,6 +238,8 @@ def _unknown_keys(tree: toml.Tree, text: str, path: str) -> Iterator[Remark]:
 def _strange(keys: list[str], known: frozenset[str], above: str, text: str, path: str) -> Iterator[Remark]:
     for key in keys:
         if key.lower() not in known:
+            import difflib
+
             plain = key.lower().replace("_", "-")
             close = difflib.get_close_matches(plain, sorted(known), n=1, cutoff=0.75)
             meant = _MEANT.get(key.lower()) or (close[0] if close else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -134,6 +133,8 @@ def content_instead(  # noqa: PLR0913, PLR0917 -- whom to ask for what, and by w
 
 
 def _sum(body: str) -> str:
+    import hashlib
+
     return f"sha256:{hashlib.sha256(body.encode(errors='backslashreplace')).hexdigest()}"
 
 

@@ -6,7 +6,6 @@ the file is told.
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any, TypeAlias
 
 from k8sdoctor.patterns import regex
@@ -73,6 +72,8 @@ def unmarked(text: str) -> str:
 
 def parse(text: str, path: str) -> Tree:
     """The tables of a text, with a `Setting` for each value. Raises TomlError."""
+    import tomllib  # which compiles regular expressions
+
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -130,6 +131,8 @@ class Lines:
 
 def _names(line: str) -> tuple[str, ...]:
     """The parts of one header or key; none when the line is something else (the inside of a list, of a long string)."""
+    import tomllib
+
     try:
         data: Any = tomllib.loads(line)
     except tomllib.TOMLDecodeError:

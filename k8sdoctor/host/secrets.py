@@ -7,7 +7,6 @@ token) is turned into the secret again by `Vault.reveal`, inside the host.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import functools
 import re
@@ -653,7 +652,7 @@ class Vault:
         """A private key in base64 is hidden; a certificate is no secret."""
         head = re.sub(FOLD, "", match[0])[:80]
         try:
-            begin = base64.b64decode(head[: len(head) // 4 * 4])
+            begin = binascii.a2b_base64(head[: len(head) // 4 * 4])
         except binascii.Error:
             return match[0]
         return self.hide_value(match[0]) if b"PRIVATE KEY-" in begin else match[0]
