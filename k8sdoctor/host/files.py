@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 import zlib
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,13 +15,18 @@ from k8sdoctor.host.answers import DirEntry, FileStat
 from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Literal
+    from collections.abc import Iterator, Sequence
+    from typing import IO, Literal
 
 UNPACKED_LIMIT = 16 * 1024 * 1024  # a kernel's configuration is 0.3 MiB at most
 
 MOST_NAMES = 20_000
 """Of a folder that is listed; those that are looked into hold tens."""
+
+_LINE = 1 << 16
+"""Bytes of a line, which is never longer in the tables that we look through."""
+
+_BLOCK = 1 << 18
 
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS (include/linux/namei.h)
 
@@ -111,19 +116,12 @@ class Files:
     def lines(self, path: str, keep: Sequence[str]) -> list[str]:
         """See `Host.lines`."""
         wanted = [text.encode() for text in keep]
-        found: list[str] = []
         try:
             with os.fdopen(self._open(path), "rb") as raw:
                 file = _unpacked(raw.read(READ_LIMIT), path) if path.endswith(".gz") else raw
-                # A line is never longer than this in the tables that we look through.
-                for line in iter(partial(file.readline, 65536), b""):
-                    if any(text in line for text in wanted):
-                        found.append(line.decode("utf-8", "replace").rstrip("\n"))
-                        if len(found) == LINES_LIMIT:
-                            break
+                return [line.decode("utf-8", "replace") for line in islice(_matching(file, wanted), LINES_LIMIT)]
         except OSError as error:
             refuse(error, path)
-        return found
 
     def tail(self, path: str, size: int) -> str:
         """See `Host.tail`."""
@@ -183,6 +181,37 @@ class Files:
             if error.errno == errno.EINVAL:
                 raise HostError("Unreadable", f"{path} is not a symbolic link") from None
             refuse(error, path)
+
+
+def _matching(file: IO[bytes], wanted: Sequence[bytes]) -> Iterator[bytes]:
+    """The lines with one of some texts in them, without their ends. One that is longer than `_LINE` counts as several.
+
+    They are looked for in blocks of whole lines: a kernel's configuration has ten thousand, and each of them in hand costs a hundred times as much.
+    """
+    if not wanted:
+        return
+    pattern = re.compile(b"|".join(map(re.escape, wanted)))
+    rest = b""
+    while block := file.read(_BLOCK):
+        data = rest + block
+        whole = data.rfind(b"\n") + 1 or (len(data) - 1) // _LINE * _LINE  # a line without an end is not waited for
+        yield from _matching_in(data[:whole], pattern)
+        rest = data[whole:]
+    yield from _matching_in(rest, pattern)
+
+
+def _matching_in(data: bytes, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
+    position = 0
+    while position < len(data) and (match := pattern.search(data, position)):
+        begin = data.rfind(b"\n", position, match.start()) + 1 or position
+        end = data.find(b"\n", match.start())
+        end = end if end >= 0 else len(data)
+        if end - begin <= _LINE:
+            yield data[begin:end]
+        else:
+            pieces = (data[start : min(start + _LINE, end)] for start in range(begin, end, _LINE))
+            yield from filter(pattern.search, pieces)
+        position = end + 1
 
 
 def _unpacked(data: bytes, path: str) -> io.BytesIO:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import random
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from k8sdoctor.host import HostError
-from k8sdoctor.host.base import READ_LIMIT
+from k8sdoctor.host import files as module
+from k8sdoctor.host.base import LINES_LIMIT, READ_LIMIT
 from k8sdoctor.host.fake import FakeHost
 from k8sdoctor.host.files import UNPACKED_LIMIT, Files
 
@@ -226,3 +229,40 @@ def test_lines_of_a_gzip_file_are_those_that_it_holds(root: Path, content: bytes
         with pytest.raises(HostError, match=f"/config.gz is .*{expected}") as caught:
             Files(str(root)).lines("/config.gz", ["CONFIG_B="])
         assert caught.value.reason == "Unreadable"
+
+
+@pytest.mark.parametrize("keep", [["a"], ["b", "ab"], [""], ["ü"], ["ba", "no"], []])
+def test_lines_are_those_that_one_after_the_other_would_be_found(
+    root: Path, keep: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LINE", 8)
+    monkeypatch.setattr(module, "_BLOCK", 24)
+    random_ = random.Random(0)
+    for _ in range(200):
+        text = "".join(
+            random_.choice(("a", "b", "\n", "c", "ü")) for _ in range(random_.choice((0, 5, 23, 24, 60, 200)))
+        )
+        (root / "table").write_text(text, "utf-8")
+
+        # A line is taken eight bytes at a time, and what is behind a line's last piece is nothing of its own.
+        lines = [line.rstrip(b"\n") for line in io.BytesIO(text.encode())]
+        pieces = [line[start : start + 8] for line in lines for start in range(0, max(len(line), 1), 8)]
+        expected = [
+            piece.decode("utf-8", "replace") for piece in pieces if any(each.encode() in piece for each in keep)
+        ]
+        assert Files(str(root)).lines("/table", keep) == expected
+
+
+def test_more_lines_than_anybody_looks_at_are_left_out(root: Path) -> None:
+    (root / "table").write_text("a\nb\n" * (LINES_LIMIT + 1))
+
+    assert Files(str(root)).lines("/table", ["b"]) == ["b"] * LINES_LIMIT
+
+
+def test_a_line_that_never_ends_is_looked_through_in_the_memory_of_a_few_blocks(root: Path) -> None:
+    (root / "table").write_bytes(b"x" * 5_000_000 + b"wanted\nwanted\n")
+
+    found = Files(str(root)).lines("/table", ["wanted"])
+
+    assert found[-1] == "wanted"
+    assert len(found[0]) <= 1 << 16
