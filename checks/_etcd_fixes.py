@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from k8sdoctor.facts.etcd import is_loopback
 from k8sdoctor.finding import Fix, Safety
 from k8sdoctor.records import dataclass
 
@@ -76,7 +77,7 @@ def start(site: Site, url: str) -> Fix:
     """Nobody answers where the API server has etcd."""
     return Fix(
         "See why etcd does not run, or what is on the way to it",
-        (*site.logs, "df -h /var/lib/etcd") if site.pods else (site.health(url),),
+        (*site.logs, "df -h /var/lib/etcd") if site.pods or is_loopback(url) else (site.health(url),),
         site.health(url),
         Safety.MANUAL,
     )

@@ -135,7 +135,7 @@ def _copies(reason: str, leaves: list[Certificate]) -> list[Link]:
         Link(
             "kubeconfig",
             reason,
-            "it is a copy of the same certificate",
+            "a copy of the same certificate ends with it",
             Certainty.PROVEN,
             _traits([leaf], personal=True),
         )

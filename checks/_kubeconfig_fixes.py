@@ -26,17 +26,18 @@ MANIFESTS = {
 }
 """Who reads a kubeconfig once, when it starts."""
 
+ASIDE = "/etc/kubernetes"
+"""Where manifests wait while their pods end: on the same disk, and not in the folder that the kubelet watches."""
+
 
 def restart(manifests: Sequence[str]) -> str:
-    """Restart static pods: the kubelet looks at its folder every 20 s (fileCheckFrequency)."""
+    """Restart static pods of one folder: the kubelet looks at it every 20 s (fileCheckFrequency)."""
+    folder = manifests[0].rpartition("/")[0]
     names = [path.rpartition("/")[2] for path in manifests]
-    aside = "; ".join(
-        f"mv -n {path} /etc/kubernetes/{name}.restarting" for path, name in zip(manifests, names, strict=True)
-    )
-    back = "; ".join(
-        f"mv -n /etc/kubernetes/{name}.restarting {path}" for path, name in zip(manifests, names, strict=True)
-    )
-    return f"{aside}; sleep 25; {back}"
+    if len(names) == 1:
+        return f"mv -n {manifests[0]} {ASIDE}/{names[0]}.restarting; sleep 25; mv -n {ASIDE}/{names[0]}.restarting {manifests[0]}"
+    each, here, aside = f"for pod in {' '.join(names)}", f"{folder}/$pod", f"{ASIDE}/$pod.restarting"
+    return f"{each}; do mv -n {here} {aside}; done; sleep 25; {each}; do mv -n {aside} {here}; done"
 
 
 def certs(site: Site) -> str:

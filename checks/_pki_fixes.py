@@ -48,9 +48,11 @@ def renew(site: Site, items: Sequence[Item], *, external: bool = False) -> Fix:
     for item in items:
         base = item.path.removesuffix(".crt")
         kept = f"{item.path}.{_suffix(item)}"
-        commands.append(
-            f"cp -an {item.path} {kept}; cp -an {base}.key {kept}.key; {certs(site)} renew {item.kind.name}"
-        )
+        commands += [
+            f"cp -an {item.path} {kept}",
+            f"cp -an {base}.key {kept}.key",
+            f"{certs(site)} renew {item.kind.name}",
+        ]
     where = "Where the authority's key is kept, since it is not here: sign anew " if external else "Renew "
     return Fix(
         title=where + ", ".join(item.kind.name for item in items),

@@ -156,8 +156,9 @@ def apiserver_san(  # noqa: PLR0913, PLR0917 -- as many facts as places an addre
 
 
 def _unasked(finding: Finding, places: Iterable[str]) -> Finding:
-    """With what cannot be asked at these endpoints while it lasts."""
-    links = unasked(f"the API server cannot be asked at {listed(list(places))}", *places)
+    """With what cannot be asked at these endpoints while it lasts; a certificate's file is none."""
+    endpoints = [place for place in places if not place.startswith("/")]
+    links = unasked(f"the API server cannot be asked at {listed(endpoints)}", *endpoints)
     return replace(finding, explains=(*finding.explains, *links))
 
 

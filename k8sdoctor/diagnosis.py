@@ -170,7 +170,26 @@ def _told_once(claims: Iterable[str]) -> str:
     return " ".join(_sentence(each) for each in told if not any(other.startswith(f"{each}, ") for other in told))
 
 
-_WORDS = frozenset({"a", "an", "its", "it", "no", "nobody", "somebody", "the", "this"})
+_WORDS = frozenset(
+    {
+        *(
+            "a",
+            "an",
+            "forwarding",
+            "its",
+            "it",
+            "line",
+            "no",
+            "nobody",
+            "of",
+            "others",
+            "packets",
+            "queries",
+            "somebody",
+        ),
+        *("the", "this", "tracked", "what", "without"),
+    }
+)
 """With which a claim begins. Names, such as a setting's or a program's, keep their small letters."""
 
 

@@ -158,7 +158,11 @@ class _Page:
         yield '<article class="finding edge-unknown">'
         yield f"<h4>{_badge(Status.UNKNOWN)} {_text(alike.title)}</h4>"
         yield f"<p>{_text(', '.join(alike.checks))}</p>"
-        items = "".join(f"<li>{_text(str(entry.name))}: {_text(entry.finding.message)}</li>" for entry in alike.entries)
+        anchors = {entry.name: f' id="{self._anchors[entry.name]}"' for entry in alike.entries}
+        items = "".join(
+            f"<li{anchors.pop(entry.name, '')}>{_text(str(entry.name))}: {_text(entry.finding.message)}</li>"
+            for entry in alike.entries
+        )
         yield f"<details><summary>What each could not see</summary><ul>{items}</ul></details></article>"
 
     def _checks(self) -> Iterator[str]:

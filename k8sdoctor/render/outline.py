@@ -117,12 +117,13 @@ class Alike(NamedTuple):
 def together(entries: Iterable[Entry], caused: Mapping[Name, Name]) -> tuple[list[Alike], list[Entry]]:
     """What is better told once than once a check, and all other entries, in their order.
 
-    What a cause explains is not among it: mending that lets us look.
+    What a cause keeps from being seen stands under its diagnosis already, and mending that lets us look.
     """
     groups: dict[str, list[Entry]] = {}
     every = list(entries)
     for entry in every:
-        if entry.name not in caused and (words := remedy(entry.finding)):
+        cause = caused.get(entry.name) if entry.finding.status is Status.UNKNOWN else None
+        if words := f"mend {cause.check}/{cause.reason} first" if cause else remedy(entry.finding):
             groups.setdefault(words, []).append(entry)
     found = [Alike(words, tuple(group)) for words, group in groups.items()]
     found = [each for each in found if len(each.checks) > FEW]

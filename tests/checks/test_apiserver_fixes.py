@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from k8sdoctor.checks import _apiserver_fixes as fixes
+from k8sdoctor.checks._kubeconfig_fixes import restart
 from k8sdoctor.facts.kubeconfig import ADMIN
 from k8sdoctor.finding import Safety
 from tests.checks.test_apiserver_san import CERTIFICATE, LB, MANIFEST, OWN, good
@@ -141,3 +142,23 @@ def certificate(issued: Issued) -> Any:
 def fingerprint(issued: Issued) -> str:
     text: str = certificate(issued).fingerprint
     return text
+
+
+FOUR = [
+    f"/etc/kubernetes/manifests/{name}.yaml"
+    for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+]
+
+
+@pytest.mark.parametrize("manifests", [FOUR, FOUR[1:3], FOUR[:1]])
+def test_static_pods_are_restarted_by_taking_their_manifests_away_for_a_while(manifests: list[str]) -> None:
+    line = restart(manifests)
+    shown = f'mv() {{ printf "%s\\n" "$*"; }}; sleep() {{ echo "$1"; }}; {line}'
+
+    said = subprocess.run(["sh", "-ec", shown], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    aside = [f"/etc/kubernetes/{path.rpartition('/')[2]}.restarting" for path in manifests]
+    away = [f"-n {here} {there}" for here, there in zip(manifests, aside, strict=True)]
+    back = [f"-n {there} {here}" for here, there in zip(manifests, aside, strict=True)]
+    assert said == [*away, "25", *back]
+    assert len(line) < 400

@@ -216,6 +216,11 @@ def test_an_expired_certificate_behind_many_addresses_is_one_finding() -> None:
     assert "2026-04-23" in found.message
     assert found.fix is not None
     assert "kubeadm certs renew apiserver" in found.fix.commands
+    assert CERTIFICATE in found.message
+    # Nobody is asked at a file.
+    assert {link.why for link in found.explains if link.check == "coredns"} == {
+        f"the API server cannot be asked at {LB}:6443, {OWN}:6443 and {SERVICE}:443"
+    }
 
 
 def test_all_that_ended_with_the_api_servers_certificate_is_renewed_with_it() -> None:

@@ -112,6 +112,18 @@ def test_plain_http_names_who_can_reach_it() -> None:
     assert "whoever reaches it" in wide.message
 
 
+@pytest.mark.parametrize(
+    ("url", "first"),
+    [("https://127.0.0.1:2379", "journalctl -u etcd -n 50 --no-pager"), ("https://10.0.0.9:2379", "curl -sS")],
+)
+def test_an_etcd_on_this_node_that_is_no_static_pod_is_looked_for_in_its_log(url: str, first: str) -> None:
+    endpoint = EtcdEndpoint(url, used=True, failure=NetworkFailure(kind="refused", message="it failed"))
+    [finding] = judge(endpoint, own=NONE, urls=[url])
+
+    assert finding.fix is not None
+    assert finding.fix.commands[0].startswith(first)
+
+
 def test_an_api_server_without_any_endpoint_left_fails_and_explains_that_it_stops() -> None:
     [finding] = judge(silent(1), answering(2), answering(3))
 

@@ -88,6 +88,7 @@ def test_a_policy_that_drops_shuts_the_ports_and_the_fix_opens_them() -> None:
         "iptables -w -I INPUT -p tcp --dport 10250 -j ACCEPT",
         "iptables -w -I INPUT -p tcp --dport 6443 -j ACCEPT",
     )
+    assert finding.fix.verify == "iptables -S INPUT"  # elsewhere `hostname -I` would name another machine
 
 
 @pytest.mark.parametrize(("stage", "nodes"), [(BARE, TWO), (WORKER, ALONE)])

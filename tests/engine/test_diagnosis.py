@@ -38,6 +38,8 @@ def test_a_cause_and_its_symptom_are_one_diagnosis_with_the_causes_fix() -> None
     [
         ("the switch was seen off", "The switch was seen off."),
         ("net.ipv4.ip_forward is 0", "net.ipv4.ip_forward is 0."),
+        ("what is said of it elsewhere is the same", "What is said of it elsewhere is the same."),
+        ("kubeadm renews all in one go", "kubeadm renews all in one go."),
     ],
 )
 def test_a_claim_is_told_as_a_sentence_and_a_name_keeps_its_small_letter(why: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8sdoctor import Evidence, fail, render
+from k8sdoctor import Evidence, Link, fail, render
 from k8sdoctor.stored_report import read_report
 from tests.conftest import VALIDATOR
 from tests.render.reports import LONG_COMMAND, MARKUP, SICK, SPIKED, report, wanting_root
@@ -72,6 +73,16 @@ def test_what_would_let_many_checks_look_is_a_heading_once_and_what_each_said_is
     said = folded.partition("</details>")[0]
     assert [f"Permission denied: /{number}; run as root to look." in said for number in range(7)] == [True] * 7
     assert "What each could not see" not in render.report(report(*wanting_root(2)), format_)
+
+
+def test_what_a_diagnosis_explains_is_led_to_also_where_it_is_folded() -> None:
+    links = [Link(f"check-{each}", "NotPermitted", "it is gone") for each in range(4)]
+    shown = render.report(report(("aa", fail("Gone", "It is gone.", explains=links)), *wanting_root(4)), "html")
+
+    assert "4 checks; mend aa/Gone first" in shown
+    led_to = set(re.findall(r'href="#(finding-\d+)"', shown))
+    assert len(led_to) == 5
+    assert [shown.count(f'id="{anchor}"') for anchor in led_to] == [1] * 5
 
 
 @pytest.mark.parametrize("format_", ["json", "yaml", "junit"])

@@ -198,14 +198,24 @@ def test_what_only_looks_alike_stays_apart() -> None:
     assert text(mended).partition("COULD NOT")[2].count("run as root to look.") == 5
 
 
-def test_what_a_cause_explains_is_told_under_its_own_name() -> None:
-    links = [Link(f"check-{each}", "NotPermitted", "it is gone") for each in range(3)]
-    cause = fail("Gone", "It is gone.", explains=links)
-    told = text(report(("aa", cause), *wanting_root(6)))
+def caused(number: int) -> Report:
+    """Six checks that could not look, the first of them for a cause that is told."""
+    links = [Link(f"check-{each}", "NotPermitted", "it is gone") for each in range(number)]
+    return report(("aa", fail("Gone", "It is gone.", explains=links)), *wanting_root(6))
 
-    after = told.partition("COULD NOT BE LOOKED AT\n")[2]
-    assert after.startswith("unknown  3 checks; run as root to look:\n  check-3, check-4, check-5\n")
-    assert after.count("Caused by: aa/Gone") == 3
+
+def test_what_one_cause_keeps_many_checks_from_seeing_is_said_once_apart_from_what_root_would_see() -> None:
+    after = text(caused(3)).partition("COULD NOT BE LOOKED AT\n")[2].splitlines()
+
+    assert [after[0], after[1]] == ["unknown  3 checks; mend aa/Gone first:", "  check-0, check-1, check-2"]
+    assert [after[3], after[4]] == ["unknown  3 checks; run as root to look:", "  check-3, check-4, check-5"]
+
+
+def test_what_a_cause_keeps_two_checks_from_seeing_is_told_under_their_own_names() -> None:
+    after = text(caused(2)).partition("COULD NOT BE LOOKED AT\n")[2]
+
+    assert after.startswith("unknown  4 checks; run as root to look:\n  check-2, check-3, check-4, check-5\n")
+    assert after.count("Caused by: aa/Gone; mend that first.") == 2
 
 
 def test_what_could_not_be_looked_at_says_what_would_let_us() -> None:
