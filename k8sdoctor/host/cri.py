@@ -63,7 +63,8 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
         raise ValueError(msg)
     endpoint = cast("str", arguments["endpoint"])
     path = host.files.real(path_of(endpoint))
-    _knock(path, endpoint, host.probe_limit)
+    if not host.runtimes.has(path):
+        _knock(path, endpoint, host.probe_limit)
     own_limits.hold_room()
     request = cast("dict[str, Json]", arguments["request"])
     try:
@@ -71,10 +72,13 @@ def answer(host: LiveHost, verb: str, arguments: dict[str, Json]) -> Json:
     except CallError as error:
         if error.code == "UNAVAILABLE":
             host.runtimes.forget(path)
+            _knock(path, endpoint, host.probe_limit)  # it may have ended since it was asked last
         raise _not_served(error, endpoint, host) from None
-    if method == "RuntimeService/PodSandboxStatus":
-        _keep_what_is_ours(reply)
     try:
+        if method == "RuntimeService/PodSandboxStatus":
+            info = _what_is_ours(cast("dict[str, str]", reply.pop("info")))
+            told: dict[str, Json] = {} if info is None else {"info": host.vault.hide(_text(host, info))}
+            return {**_hidden(host, reply), "info": told}
         return _hidden(host, reply)
     except RecursionError:
         raise HostError("RuntimeUnreachable", f"{endpoint} answers with JSON that is nested too deeply") from None
@@ -123,7 +127,7 @@ class Connection:
 
         service, _, name = method.partition("/")
         described = cri_pb2.DESCRIPTOR.services_by_name[service].methods_by_name[name]
-        message = json_format.ParseDict(request, message_factory.GetMessageClass(described.input_type)())
+        message = message_factory.GetMessageClass(described.input_type)(**request)
         ask = self._channel.unary_unary(
             f"/{package}.{method}",
             request_serializer=lambda message: message.SerializeToString(),
@@ -156,6 +160,10 @@ class Connections:
             if path not in self._open:
                 self._open[path] = Connection(path)
             return self._open[path]
+
+    def has(self, path: str) -> bool:
+        """Whether there is one that has not failed."""
+        return path in self._open
 
     def forget(self, path: str) -> None:
         """Connect anew with the next question: gRPC waits longer and longer before it tries again what has failed."""
@@ -239,38 +247,41 @@ def _not_served(error: CallError, endpoint: str, host: LiveHost) -> HostError:
     return HostError("RuntimeUnreachable", why)
 
 
-def _keep_what_is_ours(reply: dict[str, Json]) -> None:
-    """Reduce a sandbox's verbose status to its process and its network."""
-    info = cast("dict[str, str]", reply["info"])
+def _what_is_ours(info: dict[str, str]) -> dict[str, Json] | None:
+    """What a sandbox's verbose status says of its process and its network; None where it has another runtime's own form."""
     try:
         whole = json.loads(info.get("info", "{}"))
         kept = {key: whole[key] for key in _SANDBOX_INFO if key in whole}
         namespaces = ((whole.get("runtimeSpec") or {}).get("linux") or {}).get("namespaces")
-    except (ValueError, AttributeError, TypeError, RecursionError):  # another runtime's own form
-        reply["info"] = {}
-        return
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return None
     if namespaces is not None:
         kept["runtimeSpec"] = {"linux": {"namespaces": namespaces}}
-    reply["info"] = {"info": json.dumps(kept)}
+    return kept
 
 
-def _hidden(host: LiveHost, value: Json) -> Json:
-    return host.vault.hide_in(_parsed_inside(host, value))
+def _hidden(host: LiveHost, value: dict[str, Json]) -> dict[str, Json]:
+    return cast("dict[str, Json]", host.vault.hide_in(_parsed_inside(host, value)))
+
+
+def _text(host: LiveHost, value: Json) -> str:
+    """As JSON, less its secrets."""
+    return json.dumps(host.vault.hide_in(_parsed_inside(host, value)), ensure_ascii=False)
 
 
 def _parsed_inside(host: LiveHost, value: Json) -> Json:
     r"""A JSON text whose own texts are JSON again, as containerd quotes CNI files: there, `\"` would keep a secret from being seen."""
-    if isinstance(value, list):
-        return [_parsed_inside(host, item) for item in value]
     if isinstance(value, dict):
         return {key: _parsed_inside(host, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_parsed_inside(host, item) for item in value]
     if not isinstance(value, str) or not value.startswith(("{", "[")):
         return value
     try:
         inner = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    return json.dumps(_hidden(host, cast("Json", inner)), ensure_ascii=False)
+    return _text(host, inner)
 
 
 class _Short:

@@ -93,7 +93,9 @@ def test_a_runtime_that_went_and_came_back_is_asked_by_the_host_that_knew_it(tmp
     with runtime(tmp_path / "s", answers):
         assert host.cri(f"{tmp_path}/s", "RuntimeService/Version") == VERSION
 
-    assert refusal(host, tmp_path / "s").reason in ("NotFound", "RuntimeUnreachable")
+    gone = refusal(host, tmp_path / "s")
+    assert gone.reason in ("NotFound", "RuntimeUnreachable")
+    assert "UNAVAILABLE" not in gone.message
 
     with socket.socket(socket.AF_UNIX) as deaf:
         (tmp_path / "s").unlink(missing_ok=True)
@@ -118,6 +120,19 @@ def test_the_questions_of_a_host_go_by_one_connection_that_ends_with_it(tmp_path
         gc.collect()
 
         assert ended() is None
+
+
+def test_a_socket_is_knocked_at_once_and_not_before_each_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knocks = []
+    monkeypatch.setattr(cri, "_knock", lambda *words: knocks.append(words))
+    with runtime(tmp_path / "s", {"RuntimeService/Version": lambda _: VERSION}):
+        host = LiveHost()
+        for _ in range(3):
+            host.cri(f"{tmp_path}/s", "RuntimeService/Version")
+
+    assert len(knocks) == 1
 
 
 def test_a_field_that_is_false_is_told_and_not_left_out(tmp_path: Path) -> None:
