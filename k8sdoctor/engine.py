@@ -41,6 +41,9 @@ GRACE = 0.2
 ENDING = 0.25
 """Seconds that a look gets after an interruption to end with what it has (`interruptible = True` in its class)."""
 
+DETECTABLE = (Profile.INIT, Profile.JOIN, Profile.NODE, Profile.CONTROL_PLANE)
+"""The profiles that can be detected. A check that is in all of them need not wait for that."""
+
 DETECTION = 5.0
 """Seconds that the profile's detection may take; a file system that hangs must not keep the checks from their start."""
 
@@ -172,6 +175,7 @@ class _Run:
             self._want(Stage)
             self._want(KubeadmConfig)
             if profile is None and not self.request.named:  # only then does it matter before the start
+                self._choose(*DETECTABLE)
                 self._work(self._detectable, min(DETECTION, self._limit / 3))
                 profile = self._detected()
             self._choose(profile or Profile.NODE)
@@ -230,11 +234,12 @@ class _Run:
             return Profile.JOIN if isinstance(config, KubeadmConfig) and config.joins else Profile.INIT
         return Profile.NODE
 
-    def _choose(self, profile: Profile) -> None:
+    def _choose(self, *profiles: Profile) -> None:
+        """The checks of each of these profiles, or those that were named."""
         for chosen in self.checks:
             if chosen.id in self._pending or chosen.id in self.results:
                 continue
-            asked = chosen.id in self.request.named if self.request.named else profile in chosen.profiles
+            asked = chosen.id in self.request.named if self.request.named else chosen.profiles.issuperset(profiles)
             if not asked and chosen.id not in self.request.also:
                 continue
             if chosen.id in self.request.skipped:
