@@ -136,20 +136,28 @@ def test_three_members_lose_one_and_then_the_majority(node: LabNode) -> None:
     assert ("fail", "Unreachable", "https://127.0.0.1:2379") in verdict(node)
 
 
-def test_a_database_that_reaches_its_quota_is_told_and_mended_in_etcds_own_order(node: LabNode) -> None:
+def test_a_database_that_nears_and_reaches_its_quota_is_told_and_mended_in_etcds_own_order(node: LabNode) -> None:
     pki(node)
-    etcd(node, 0, "--quota-backend-bytes=400000", members=1)
+    etcd(node, 0, "--quota-backend-bytes=800000", members=1)
     healthy(node, 0)
     url = "https://127.0.0.1:2379"
     api_server(node, url)
     assert reasons(findings(node)) == ["Healthy"]
 
     call = f"{CURL} {url}/v3"
-    node.shell(
-        "value=$(head -c 30000 /dev/zero | base64 -w0)\n"
-        'for i in $(seq 20); do printf \'{"key":"YQ==","value":"%s"}\' $value >/run/put; '
-        f"{call}/kv/put -d @/run/put >/dev/null; done"
-    )
+    put = f"{call}/kv/put -d @/run/put"
+    node.shell('printf \'{"key":"YQ==","value":"%s"}\' $(head -c 30000 /dev/zero | base64 -w0) >/run/put')
+
+    def near() -> bool:
+        return (
+            int(json.loads(node.shell(f"{put} >/dev/null; {call}/maintenance/status -d '{{}}'").stdout)["dbSize"])
+            > 640_000
+        )
+
+    wait_for(near, "more than 80 % of the quota")
+    assert verdict(node) == {("warn", "NearQuota", "cp1"), ("pass", "Healthy", url)}
+
+    node.shell(f"for i in $(seq 8); do {put} >/dev/null; done")
     [full] = [finding for finding in findings(node) if finding["status"] != "pass"]
     assert (full["status"], full["reason"], full["subject"]) == ("fail", "NoSpace", "cp1")
 
@@ -162,6 +170,29 @@ def test_a_database_that_reaches_its_quota_is_told_and_mended_in_etcds_own_order
     ):
         node.shell(f"{call}/{path} -d '{json.dumps(body)}'")
     assert reasons(findings(node)) == ["Healthy"]
+
+
+def test_a_corrupt_member_and_one_of_another_cluster_are_told(node: LabNode) -> None:
+    pki(node)
+    etcd(node, 0, members=1)
+    etcd(node, 1, f"--initial-cluster={NAMES[1]}=https://{HOSTS[1]}:2380", members=2)
+    for number in range(2):
+        healthy(node, number)
+    first, second = (f"https://{host}:2379" for host in HOSTS[:2])
+    api_server(node, f"{first},{second}")
+    assert verdict(node) == {("fail", "MembersDisagree", f"{first} and {second}")}
+
+    api_server(node, first)
+    assert verdict(node) == {("pass", "Healthy", first)}
+
+    # What etcd raises itself once its members' hashes differ; as from then, it takes no write.
+    call = f"{CURL} {first}/v3"
+    status = json.loads(node.shell(f"{call}/maintenance/status -d '{{}}'").stdout)
+    raised = {"action": "ACTIVATE", "alarm": "CORRUPT", "memberID": status["header"]["member_id"]}
+    node.shell(f"{call}/maintenance/alarm -d '{json.dumps(raised)}'")
+    put = {"key": "YQ==", "value": "YQ=="}
+    assert "corrupt" in node.shell(f"{call}/kv/put -d '{json.dumps(put)}'").stdout
+    assert verdict(node) == {("fail", "Corrupt", "cp1")}
 
 
 def test_plain_http_and_the_wrong_scheme_are_told_apart(node: LabNode) -> None:
