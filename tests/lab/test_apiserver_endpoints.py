@@ -98,6 +98,16 @@ def test_a_dead_member_is_the_cause_and_a_pinned_kubelet_is_moved_to_the_balance
         node.shell(line)
     assert node.read(KUBELET) == text
 
+    # Everybody by one member: by the name of the balancer, and kube-proxy by its address.
+    hosts = node.read("/etc/hosts")
+    node.write("/etc/hosts", hosts.replace(f"{BALANCER} {LB}", f"{MEMBERS[1]} {LB}"))
+    assert told(node.check("apiserver-endpoints")) == {("pass", "Ready"), ("warn", "EndpointIsOneMember")}
+    node.write("/etc/hosts", hosts)
+    maps = "/etc/lab-api/*/api/configmaps.json"
+    node.shell(f"sed -i 's,server: https://{LB}:,server: https://{MEMBERS[2]}:,' {maps}")
+    assert told(node.check("apiserver-endpoints")) == {("pass", "Ready"), ("warn", "KubeProxyPinned")}
+    node.shell(f"sed -i 's,server: https://{MEMBERS[2]}:,server: https://{LB}:,' {maps}")
+
     members[2].stop()
     [dead] = node.check("apiserver-endpoints", "apiserver-san").report["diagnoses"]
     assert (dead["cause"]["reason"], dead["cause"]["subject"]) == ("MemberDown", f"{MEMBERS[2]}:6443")

@@ -381,6 +381,25 @@ def test_a_bridge_of_another_network_is_told(containerd: Containerd, node: LabNo
     assert starts_pods(containerd)
 
 
+def test_a_bridge_that_lost_its_address_with_its_last_port_starts_no_pod_and_goes(
+    containerd: Containerd, node: LabNode
+) -> None:
+    containerd.write_bridge_network()
+    wait_for(lambda: containerd.network_ready, "the network")
+    # The kernel takes a bridge's address from its ports, and with the last one it goes (br_stp_recalculate_bridge_id).
+    node.shell(
+        "ip link add cni0 type bridge; ip link add p0 type veth peer name p1; ip link set p0 master cni0; ip link delete p0"
+    )
+
+    findings = look(containerd)
+
+    assert reasons(findings) == {"Loaded", "BridgeLeftover"}
+    assert not starts_pods(containerd)
+    mend(containerd)
+    assert starts_pods(containerd)
+    assert reasons(look(containerd)) == {"Loaded"}
+
+
 def test_another_folder_is_found_when_containerd_looks_elsewhere(node: LabNode) -> None:
     table = '[plugins."io.containerd.grpc.v1.cri".cni]\n  conf_dir = "/etc/cni/other"\n'
     containerd = Containerd(node, toml=table)

@@ -124,6 +124,12 @@ def _answer_all_of_a_domain(node: WholeNode) -> None:
     node.lab.shell(_told("s/^search.*/& wild.example/"))
 
 
+def _refuse_a_domain(node: WholeNode) -> None:
+    """A DNS server that answers for the cluster alone, and a domain besides in which pods look for all names."""
+    _serve_dns(f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}", f"--local=/{DOMAIN}/")(node)
+    node.lab.shell(_told("s/^search.*/& refused.example/"))
+
+
 _END_CACHE = f"""\
 ss -Hlntp 'src {CACHE}:53' | grep -o 'pid=[0-9]*' | sort -u | sed 's/pid=//' | xargs -r kill
 while ss -Hlnt 'src {CACHE}:53' | grep -q .; do sleep 0.02; done"""
@@ -137,6 +143,13 @@ SCENARIOS = (
         _answer_all_of_a_domain,
         "pod-resolv-conf/SearchWildcard",
         heals=_told("s/ wild[.]example//"),
+    ),
+    _DNS(
+        "a domain in which pods look for all is refused by its DNS server",
+        _refuse_a_domain,
+        "pod-resolv-conf/SearchDomainFails",
+        status="warn",
+        heals=_told("s/ refused[.]example//"),
     ),
     _DNS(
         "pods are told a resolver on loopback, which is the node's alone",
