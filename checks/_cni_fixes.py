@@ -261,9 +261,11 @@ def restart(runtime: Runtime, title: str) -> Fix:
 
 
 def _restart_command(runtime: Runtime) -> str:
-    if runtime.unit == "k3s":  # or its agent, or RKE2, which has the same socket
-        return "systemctl restart 'k3s*.service' 'rke2*.service'"
-    return f"systemctl restart {runtime.unit}"
+    several = {
+        "k3s": "'k3s*.service' 'rke2*.service'",  # or its agent, or RKE2, which has the same socket
+        "k0sworker": "'k0s*.service'",  # or a controller that is a worker, too
+    }
+    return f"systemctl restart {several.get(runtime.unit, runtime.unit)}"
 
 
 # -- addresses -----------------------------------------------------------------------------------------------------------

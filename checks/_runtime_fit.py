@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from k8sdoctor.facts.runtime import brought_by
+
 if TYPE_CHECKING:
     from k8sdoctor.facts.versions import Version
 
@@ -25,7 +27,7 @@ def too_old(kind: str | None, version: Version | None, kubernetes: Version, endp
     >>> too_old("containerd", (1, 6, 20), (1, 28, 15)), too_old("cri-o", (1, 34, 0), (1, 36, 2))
     ('', '')
     """
-    if version is None or "/k3s/" in (endpoint or ""):  # k3s brings the runtime that it wants
+    if version is None or brought_by(endpoint):  # a distribution brings the runtime that it wants
         return ""
     if kind == "containerd":
         line = next((oldest for minor, oldest in _CONTAINERD if kubernetes[1] >= minor), None)

@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["containerd", "cri-o", "cri-dockerd"]
 
-# Where runtimes listen unless told otherwise: kubeadm looks at the first three (kubeadm `constants_unix.go`), k3s brings its own
-# containerd, and the last one was kubelet's own until 1.24.
+DISTRIBUTIONS = {
+    "/run/k3s/containerd/containerd.sock": "k3s",
+    "/run/k0s/containerd.sock": "k0sworker",
+    "/var/snap/microk8s/common/run/containerd.sock": "snap.microk8s.daemon-containerd",
+}
+"""Where the containerds listen that k3s and RKE2, k0s (docs.k0sproject.io "Runtime") and MicroK8s (canonical/microk8s
+`microk8s-resources/default-args/containerd`) bring along, and the units that run them; a controller of k0s that is a worker, too, has `k0scontroller`."""
+
+# Where runtimes listen unless told otherwise: kubeadm looks at the first three (kubeadm `constants_unix.go`), and the last one was kubelet's own
+# until 1.24.
 SOCKETS = (
     "/run/containerd/containerd.sock",
     "/run/crio/crio.sock",
@@ -31,7 +39,7 @@ SOCKETS = (
     "/var/run/containerd/containerd.sock",
     "/var/run/crio/crio.sock",
     "/var/run/cri-dockerd.sock",
-    "/run/k3s/containerd/containerd.sock",
+    *DISTRIBUTIONS,
     "/var/run/dockershim.sock",
 )
 
@@ -101,9 +109,7 @@ class Runtime:
             return "crio"
         if self.kind == "cri-dockerd":
             return "cri-docker"
-        if self.endpoint and "/k3s/" in self.endpoint:
-            return "k3s"
-        return self.kind or "containerd"
+        return brought_by(self.endpoint) or self.kind or "containerd"
 
     @classmethod
     def observe(cls, host: Host, kubelet: Kubelet, kubeadm: KubeadmConfig, processes: Processes | Unobserved) -> Self:
@@ -180,6 +186,16 @@ class Runtime:
         )
 
 
+def brought_by(endpoint: str | None) -> str | None:
+    """The unit of the distribution that brought the runtime at an endpoint along; None where none did.
+
+    >>> brought_by("unix:///run/k0s/containerd.sock"), brought_by("unix:///run/containerd/containerd.sock")
+    ('k0sworker', None)
+    """
+    path = (endpoint or "").removeprefix("unix://")
+    return DISTRIBUTIONS.get(path) or DISTRIBUTIONS.get(path.removeprefix("/var"))
+
+
 def decoded(info: Mapping[str, Json]) -> dict[str, Json]:
     """A verbose answer's `info` with the values that are JSON decoded; the others (`OK`, an error's text) stay text."""
     values: dict[str, Json] = {}
@@ -212,6 +228,8 @@ def _candidates(host: Host, kubelet: Kubelet, kubeadm: KubeadmConfig) -> list[tu
         try:
             found.setdefault(host.stat(path)["path"], path)
         except HostError as error:
+            if error.reason == "NotRecorded" and path in DISTRIBUTIONS:  # by a release that knew fewer of them
+                continue
             if error.reason != "NotFound":
                 found.setdefault(path, path)
     return [(f"unix://{path}", "the usual path") for path in found.values()]

@@ -27,6 +27,8 @@ _PREPARED = (
         for program in ("kubelet", "containerd", "crio", "cri-dockerd", "dockerd")
     ),
 )
+# k0s' and MicroK8s' (docs.k0sproject.io "Runtime"; canonical/microk8s `microk8s-resources/default-args/containerd`), at which older recordings had no look.
+_LATER = ("/run/k0s/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,18 @@ class Stage:
                 if host.exists(API_SERVER_MANIFEST):
                     return cls("control-plane", f"{API_SERVER_MANIFEST} is there")
                 return cls("worker", f"{KUBELET_KUBECONFIG} is there and {API_SERVER_MANIFEST} is not")
-            for path in _PREPARED:
-                if host.exists(path):
+            for path in (*_PREPARED, *_LATER):
+                if _is_there(host, path):
                     return cls("prepared", f"{path} is there and {KUBELET_KUBECONFIG} is not")
         except HostError as error:
             return cls("unknown", error.message)
         return cls("bare", "neither a kubelet nor a container runtime is installed")
+
+
+def _is_there(host: Host, path: str) -> bool:
+    try:
+        return host.exists(path)
+    except HostError as error:
+        if error.reason == "NotRecorded" and path in _LATER:
+            return False
+        raise

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.runtime import Condition, Runtime
+from k8sdoctor.facts.stage import Stage
 from k8sdoctor.host import HostError
 from k8sdoctor.testing import FakeHost
+
+if TYPE_CHECKING:
+    from k8sdoctor.host import Json
 
 CONTROL_PLANE = Path(__file__).parents[1] / "data" / "control-plane-v1.36"
 RECORDED = json.loads((CONTROL_PLANE / "cri.json").read_text())
@@ -166,17 +172,62 @@ def test_cri_dockerd_is_told_from_docker_and_from_dockers_own_containerd() -> No
     assert (runtime.kind, runtime.pid, runtime.unit) == ("cri-dockerd", 5, "cri-docker")
 
 
-def test_k3s_brings_its_own_containerd() -> None:
-    words = ("containerd", "-c", "/var/lib/rancher/k3s/agent/etc/containerd/config.toml", "-a", "/run/k3s/containerd/containerd.sock")  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "words", "unit"),
+    [
+        (
+            "/run/k3s/containerd/containerd.sock",
+            (
+                "-c",
+                "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+                "-a",
+                "/run/k3s/containerd/containerd.sock",
+            ),
+            "k3s",
+        ),
+        (
+            "/run/k0s/containerd.sock",
+            (
+                "--root=/var/lib/k0s/containerd",
+                "--address=/run/k0s/containerd.sock",
+                "--config=/etc/k0s/containerd.toml",
+            ),
+            "k0sworker",
+        ),
+        (
+            "/var/snap/microk8s/common/run/containerd.sock",
+            ("--address", "/var/snap/microk8s/common/run/containerd.sock"),
+            "snap.microk8s.daemon-containerd",
+        ),
+    ],
+    ids=["k3s", "k0s", "MicroK8s"],
+)
+def test_a_distribution_brings_its_own_containerd(path: str, words: tuple[str, ...], unit: str) -> None:
     host = FakeHost(
-        {"/run/k3s/containerd/containerd.sock": ""},
-        cri=silent,
-        processes=[process(3, "/usr/bin/containerd"), process(8, *words)],
+        {path: ""}, cri=silent, processes=[process(3, "/usr/bin/containerd"), process(8, "containerd", *words)]
     )
 
     runtime = observe(host)
 
-    assert (runtime.kind, runtime.pid, runtime.unit) == ("containerd", 8, "k3s")
+    assert (runtime.kind, runtime.pid, runtime.unit, runtime.endpoint) == ("containerd", 8, unit, f"unix://{path}")
+    assert Stage.observe(host).stage == "prepared"
+
+
+def test_a_recording_without_a_look_at_a_distributions_socket_is_read_as_before() -> None:
+    class Older(FakeHost):
+        def ask(self, verb: str, arguments: dict[str, Json]) -> Json:
+            if str(arguments.get("path")) in (
+                "/run/k0s/containerd.sock",
+                "/var/snap/microk8s/common/run/containerd.sock",
+            ):
+                raise HostError("NotRecorded", "not asked")
+            return super().ask(verb, arguments)
+
+    runtime = observe(Older())
+
+    assert runtime.problem is not None
+    assert (runtime.endpoint, runtime.problem.reason) == (None, "NotFound")
+    assert Stage.observe(Older()).stage == "bare"
 
 
 def test_an_old_kubelet_without_a_remote_runtime_uses_its_own_docker_support() -> None:
