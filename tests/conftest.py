@@ -6,6 +6,7 @@ On a person's machine a test that lacks something is skipped and says what; with
 from __future__ import annotations
 
 import os
+import signal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from k8sdoctor.finding import Finding
+
+
+def pytest_configure() -> None:
+    """A shell ignores for what it starts in the background what ends it in front, and whatever a test starts would inherit that.
+
+    What is caught is not inherited; and so the run itself still bears it, as under nohup.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,14 +1,16 @@
-"""A test that is skipped passes nowhere where no skip is allowed."""
+"""What every test may lean on holds: a skip passes nowhere where none is allowed, and in the background it is as in front."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import conftest
 from tests.house import source
 
 if TYPE_CHECKING:
@@ -57,3 +59,16 @@ def test_what_is_skipped_fails_only_where_no_skip_is_allowed(tmp_path: Path, for
     assert outcome in done.stdout
     assert ("no skip is allowed here: " in done.stdout) is (forbidden == "1")
     assert "no such tool" in done.stdout or forbidden == "0"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGHUP"])
+def test_what_a_test_starts_hears_what_the_run_itself_was_told_to_ignore(name: str) -> None:
+    before = signal.signal(getattr(signal, name), signal.SIG_IGN)
+    try:
+        conftest.pytest_configure()
+        os.kill(os.getpid(), getattr(signal, name))
+        child = subprocess.run(["sh", "-c", f"kill -{name[3:]} $$"], check=False)
+    finally:
+        signal.signal(getattr(signal, name), before)
+
+    assert child.returncode == -getattr(signal, name)
