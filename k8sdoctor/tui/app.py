@@ -430,10 +430,10 @@ class DoctorApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 -- Textual's
         """Which keys mean something now: a slash may be searched for, and dialogs have their own Enter."""
+        if action not in ("search", "end_search", "drop_search"):
+            return True  # the footer asks this of every key, each time that anything changes
         searching = self.query_one(FilterBar).searching if self._whole else False
-        if action in ("end_search", "drop_search"):
-            return searching
-        return not (action == "search" and (searching or self.screen is not self.default_screen))
+        return not searching and self.screen is self.default_screen if action == "search" else searching
 
     def action_search(self) -> None:
         """Search as one types."""
