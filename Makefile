@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV := .venv
 IN := $(VENV)/bin/python -m
+# pip would do it on one processor.
+COMPILE := $(IN) compileall -qq -j 0
 ARGS ?=
 TESTS ?=
 # Tests at once: most lab tests wait for a peer's silence, so more than there are processors.
@@ -146,16 +148,18 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing k8sdoctor and its libraries into $(VENV)" >&2
-	@$(IN) pip install --quiet --editable . || { echo "not all libraries could be installed (see above). For a machine without network or PyPI," \
-		"build one executable file elsewhere by 'make dist', and carry it there: docs/install.md" >&2; exit 1; }
-	@$(IN) compileall -q k8sdoctor checks  # the doctor itself writes no file, and without these would compile each time
+	@$(IN) pip install --quiet --no-compile --editable . || { echo "not all libraries could be installed (see above). For a machine without" \
+		"network or PyPI, build one executable file elsewhere by 'make dist', and carry it there: docs/install.md" >&2; exit 1; }
+	@# The doctor itself writes no file, and without these would compile each time. A library may hold files for another Python.
+	@$(COMPILE) $(VENV)/lib k8sdoctor checks || true
 	@touch $@
 
 # pip reads dependency groups since 25.1; Debian 12 has 23.0.
 $(VENV)/.tools: $(VENV)/.installed
 	@echo "installing the tests' tools into $(VENV)" >&2
 	@$(IN) pip install --quiet 'pip>=25.1'
-	@$(IN) pip install --quiet --group dev
+	@$(IN) pip install --quiet --no-compile --group dev
+	@$(COMPILE) -x '/test_' $(VENV)/lib tests || true
 	@touch $@
 
 $(VENV)/.onefile: $(VENV)/.tools

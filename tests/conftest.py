@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+import k8sdoctor.cli  # noqa: F401 -- it has Python write no bytecode
 from k8sdoctor import registry
 from k8sdoctor import report as reports
 from k8sdoctor.check import Check
@@ -26,10 +28,24 @@ if TYPE_CHECKING:
     from k8sdoctor.finding import Finding
 
 
-def pytest_configure() -> None:
-    """A shell ignores for what it starts in the background what ends it in front, and whatever a test starts would inherit that.
+NO_BYTECODE = sys.dont_write_bytecode
 
-    What is caught is not inherited; and so the run itself still bears it, as under nohup.
+
+def pytest_configure() -> None:
+    """Before the tests' files are imported: what pytest makes of them is kept for the next run."""
+    hand_signals_on()
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+
+def pytest_collection_finish() -> None:
+    """Tests themselves run as the doctor runs."""
+    sys.dont_write_bytecode = NO_BYTECODE
+
+
+def hand_signals_on() -> None:
+    """Have whatever a test starts hear the signals that a shell ignores for what it starts in the background.
+
+    What is caught is not inherited, unlike what is ignored; and so the run itself still bears it, as under nohup.
     """
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:

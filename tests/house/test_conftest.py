@@ -65,7 +65,7 @@ def test_what_is_skipped_fails_only_where_no_skip_is_allowed(tmp_path: Path, for
 def test_what_a_test_starts_hears_what_the_run_itself_was_told_to_ignore(name: str) -> None:
     before = signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
-        conftest.pytest_configure()
+        conftest.hand_signals_on()
         os.kill(os.getpid(), getattr(signal, name))
         child = subprocess.run(["sh", "-c", f"kill -{name[3:]} $$"], check=False)
     finally:
