@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import k8sdoctor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tests.lab.node import LabNode
 
@@ -27,6 +27,8 @@ _CHANGES = (
 
 _TALKS = "connect,sendto,sendmsg,sendmmsg,bind,setsockopt"
 
+_UNFINISHED = "<unfinished ...>"
+_RESUMED = re.compile(r"^\d+ +<\.\.\. \w+ resumed>")
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)", re.DOTALL)
 _FLAGS = re.compile(r"\bO_(?:WRONLY|RDWR|CREAT|TRUNC|APPEND|TMPFILE)\b")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -97,6 +99,20 @@ class Trace:
         return {(four or six, int(port or port6)) for port, four, port6, six in found}
 
 
+def joined(lines: Iterable[str]) -> Iterator[str]:
+    """The lines with each call in one: strace breaks it in two where a call of another thread comes between."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        thread = line.partition(" ")[0]
+        if line.endswith(_UNFINISHED):
+            begun[thread] = line.removesuffix(_UNFINISHED)
+        elif thread in begun and (resumed := _RESUMED.match(line)):
+            yield begun.pop(thread) + line[resumed.end() :]
+        else:
+            yield line
+    yield from begun.values()  # what did not come back
+
+
 def _only_asks(kind: str) -> bool:
     """Whether a netlink message of this type, by strace's name or number, only asks."""
     if kind.startswith("0x"):
@@ -129,4 +145,4 @@ def traced(lab: LabNode, *words: str) -> tuple[str, Trace]:
         ],
         check=False,
     )
-    return done.stdout, Trace(tuple(lab.read(log).splitlines()))
+    return done.stdout, Trace(tuple(joined(lab.read(log).splitlines())))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.node import LabNode
-from tests.lab.strace import traced
+from tests.lab.strace import Trace, joined, traced
 from tests.lab.whole_node import WholeNode
 
 if TYPE_CHECKING:
@@ -75,6 +75,23 @@ def test_what_is_not_read_only_is_seen(node: WholeNode) -> None:
     assert trace.rule_changes
     assert "sysctl -q -w net.ipv4.ip_forward=1" in set(map(" ".join, trace.programs))
     assert trace.peers - named(json.loads(printed)) == {("192.0.2.1", 9)}
+
+
+def test_a_call_that_another_thread_s_comes_between_is_seen_whole() -> None:
+    text = """\
+7  clock_adjtime(CLOCK_REALTIME,  <unfinished ...>
+8  clock_adjtime(CLOCK_REALTIME,  <unfinished ...>
+9  openat(AT_FDCWD, "/etc/hosts", O_RDONLY|O_CLOEXEC) = 3
+8  <... clock_adjtime resumed>{modes=ADJ_OFFSET, offset=1}) = 0 (TIME_OK)
+7  <... clock_adjtime resumed>{modes=0, offset=0}) = 0 (TIME_OK)
+9  unlink("/etc/hosts" <unfinished ...>"""
+
+    trace = Trace(tuple(joined(text.splitlines())))
+
+    assert trace.changes == [
+        "clock_adjtime(CLOCK_REALTIME,  {modes=ADJ_OFFSET, offset=1}) = 0 (TIME_OK)",
+        'unlink("/etc/hosts" ',
+    ]
 
 
 def test_a_node_that_can_be_written_nowhere_gets_the_same_report_but_for_that(node: WholeNode) -> None:
