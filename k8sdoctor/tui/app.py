@@ -84,6 +84,13 @@ class DoctorApp(App[None]):
         Binding("R", "rerun_all", "All", tooltip="Run all checks again"),
         Binding("w", "watch", "Watch", tooltip="Run all checks again every few seconds, or stop that"),
         Binding("c", "copy", "Copy", tooltip="Copy the commands that mend this"),
+        Binding(
+            "t",
+            "terminal",
+            "In the terminal",
+            tooltip="Show the commands that mend this in the terminal itself, where the mouse selects each whole",
+            show=False,
+        ),
         Binding("S,ctrl+s", "save", "Save", tooltip="Save the report"),
         Binding("a", "area", "Area", tooltip="Show only one area, the next, or all", show=False),
         Binding("s", "skip", "Skip", tooltip="Leave this check out, or take it in again", show=False),
@@ -591,17 +598,30 @@ class DoctorApp(App[None]):
         row = self._row
         return row.finding.fix if row is not None and row.finding is not None else None
 
-    def action_copy(self) -> None:
-        """Copy the commands that mend what the cursor stands on."""
+    def _commands(self) -> tuple[str, str] | None:
+        """Title and text of the fix of what the cursor stands on; the lack of one is told."""
         fix = self._fix()
         if fix is None:
             self.notify("There is no fix to copy here.", severity="warning")
-            return
-        from k8sdoctor.tui.screens.copy import CopyScreen
+            return None
+        return fix.title, "\n".join((*fix.commands, *fix.persist))
 
-        text = "\n".join((*fix.commands, *fix.persist))
-        self.copy_to_clipboard(text)
-        self.push_screen(CopyScreen(text, fix.title))
+    def action_copy(self) -> None:
+        """Copy the commands that mend what the cursor stands on."""
+        if (told := self._commands()) is not None:
+            from k8sdoctor.tui.screens.copy import CopyScreen
+
+            title, text = told
+            self.copy_to_clipboard(text)
+            self.push_screen(CopyScreen(text, title))
+
+    def action_terminal(self) -> None:
+        """Show the commands that mend what the cursor stands on outside of the app's screen."""
+        if (told := self._commands()) is not None:
+            from k8sdoctor.tui.screens.copy import NO_TERMINAL, in_terminal
+
+            if not in_terminal(self, *told):
+                self.notify(NO_TERMINAL, severity="warning")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key's action, and Textual's own."""

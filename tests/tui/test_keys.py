@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +19,12 @@ from k8sdoctor.tui.rows import Filter
 from k8sdoctor.tui.widgets.checks import CheckList
 from k8sdoctor.tui.widgets.details import Details
 from k8sdoctor.tui.widgets.diagnoses import Diagnoses
-from tests.render.reports import CAUSE, SYMPTOM
+from tests.render.reports import CAUSE, LONG_COMMAND, SYMPTOM
 from tests.tui.nodes import Clock, Node, app, examined, screen, the, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual.app import App
 
 pytestmark = pytest.mark.asyncio
@@ -329,6 +334,34 @@ async def test_c_says_where_there_is_nothing_to_copy() -> None:
         await pilot.press("G", "c")
         await until(pilot, lambda app: "There is no fix to copy here" in screen(app))
         assert pilot.app.clipboard == ""
+
+
+async def test_t_shows_the_commands_in_the_terminal_itself_each_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    @contextlib.contextmanager
+    def suspend() -> Iterator[None]:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            yield
+        shown.append(printed.getvalue())
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    async with app(sick().case()).run_test(size=(80, 24)) as pilot:
+        await examined(pilot)
+        assert "c copies it, t shows it unwrapped" in screen(pilot.app)
+        monkeypatch.setattr(pilot.app, "suspend", suspend)
+        await pilot.press("t")
+        await until(pilot, lambda _: bool(shown))
+        assert LONG_COMMAND in shown[0].splitlines()
+
+
+async def test_t_says_where_there_is_nothing_to_show_or_no_terminal_to_show_it_in() -> None:
+    async with app(sick().case()).run_test(size=(80, 24), notifications=True) as pilot:
+        await examined(pilot)
+        await pilot.press("t")
+        await until(pilot, lambda app: "This terminal shows nothing but the" in screen(app))
+        await pilot.press("G", "t")
+        await until(pilot, lambda app: "There is no fix to copy here" in screen(app))
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c"])

@@ -32,6 +32,9 @@ EVIDENCE_LINES = 10
 WIDEST = 1000
 """Characters of one such line."""
 
+HINT = "c copies it, t shows it unwrapped"
+"""Above the commands of a fix: here a long one is wrapped, and what the mouse selects of it must not be pasted."""
+
 Part = str | tuple[str, str]
 
 
@@ -139,6 +142,7 @@ def _fix(fix: Fix) -> Iterator[Part]:
     yield "\n"
     yield ("Fix", "bold")
     yield f"  {harmless(fix.title)} ({SAFETY[fix.safety]})\n"
+    yield (f"  {HINT}\n", "$foreground-muted")
     for label, commands in (
         ("Run", fix.commands),
         ("Make it last", fix.persist),
