@@ -136,10 +136,7 @@ CURRENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 
 def point_at_rotated() -> str:
     """Have kubelet.conf name the file that the kubelet rotates, as kubeadm's `kubelet-finalize` does since 1.17."""
-    return (
-        rf"sed -i -E 's#^( *)client-certificate(-data)?:.*#\1client-certificate: {CURRENT}#; "
-        rf"s#^( *)client-key(-data)?:.*#\1client-key: {CURRENT}#' {KUBELET}"
-    )
+    return rf"sed -i -E 's#^( *client-(certificate|key))(-data)?:.*#\1: {CURRENT}#' {KUBELET}"
 
 
 def finalize_kubelet(suffix: str) -> Fix:
