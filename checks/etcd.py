@@ -24,7 +24,7 @@ left to `certificates`; here is only told that a handshake failed.
 - `MembersDisagree` (fail): endpoints belong to different clusters, or one is no member of the cluster that another tells
 - `CertificateRefused` (fail): this node does not trust the certificate that etcd serves
 - `ClientRefused` (fail): the handshake failed, most likely since etcd does not accept the client's certificate
-- `Unhealthy` (fail): a member says itself that it is not healthy
+- `Unhealthy` (fail): a member says itself that it is not healthy, or that it knows no leader where the others have one
 - `MemberDown` (warn): a member does not answer this node, and the others have a leader
 - `NearQuota` (warn): more than 80 % of the quota is used
 - `MemberNotStarted` (warn): a member was added and never started; it counts for the majority all the same
@@ -195,13 +195,7 @@ def _endpoints(scene: Scene) -> Iterator[Finding]:
         yield from _down(silent, scene)
     for each in endpoints:
         if each.healthy is False and not _told_otherwise(scene, each.status):
-            yield fail(
-                "Unhealthy",
-                f"etcd at {each.url} says that it is not healthy: {each.said}.",
-                subject=each.url,
-                evidence=[Evidence(f"{each.url}/health", each.said)],
-                fix=fixes.look(scene.site, each.url),
-            )
+            yield _unhealthy(each, scene)
         elif each.grpc_only:
             yield skip(
                 "NoHttpThere",
@@ -220,7 +214,28 @@ def _endpoints(scene: Scene) -> Iterator[Finding]:
 
 def _told_otherwise(scene: Scene, status: EtcdStatus | None) -> bool:
     """Whether a finding about the cluster says why a member is not healthy."""
-    return status is not None and (bool(status.alarms) or not status.leader or scene.leaderless)
+    return status is not None and (bool(status.alarms) or scene.leaderless)
+
+
+def _unhealthy(each: EtcdEndpoint, scene: Scene) -> Finding:
+    """One that its peers do not reach knows no leader once an election timed out, and they go on without it."""
+    cut_off = each.status is not None and not each.status.leader
+    following = len([status for _, status in scene.telling if status.leader])
+    others = "one other member follows one" if following == 1 else f"{following} other members follow one"
+    what = (
+        f"knows no leader, while {others}, as where it and its peers do not reach each other"
+        if cut_off
+        else "says that it is not healthy"
+    )
+    return fail(
+        "Unhealthy",
+        f"etcd at {each.url} {what}: {each.said}.",
+        subject=each.url,
+        evidence=[Evidence(f"{each.url}/health", each.said)],
+        fix=fixes.look(scene.site, each.url),
+        explains=_stops() if each.used and len([one for one in scene.seen.endpoints if one.used]) == 1 else (),
+        traits=_only([each]),
+    )
 
 
 def _said(endpoints: Sequence[EtcdEndpoint]) -> list[Evidence]:

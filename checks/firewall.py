@@ -249,6 +249,8 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
     if any(each.wanted.program == "the pod network" for each in shut):
         why = f"packets of the pod network from other nodes are dropped here ({keeper})"
         links = [*links, Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
+    if any(each.wanted.program == "etcd" for each in shut):
+        links = [*links, Link("etcd", "Unhealthy", f"packets of the other members are dropped here ({keeper})")]
     fix = _fix([each.wanted for each in shut], filters, shut[0], by)
     apart = [each for each in own if each.out or each.wanted not in {one.wanted for one in shut}]
     nor = (

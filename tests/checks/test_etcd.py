@@ -292,6 +292,16 @@ def test_a_member_that_calls_itself_unhealthy_fails() -> None:
     assert "RAFT ERROR" in finding.message
 
 
+def test_a_member_without_the_leader_that_the_others_follow_is_told_so_and_stops_the_api_server_beside_it() -> None:
+    cut_off = replace(answering(1, leader=""), healthy=False, said='503 {"health":"false","reason":"RAFT NO LEADER"}')
+
+    [finding] = judge(cut_off, answering(2), answering(3))
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.FAIL, "Unhealthy", URLS[0])
+    assert "knows no leader, while 2 other members follow one" in finding.message
+    assert ("apiserver-san", "EndpointUnreachable") in {(link.check, link.reason) for link in finding.explains}
+
+
 def test_an_etcd_that_serves_grpc_alone_is_not_called_down() -> None:
     [finding] = judge(EtcdEndpoint(URLS[0], used=True, grpc_only=True, said="closed the connection without an answer"))
 

@@ -285,6 +285,7 @@ def test_etcds_port_is_needed_where_there_are_several_members() -> None:
     assert [each.reason for each in judge(shut, needs=[ETCD], stage=MASTER)] == ["PortsOpen"]
     [finding] = judge(shut, needs=[ETCD], stage=MASTER, nodes=ClusterNodes(masters, "n1", "x"))
     assert finding.subject == "2380/tcp"
+    assert ("etcd", "Unhealthy") in {(link.check, link.reason) for link in finding.explains}
 
 
 def test_pods_are_shut_out_of_the_api_server_of_their_own_node() -> None:

@@ -29,6 +29,24 @@ print(json.dumps([dataclasses.asdict(finding) for finding in examine(LiveHost(),
 PKI = "/etc/kubernetes/pki/etcd"
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 NAMES = ("cp1", "cp2", "cp3")
+APART = ("192.0.2.10", "192.0.2.1", "192.0.2.21")
+"""The node itself, and two addresses of the far side."""
+
+PUT_MANY = f"""
+import http.client, ssl, threading
+context = ssl.create_default_context(cafile="{PKI}/ca.crt")
+context.load_cert_chain("{PKI}/client.crt", "{PKI}/client.key")
+
+def put():
+    to = http.client.HTTPSConnection("{APART[1]}", 2379, context=context)
+    for _ in range(110):
+        to.request("POST", "/v3/kv/put", '{{"key": "YQ==", "value": "YQ=="}}')
+        to.getresponse().read()
+
+threads = [threading.Thread(target=put) for _ in range(50)]
+for each in threads: each.start()
+for each in threads: each.join()
+"""
 CURL = f"curl -sS --cacert {PKI}/ca.crt --cert {PKI}/client.crt --key {PKI}/client.key"
 
 
@@ -49,7 +67,7 @@ def pki(node: LabNode) -> None:
     ca = issue("etcd-ca", authority=True, start=start)
     made = {
         "ca": ca,
-        "server": issue("cp1", ca, dns=["localhost"], ips=HOSTS, start=start, usages=both),
+        "server": issue("cp1", ca, dns=["localhost"], ips=[*HOSTS, *APART], start=start, usages=both),
         "client": issue("kube-apiserver-etcd-client", ca, start=start, usages=both[1:]),
         "stranger": issue("stranger", issue("other", authority=True, start=start), start=start, usages=both[1:]),
     }
@@ -75,11 +93,19 @@ def api_server(node: LabNode, servers: str, client: str = "client") -> None:
     node.write("/etc/kubernetes/manifests/kube-apiserver.yaml", json.dumps(pod))
 
 
-def etcd(node: LabNode, number: int, *more: str, members: int, scheme: str = "https") -> Daemon:
+def etcd(
+    node: LabNode,
+    number: int,
+    *more: str,
+    members: int,
+    scheme: str = "https",
+    hosts: Sequence[str] = HOSTS,
+    far: bool = False,
+) -> Daemon:
     """One member of a cluster of so many."""
-    address = HOSTS[number]
+    address = hosts[number]
     client, peer = f"{scheme}://{address}:2379", f"https://{address}:2380"
-    initial = ",".join(f"{NAMES[each]}=https://{HOSTS[each]}:2380" for each in range(members))
+    initial = ",".join(f"{NAMES[each]}=https://{hosts[each]}:2380" for each in range(members))
     tls = [
         f"--cert-file={PKI}/server.crt",
         f"--key-file={PKI}/server.key",
@@ -99,11 +125,11 @@ def etcd(node: LabNode, number: int, *more: str, members: int, scheme: str = "ht
         "--election-timeout",
         "500",
     ]
-    return node.popen([*words, *peers, *(tls if scheme == "https" else []), *more])
+    return node.popen([*words, *peers, *(tls if scheme == "https" else []), *more], far=far)
 
 
-def healthy(node: LabNode, number: int, scheme: str = "https") -> None:
-    url = f"{scheme}://{HOSTS[number]}:2379/health"
+def healthy(node: LabNode, number: int, scheme: str = "https", hosts: Sequence[str] = HOSTS) -> None:
+    url = f"{scheme}://{hosts[number]}:2379/health"
     wait_for(lambda: '"true"' in node.shell(f"{CURL} {url}", check=False).stdout, f"etcd at {url}")
 
 
@@ -134,6 +160,30 @@ def test_three_members_lose_one_and_then_the_majority(node: LabNode) -> None:
 
     servers[0].stop()
     assert ("fail", "Unreachable", "https://127.0.0.1:2379") in verdict(node)
+
+
+def test_a_member_that_its_peers_do_not_reach_is_told_and_then_how_far_it_is_behind(node: LabNode) -> None:
+    pki(node)
+    node.far_run(["ip", "address", "add", f"{APART[2]}/24", "dev", "node0"])
+    for number in range(3):
+        etcd(node, number, members=3, hosts=APART, far=number > 0)
+    for number in range(3):
+        healthy(node, number, hosts=APART)
+    own = f"https://{APART[0]}:2379"
+    api_server(node, own)
+    assert verdict(node) == {("pass", "Healthy", own)}
+
+    node.shell("for way in --dport --sport; do iptables -A INPUT -i eth0 -p tcp $way 2380 -j DROP; done")
+    wait_for(lambda: "knows no leader" in str(findings(node)), "the member to miss its leader")
+    [cut_off] = findings(node)
+    assert (cut_off["status"], cut_off["reason"], cut_off["subject"]) == ("fail", "Unhealthy", own)
+    assert "while 2 other members follow one" in cut_off["message"]
+
+    node.far_run([sys.executable, "-c", PUT_MANY])
+    assert {(status, reason) for status, reason, _ in verdict(node)} == {("fail", "Unhealthy"), ("warn", "MemberLags")}
+
+    node.shell("iptables -F INPUT")
+    wait_for(lambda: verdict(node) == {("pass", "Healthy", own)}, "the member to catch up")
 
 
 def test_a_database_that_nears_and_reaches_its_quota_is_told_and_mended_in_etcds_own_order(node: LabNode) -> None:
