@@ -158,9 +158,7 @@ def _blocked(path: DnsPath, rule: FilterRule, packets: int | None) -> Finding:
         "OverlayBlocked": "packets of the pod network's tunnel",
         "PolicyBlocks": "DNS queries of pods, as a network policy wants",
     }.get(reason, "DNS messages of pods")
-    message = (
-        f"{rule} {did} {what}: {counted} while {missing} of {len(path.again)} DNS queries of {_pod(path)} were lost."
-    )
+    message = f"The {rule} {did} {what}: {counted} while {missing} of {len(path.again)} DNS queries of {_pod(path)} were lost."
     why = f"the {rule} {did} {what}, and {counted}"
     # TCP sends its first packet up to three times in 3 s. Who counted more has dropped something else, too.
     most = sum(1 if one["query"]["transport"] == "udp" else 3 for one in path.again if not answered(one))

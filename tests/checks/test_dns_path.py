@@ -162,6 +162,13 @@ def test_a_rule_that_counts_while_every_repeated_query_is_answered_is_not_blamed
     assert [one.reason for one in blame(POLICY, seen=replace(SEEN, again=(outcome(good=True),) * 4))] == ["PathClear"]
 
 
+@pytest.mark.parametrize(("rule", "begins"), [(POLICY, "The policy `drop` of chain"), (DROP, "The rule `")])
+def test_what_drops_is_told_in_a_whole_sentence(rule: FilterRule, begins: str) -> None:
+    [finding] = blame(rule, 4)
+
+    assert finding.message.startswith(begins)
+
+
 def test_a_rule_that_drops_some_is_blamed_for_those() -> None:
     some = replace(SEEN, again=(outcome(good=True),) * 3 + (LOST,))
     rule = nft("udp dport 53 numgen random mod 10 0 counter packets 3 bytes 9 drop")
