@@ -26,7 +26,7 @@ from tests.lab.node import LabNode, wait_for
 from tests.lab.registry import NAME, Registries
 from tests.lab.scenarios import SCENARIOS, Scenario
 from tests.lab.scenarios.ways import API
-from tests.lab.whole_node import IMAGES, WholeNode, alarms
+from tests.lab.whole_node import DNS_SERVICE, IMAGES, WholeNode, alarms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,10 +40,13 @@ _RULES = "/run/kube-proxy.rules"
 
 CRICTL = f"""\
 #!/bin/sh
-# A container of kube-proxy's that is ended is started again, and writes its rules.
+# A container of kube-proxy's that is ended is started again, and writes its rules. Each UDP service that has a backend is new to it, and
+# it lets go who is held at an old one (pkg/proxy/conntrack).
 case "$1" in
 ps) echo 1f0 ;;
-stop) iptables-save | grep -v KUBE- | iptables-restore -w && iptables-restore -w --noflush {_RULES} ;;
+stop)
+    iptables-save | grep -v KUBE- | iptables-restore -w && iptables-restore -w --noflush {_RULES} || exit
+    conntrack -D --orig-dst {DNS_SERVICE} -p udp >/dev/null 2>&1 || true ;;
 esac
 """
 
