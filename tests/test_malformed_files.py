@@ -71,10 +71,12 @@ LINES = {
     "/sys/devices/system/cpu/online": {"resources"},
 }
 
+CHECKS = registry.load().checks
+
 
 @pytest.fixture(scope="module")
 def healthy() -> Report:
-    return report_of(control_plane(), *registry.load().checks)
+    return report_of(control_plane(), *CHECKS)
 
 
 def assert_whole(report: Report, healthy: Report, but: set[str]) -> None:
@@ -101,7 +103,7 @@ def named(report: Report, path: str) -> bool:
 @pytest.mark.parametrize("content", [GARBAGE, BINARY], ids=["garbage", "binary"])
 @pytest.mark.parametrize("path", PLACES)
 def test_malformed_content_is_named_and_costs_no_other_check(path: str, content: str, healthy: Report) -> None:
-    report = report_of(control_plane({path: content}), *registry.load().checks)
+    report = report_of(control_plane({path: content}), *CHECKS)
 
     assert_whole(report, healthy, PLACES[path])
     assert named(report, path)
@@ -110,7 +112,7 @@ def test_malformed_content_is_named_and_costs_no_other_check(path: str, content:
 @pytest.mark.parametrize("path", [*PLACES, *LINES])
 def test_what_is_no_file_is_named_and_costs_no_other_check(path: str, healthy: Report) -> None:
     fifo = HostError("Unreadable", f"{path} is a fifo, not a regular file")
-    report = report_of(control_plane({path: fifo}), *registry.load().checks)
+    report = report_of(control_plane({path: fifo}), *CHECKS)
 
     assert_whole(report, healthy, (PLACES | LINES)[path])
     assert named(report, path)
@@ -119,6 +121,6 @@ def test_what_is_no_file_is_named_and_costs_no_other_check(path: str, healthy: R
 @pytest.mark.parametrize("content", [GARBAGE, BINARY, ""], ids=["garbage", "binary", "empty"])
 @pytest.mark.parametrize("path", LINES)
 def test_lines_that_are_none_break_nothing(path: str, content: str, healthy: Report) -> None:
-    report = report_of(control_plane({path: content}), *registry.load().checks)
+    report = report_of(control_plane({path: content}), *CHECKS)
 
     assert_whole(report, healthy, LINES[path])
