@@ -171,10 +171,12 @@ def test_a_member_that_its_peers_do_not_reach_is_told_and_then_how_far_it_is_beh
         healthy(node, number, hosts=APART)
     own = f"https://{APART[0]}:2379"
     api_server(node, own)
-    assert verdict(node) == {("pass", "Healthy", own)}
 
     node.shell("for way in --dport --sport; do iptables -A INPUT -i eth0 -p tcp $way 2380 -j DROP; done")
-    wait_for(lambda: "knows no leader" in str(findings(node)), "the member to miss its leader")
+    status = f"{CURL} {own}/v3/maintenance/status -d '{{}}'"
+    wait_for(lambda: '"leader"' not in node.shell(status).stdout, "the member to miss its leader")
+    healthy(node, 1, hosts=APART)  # once the others have one, should it have been the leader itself
+    healthy(node, 2, hosts=APART)
     [cut_off] = findings(node)
     assert (cut_off["status"], cut_off["reason"], cut_off["subject"]) == ("fail", "Unhealthy", own)
     assert "while 2 other members follow one" in cut_off["message"]
@@ -183,6 +185,7 @@ def test_a_member_that_its_peers_do_not_reach_is_told_and_then_how_far_it_is_beh
     assert {(status, reason) for status, reason, _ in verdict(node)} == {("fail", "Unhealthy"), ("warn", "MemberLags")}
 
     node.shell("iptables -F INPUT")
+    healthy(node, 0, hosts=APART)
     wait_for(lambda: verdict(node) == {("pass", "Healthy", own)}, "the member to catch up")
 
 
