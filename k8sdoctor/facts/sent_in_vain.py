@@ -117,7 +117,7 @@ def _addresses(host: Host, name: str) -> list[str]:
     if as_address(name) is not None:
         return [name]
     try:
-        return host.resolve(name)["addresses"]
+        return [each for each in host.resolve(name)["addresses"] if as_address(each) is not None]
     except HostError:
         return []
 
@@ -131,11 +131,14 @@ def _way(network: NodeNetwork | Unobserved, text: str) -> str:
         return "lo"
     if any(route.get("table") not in (MAIN_TABLE, _LOCAL_TABLE) for route in network.routes):  # ip-rule(8) decides
         return ""
-    leading = [
-        (ip_network(route["destination"]).prefixlen, route.get("oif"))
-        for route in network.routes
-        if route.get("table") == MAIN_TABLE and address in ip_network(route["destination"])
-    ]
+    try:
+        leading = [
+            (ip_network(route["destination"]).prefixlen, route.get("oif"))
+            for route in network.routes
+            if route.get("table") == MAIN_TABLE and address in ip_network(route["destination"])
+        ]
+    except (ValueError, KeyError):  # a recording that somebody changed
+        return ""
     longest = max((length for length, _ in leading), default=0)
     ways = {oif for length, oif in leading if length == longest}
     names = {link["index"]: link["name"] for link in network.links}

@@ -113,6 +113,7 @@ def test_a_registry_that_is_not_reached_is_told_by_each_of_its_addresses() -> No
         ("198.51.100.9", NETWORK, "eth1"),
         ("203.0.113.1", NETWORK, "eth0"),
         ("2001:db8::1", NETWORK, ""),
+        ("203.0.113.1", NodeNetwork(NETWORK.links, (), ({"destination": "elsewhere", "oif": 2, "table": 254},)), ""),
         ("203.0.113.1", UNSEEN, ""),
         (
             "203.0.113.1",
