@@ -18,8 +18,9 @@ from k8sdoctor.host.base import HostError, Json
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.host.secrets import Vault
 
-AT_ONCE = 16
-"""Questions at a time: one after the other they would wait for each peer in turn, which the doctor does not."""
+AT_ONCE = 4
+"""Questions at a time. So many take as long as the doctor does. One after the other they wait for each peer in turn, twice as long, for 5 % less CPU; 16 at
+a time wrest the interpreter from one another, for 15 % more."""
 
 
 class Open(Vault):

@@ -20,7 +20,7 @@ from benchmarks.app import app
 from benchmarks.growth import growth
 from benchmarks.healthy import healthy_node
 from benchmarks.lists import lists
-from benchmarks.measure import NOTHING, ROUNDS, doctor, measure, medians
+from benchmarks.measure import NOTHING, ROUNDS, doctor, measure, medians, middle
 from benchmarks.ratios import STORED, against, load, store
 from tests.lab.node import LabNode
 from tests.lab.whole_node import WholeNode
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PROBE_LIMIT = 5.0
 DEADLINE = 3.0
+OVERSHOOTS = 3
+"""Runs that wait for their limits, of which the median counts."""
 BLACKHOLE = "198.51.100.1:5000/pause:3.6"  # the far side drops what is sent there
 HANGS = """
 import threading
@@ -152,7 +154,7 @@ def control_plane(stored: Ratios) -> Ratios:
 def blackholed() -> None:
     """How long after a silent registry's own limit the run ends."""
     with healthy_node(BLACKHOLE) as node:
-        [cost] = measure(node, doctor("check"))
+        cost = middle([each for _ in range(OVERSHOOTS) for each in measure(node, doctor("check"))])
         [reason] = node.check().reasons("pause-image") & {"RegistryUnreachable"} or ["not seen"]
     print(f"\na registry that says nothing ({reason}): the run takes {cost.wall:.2f} s, "
           f"{cost.wall - PROBE_LIMIT:.2f} s beyond the probe's limit (aim: 0.3 s)")  # fmt: skip
@@ -162,7 +164,8 @@ def hung() -> None:
     """How long after the deadline a run with a fact that hangs for good ends."""
     with healthy_node() as node, tempfile.TemporaryDirectory() as folder:
         Path(folder, "hangs.py").write_text(HANGS)
-        [cost] = measure(node, doctor("check", "--checks-dir", folder, "--deadline", str(DEADLINE)))
+        hanging = doctor("check", "--checks-dir", folder, "--deadline", str(DEADLINE))
+        cost = middle([each for _ in range(OVERSHOOTS) for each in measure(node, hanging)])
     print(f"a fact that hangs: the run takes {cost.wall:.2f} s, {cost.wall - DEADLINE:.2f} s beyond the deadline "
           f"(aim: 0.3 s), exit code {cost.code}")  # fmt: skip
 
