@@ -34,7 +34,7 @@ def test_by_a_call():
 @pytest.mark.skipif(True, reason="no such tool")
 def test_by_a_marker(): ...
 
-@pytest.mark.xfail
+@pytest.mark.xfail(reason="the fault is known")
 def test_that_is_known_to_fail():
     raise AssertionError
 """
