@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor.anonymize.addresses import Addresses
 from k8sdoctor.anonymize.certificates import Certificates
 from k8sdoctor.anonymize.names import ADDRESS_IN_LABEL, Names
-from k8sdoctor.host.secrets import BASE64_PEM, FOLD
+from k8sdoctor.host.secret_patterns import BASE64_PEM, FOLD
 from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:

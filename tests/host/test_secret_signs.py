@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from k8sdoctor.host import secrets
+from k8sdoctor.host import secret_patterns
 from k8sdoctor.host.secrets import Vault
 from tests.canaries import FORMS
 from tests.host.test_canary import LEGIBLE
@@ -42,7 +42,7 @@ BETWEEN = (
     *("-u ", "token", "key", "encrypt ", "password", "name", "value", "0x", "K10", "::", "secret: ", "Ü"),
 )
 
-ROWS = ("_PROGRAMS", "_HEADERS", "_LONG", "_TO_THE_END", "_SHORT", "_URLS", "_SHAPES", "_TOKENS")
+ROWS = ("PROGRAMS", "HEADERS", "LONG", "TO_THE_END", "SHORT", "URLS", "SHAPES", "TOKENS")
 
 
 def spoiled(random_: random.Random, text: str) -> str:
@@ -75,10 +75,14 @@ def made(seed: int) -> str:
 def _look_everywhere(patch: pytest.MonkeyPatch) -> None:
     """Have a vault look for every kind in every text, whatever its signs."""
     for name in ROWS:
-        patch.setattr(secrets, name, tuple(("", None, pattern) for _word, _piece, pattern in getattr(secrets, name)))
-    patch.setattr(secrets, "_KEY_HINTS", ("",))
-    patch.setattr(secrets, "_KEYED", re.compile(""))
-    patch.setattr(secrets, "_NAME", SimpleNamespace(fullmatch=lambda _text: None))
+        patch.setattr(
+            secret_patterns,
+            name,
+            tuple(("", None, pattern) for _word, _piece, pattern in getattr(secret_patterns, name)),
+        )
+    patch.setattr(secret_patterns, "KEY_HINTS", ("",))
+    patch.setattr(secret_patterns, "KEYED", re.compile(""))
+    patch.setattr(secret_patterns, "NAME", SimpleNamespace(fullmatch=lambda _text: None))
 
 
 @pytest.mark.parametrize("prose", [False, True])
@@ -99,7 +103,7 @@ def test_every_table_of_patterns_is_looked_through_for_its_signs() -> None:
     """A new table belongs into `ROWS` of this file."""
     tables = {
         name
-        for name, value in vars(secrets).items()
+        for name, value in vars(secret_patterns).items()
         if isinstance(value, tuple) and value and isinstance(value[0], tuple) and len(value[0]) == 3
     }
 
