@@ -11,6 +11,15 @@ CNI = f"{NETWORKS}/10-bridge.conflist"
 
 _NETWORK = partial(Scenario, "pod network")
 
+
+def _behind_its_back(take: str, give: str) -> str:
+    """Shell that takes the network away, and gives it back when the runtime has seen that it is gone."""
+    return (
+        "seen() { grep -c 'no network config found' /var/log/containerd.log || true; }; before=$(seen)\n"
+        f"{take}; until [ $(seen) -gt $before ]; do sleep 0.02; done; {give}"
+    )
+
+
 SCENARIOS = (
     _NETWORK("a plugin is missing", f"rm {PLUGINS}/bridge", "cni-config/PluginMissing", mends=True),
     _NETWORK("the plugin of addresses is missing", f"rm {PLUGINS}/host-local", "cni-config/PluginMissing", mends=True),
@@ -35,19 +44,18 @@ SCENARIOS = (
     ),
     _NETWORK(
         "a network that was moved in from elsewhere, which the runtime does not notice",
-        "seen() { grep -c 'no network config found' /var/log/containerd.log || true; }; before=$(seen)\n"
-        f"mv {CNI} /etc/cni/aside; until [ $(seen) -gt $before ]; do sleep 0.02; done; mv /etc/cni/aside {CNI}",
+        _behind_its_back(f"mv {CNI} /etc/cni/aside", f"mv /etc/cni/aside {CNI}"),
         "cni-config/StaleLoad",
         ("node-ready/NetworkNotReady",),
         mends=True,
     ),
     _NETWORK(
         "the folder was made again behind the runtime's back",
-        f"mv {NETWORKS} /etc/cni/old; mkdir {NETWORKS}; cp /etc/cni/old/* {NETWORKS}/",
+        _behind_its_back(f"mv {NETWORKS} /etc/cni/old", f"mkdir {NETWORKS}; cp /etc/cni/old/* {NETWORKS}/"),
         "cni-config/StaleLoad",
+        ("node-ready/NetworkNotReady",),
         heals="systemctl restart containerd",
         mends=True,
-        sometimes=("node-ready/NetworkNotReady",),
     ),
     _NETWORK("the network's file is gone", f"rm {CNI}", "cni-config/NoConfig", ("node-ready/NetworkNotReady",)),
     _NETWORK(

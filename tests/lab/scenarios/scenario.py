@@ -35,7 +35,5 @@ class Scenario:
     options: tuple[str, ...] = ()
     mends: bool = False
     blinds: tuple[str, ...] = ()
-    sometimes: tuple[str, ...] = ()
-    """Symptoms that are there or not, as it happens: a runtime sees a change of its folder when it sees it."""
     takes: tuple[str, ...] = ()
     """Causes that would rightly be taken for its symptoms: whoever ended the one may have ended the other."""
