@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.dns_replies import DnsReplies, View
     from k8sdoctor.facts.pod_namespaces import PodNamespaces
     from k8sdoctor.host.answers import DnsOutcome
+
+UNLIKELY = 0.001
+"""What queries that meet a silent server, or none, would show more often than this is no cause of its own."""
 
 SLOW = 1.0
 """Seconds. A healthy CoreDNS answers a cluster name in milliseconds; glibc and Go give up on a server after 5 s."""
@@ -73,11 +77,44 @@ class Judgement:
                 causes.setdefault(cause, []).append(exchange)
         silent = self._silent_backends()
         if silent:
-            for cause in (("NoReply", "some"), ("RepliesLost",)):  # lost by whoever was sent to the silent one
-                causes.pop(cause, None)
             yield self._backend_silent(silent)
         for cause, exchanges in causes.items():
-            yield self._finding(cause, exchanges)
+            left = self._without_those_sent_to(silent, cause, exchanges)
+            if left:
+                yield self._finding(cause, left)
+
+    def _without_those_sent_to(
+        self, silent: Sequence[Backend], cause: tuple[str, ...], exchanges: Sequence[Exchange]
+    ) -> list[Exchange]:
+        """The exchanges that meet the cause for another reason than that some of their queries, or none, were sent to a silent server.
+
+        kube-proxy sends each query to any of the servers. So with one of two silent, seven by UDP meet it alone once in 128 times, and the
+        address then looks as if it answered TCP only.
+        """
+
+        def share(exchange: Exchange) -> float:
+            """How many of the servers behind the address are silent, from 0 to 1."""
+            version = ip_address(exchange.address).version
+            alike = [one in silent for one in self.dns.backends if _version(one) == version]
+            return sum(alike) / len(alike) if alike else 0
+
+        def chance(exchange: Exchange) -> float:
+            """How often the exchange would look so."""
+            direct = [one["query"]["transport"] for one in self._direct(exchange) if answer_to(one)]
+            match cause:
+                case ("NoReply", "some") | ("RepliesLost",):
+                    return 1
+                case ("NoReply", "service"):
+                    return share(exchange) ** len((*exchange.udp, *exchange.tcp))
+                case ("TcpOnly",) if "udp" in direct:
+                    return share(exchange) ** len(exchange.udp)
+                case ("UdpOnly",) if "tcp" in direct:
+                    return (1 - share(exchange)) ** len(exchange.udp)
+            return 0
+
+        shared = [one for one in exchanges if share(one)]
+        likely = math.prod(map(chance, shared)) * len(self.exchanges) >= UNLIKELY  # it may happen to each of them
+        return [one for one in exchanges if one not in shared or not likely]
 
     def _causes(self, exchange: Exchange) -> Iterator[tuple[str, ...]]:
         if exchange.not_sent:

@@ -22,7 +22,8 @@ connection tracking, a service translation in eBPF), or somebody who is no DNS s
 whether other servers, or the other address family, are answered properly at the same time.
 
 One cause is one finding: where replies come from elsewhere, TCP fails as well and is not told apart; where a service
-address is silent, the servers' direct answers tell which half of the way is broken. One lost datagram alone is a warning.
+address is silent, the servers' direct answers tell which half of the way is broken. Where one of several servers is silent, what
+was lost is laid on it, unless chance would send so many queries to it less than once in a thousand times. One lost datagram alone is a warning.
 NXDOMAIN for the name of the API server's service is an answer, so the source is judged as any; since every cluster has
 that name, it is a warning of its own.
 

@@ -361,6 +361,61 @@ def test_one_silent_server_of_two_is_named_with_what_it_costs() -> None:
     assert any("delete pod coredns-2" in command for command in finding.fix.commands)
 
 
+ONE_SILENT = direct(BACKEND) + direct(REMOTE, SILENT)
+
+
+@pytest.mark.parametrize(
+    "asked_there",
+    [asked([SILENT] * 7), asked([GOOD] * 7, [GOOD, SILENT, GOOD]), asked([GOOD] * 7, [SILENT] * 3)],
+    ids=["all by UDP to the silent one", "all by UDP to the good one", "each by its own way"],
+)
+def test_queries_that_met_a_silent_server_by_chance_are_no_fault_of_a_transport(
+    asked_there: tuple[DnsOutcome, ...],
+) -> None:
+    other = View(OTHER, asked([SILENT, GOOD] * 3 + [GOOD]) + ONE_SILENT)
+    [finding] = judge(View(CLIENT, asked_there + ONE_SILENT), other)
+
+    assert finding.reason == "BackendSilent"
+
+
+def test_a_transport_that_no_pod_is_answered_over_is_told_beside_a_silent_server() -> None:
+    views = [View(pod, asked([SILENT] * 7) + ONE_SILENT) for pod in (CLIENT, OTHER)]
+
+    assert [finding.reason for finding in judge(*views)] == ["BackendSilent", "TcpOnly"]
+
+
+def test_a_transport_that_no_server_answers_over_is_told_beside_a_silent_server() -> None:
+    over_tcp = asked([SILENT] * 2, [GOOD], server=BACKEND.address)
+    view = View(CLIENT, asked([SILENT] * 7) + over_tcp + direct(REMOTE, SILENT))
+
+    assert [finding.reason for finding in judge(view)] == ["BackendSilent", "TcpOnly"]
+
+
+def test_a_service_address_that_answers_nobody_is_told_beside_a_silent_server() -> None:
+    silence = asked([SILENT] * 7, [SILENT] * 3)
+
+    assert [finding.reason for finding in judge(View(CLIENT, silence + ONE_SILENT))] == ["BackendSilent", "NoReply"]
+
+
+def test_a_pod_that_met_the_silent_server_alone_while_another_was_answered_shows_no_fault_of_the_service() -> None:
+    unlucky = View(CLIENT, asked([SILENT] * 7, [SILENT] * 3) + ONE_SILENT)
+    other = View(OTHER, asked([SILENT, GOOD] * 3 + [GOOD]) + ONE_SILENT)
+
+    assert [finding.reason for finding in judge(unlucky, other)] == ["BackendSilent"]
+
+
+def test_what_the_other_family_loses_is_told_beside_a_silent_server() -> None:
+    dns = replace(DNS, addresses=(*DNS.addresses, replace(DNS.addresses[0], address=SERVICE6)))
+    view = View(CLIENT, asked([GOOD] * 7) + asked([SILENT] + [GOOD] * 7, server=SERVICE6) + ONE_SILENT)
+
+    told = judge(view, dns=dns)
+
+    assert [(finding.reason, finding.subject) for finding in told] == [
+        ("BackendSilent", "10.244.9.9"),
+        ("RepliesLost", SERVICE6),
+    ]
+
+
 def test_a_silent_server_of_this_node_points_here() -> None:
     [finding] = judge(View(CLIENT, asked([GOOD] * 8) + direct(BACKEND, SILENT) + direct(REMOTE)))
 
