@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import pytest
 
-from k8sdoctor import Check, Finding, Profile, Status, Unobserved, check, engine, fail, passed, warn
-from k8sdoctor.engine import Event, Finished, Late, Request, Started
+from k8sdoctor import Check, Finding, Profile, Status, Unobserved, check, engine, passed, warn
 from k8sdoctor.facts import kubeadm, stage
 from k8sdoctor.facts.role import Role  # noqa: TC001 -- resolved at run time
 from k8sdoctor.host import Host, HostError, Json
-from k8sdoctor.host.live import LiveHost
 from k8sdoctor.report import Broken
 from k8sdoctor.testing import FakeHost, examine, report_of
-
-if TYPE_CHECKING:
-    from k8sdoctor.report import Report
-
-observed: Counter[str] = Counter()
-released = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def afresh() -> Iterator[None]:
-    observed.clear()
-    released.clear()
-    yield
-    released.set()  # whatever a test left hanging ends with it
-
+from tests.engine.samples import NODE, Name, long, named, observed, outcome, run
 
 # -- facts and checks to play with ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Name:
-    text: str
-
-    @classmethod
-    def observe(cls, host: Host) -> Self:
-        observed["Name"] += 1
-        return cls(host.read("/etc/name").strip())
-
-
-@dataclass(frozen=True)
-class Length:
-    number: int
-
-    @classmethod
-    def observe(cls, host: Host, name: Name) -> Self:
-        observed["Length"] += 1
-        return cls(len(name.text))
 
 
 @dataclass(frozen=True)
@@ -64,14 +26,6 @@ class Guess:
     @classmethod
     def observe(cls, host: Host, name: Name | Unobserved) -> Self:
         return cls(name.text if isinstance(name, Name) else f"no name: {name.reason}")
-
-
-@dataclass(frozen=True)
-class Hung:
-    @classmethod
-    def observe(cls, host: Host) -> Self:
-        released.wait(60)
-        return cls()
 
 
 @dataclass(frozen=True)
@@ -95,39 +49,10 @@ class Leaving:
         raise SystemExit(0)
 
 
-@check("named", title="The machine has a name", area="test")
-def named(name: Name) -> Iterator[Finding]:
-    yield passed("Named", f"It is called {name.text}.")
-
-
-@check("long", title="The name is long", area="test")
-def long(length: Length, name: Name) -> Iterator[Finding]:
-    if length.number > 3:
-        yield passed("Long", f"{name.text} is long.")
-    else:
-        yield fail("Short", f"{name.text} is short.", subject=name.text)
-
-
 @check("guessed", title="The name can be guessed", area="test")
 def guessed(guess: Guess, name: Name | Unobserved) -> Iterator[Finding]:
     seen = name.reason if isinstance(name, Unobserved) else name.text
     yield warn("Guessed", f"{guess.text}, {seen}")
-
-
-@check("hanging", title="Nothing hangs", area="test")
-def hanging(hung: Hung) -> Iterator[Finding]:
-    yield passed("Fine", "It did not hang.")
-
-
-@check("half-hanging", title="Nothing hangs", area="test")
-def half_hanging(hung: Hung | Unobserved, name: Name) -> Iterator[Finding]:
-    yield warn("Half", f"{name.text}: {hung.reason if isinstance(hung, Unobserved) else 'all'}")
-
-
-@check("endless", title="The check ends", area="test")
-def endless(name: Name) -> Iterator[Finding]:
-    released.wait(60)
-    yield passed("Fine", "It ended.")
 
 
 @check("wrong-fact", title="Facts work", area="test")
@@ -172,16 +97,7 @@ def only_dns(name: Name) -> Iterator[Finding]:
     yield passed("Fine", "DNS is fine.")
 
 
-NODE = FakeHost({"/etc/name": "node1\n"})
 NAMELESS = FakeHost()
-
-
-def run(host: Host, *checks: Check[Any], **request: Any) -> Report:
-    return engine.run(host, checks, Request(**request))
-
-
-def outcome(report: Report) -> dict[str, tuple[Status, str]]:
-    return {result.check: (result.status, result.findings[0].reason) for result in report.results}
 
 
 # -- observing ---------------------------------------------------------------------------------------------------------------
@@ -336,116 +252,6 @@ def test_what_most_others_wait_for_in_a_row_is_looked_at_first() -> None:
     assert order.index("middle") < order.index("tail")
 
 
-# -- time --------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_fact_that_hangs_is_unknown_at_the_deadline_and_the_rest_is_whole() -> None:
-    report = run(NODE, hanging, half_hanging, named, deadline=2.0)
-
-    assert outcome(report) == {
-        "hanging": (Status.UNKNOWN, "DeadlineExceeded"),
-        "half-hanging": (Status.WARN, "Half"),
-        "named": (Status.PASS, "Named"),
-    }
-    assert "node1: DeadlineExceeded" in report.results[0].findings[0].message
-    assert "--deadline gives more" in report.results[1].findings[0].message
-
-
-@dataclass(frozen=True)
-class Crowded:
-    """Looks on and on, at one thing after the other."""
-
-    @classmethod
-    def observe(cls, host: Host) -> Self:
-        looking.append(threading.current_thread())
-        while not released.is_set():
-            host.stat("/")
-        return cls()
-
-
-@check("crowded", title="All of a crowd is seen", area="test")
-def crowded(crowd: Crowded) -> Iterator[Finding]:
-    yield passed("Seen", "All were seen.")
-
-
-looking: list[threading.Thread] = []
-
-
-def test_a_fact_that_is_late_on_a_live_node_looks_no_more_once_the_run_is_over() -> None:
-    report = engine.run(LiveHost(), [crowded], Request(named=("crowded",), deadline=0.2))
-
-    assert [finding.reason for finding in report.results[0].findings] == ["DeadlineExceeded"]
-    assert report.node
-    looking[-1].join(60)
-    assert not looking[-1].is_alive()
-
-
-def test_a_check_that_does_not_end_is_unknown_at_the_deadline() -> None:
-    report = run(NODE, endless, named, deadline=2.0)
-
-    assert outcome(report) == {"endless": (Status.UNKNOWN, "DeadlineExceeded"), "named": (Status.PASS, "Named")}
-
-
-def test_a_stage_that_hangs_keeps_no_check_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage.Stage, "observe", classmethod(lambda _cls, _host: released.wait(60)))
-
-    report = run(NODE, named, long, deadline=3.0)
-
-    assert outcome(report) == {"named": (Status.PASS, "Named"), "long": (Status.PASS, "Long")}
-    assert (report.stage, report.profile) == ("unknown", "node")
-
-
-def test_a_person_is_told_what_a_run_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "LATE", 0.0)
-    late: list[Late] = []
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Late):
-            late.append(event)
-            if event.waiting_for == ("hung",):  # the others are on their way yet, when the machine is slow
-                released.set()
-
-    report = engine.run(NODE, [hanging], on_event=listen)
-
-    assert late[-1].waiting_for == ("hung",)
-    assert report.count(Status.PASS) == 1
-
-
-def test_events_tell_of_the_start_and_the_end_of_each_check() -> None:
-    events: list[Event] = []
-
-    engine.run(NODE, [named, long], on_event=events.append)
-
-    assert {event.check for event in events if isinstance(event, Started)} == {"named", "long"}
-    assert {event.result.check for event in events if isinstance(event, Finished)} == {"named", "long"}
-
-
-def test_an_interrupted_run_tells_what_is_known() -> None:
-    def interrupt(event: Event) -> None:
-        if isinstance(event, Finished) and event.result.check == "named":
-            raise KeyboardInterrupt
-
-    report = engine.run(NODE, [named, hanging], on_event=interrupt)
-
-    assert outcome(report) == {"named": (Status.PASS, "Named"), "hanging": (Status.UNKNOWN, "DeadlineExceeded")}
-    assert "interrupted" in report.results[0].findings[0].message
-    assert report.interrupted
-    assert report.exit_code() == 130
-
-
-@check("kubeadms", title="It is kubeadm's", area="test")
-def kubeadms(role: Role) -> Iterator[Finding]:
-    yield passed("Told", role.why)
-
-
-def test_a_report_says_what_shows_that_a_node_is_of_another_distribution() -> None:
-    k3s: Json = {"pid": 7, "ppid": 1, "name": "k3s-server", "cmdline": ["/usr/local/bin/k3s", "server"]}
-
-    assert engine.run(FakeHost(processes=[k3s]), [kubeadms]).other_distribution == "k3s-server runs here"
-    assert engine.run(FakeHost(processes=[]), [kubeadms]).other_distribution is None
-    assert engine.run(FakeHost(processes=[k3s]), [named]).other_distribution is None  # which nobody asked
-
-
 # -- what is run -------------------------------------------------------------------------------------------------------------
 
 
@@ -465,6 +271,21 @@ def test_a_check_that_is_named_runs_whatever_the_profile() -> None:
     report = run(NODE, named, only_dns, profile=Profile.INIT, named=("only-dns",))
 
     assert outcome(report).keys() == {"only-dns"}
+
+
+@check("unasked", title="It was asked for", area="test", profiles=frozenset())
+def unasked(name: Name) -> Iterator[Finding]:
+    yield passed("Fine", "It was.")
+
+
+def test_a_check_of_no_profile_runs_when_an_option_asks_for_it_and_beside_the_named_ones() -> None:
+    def ids(**request: Any) -> list[str]:
+        return [result.check for result in run(NODE, named, unasked, **request).results]
+
+    assert ids(profile=Profile.NODE) == ["named"]
+    assert ids(profile=Profile.NODE, also=frozenset({"unasked"})) == ["named", "unasked"]
+    assert ids(named=("named",), also=frozenset({"unasked"})) == ["named", "unasked"]
+    assert ids(named=("named",)) == ["named"]
 
 
 @pytest.mark.parametrize(
@@ -504,6 +325,19 @@ def test_a_planned_configuration_that_breaks_its_fact_does_not_stop_the_run(monk
 # -- the report --------------------------------------------------------------------------------------------------------------
 
 
+@check("kubeadms", title="It is kubeadm's", area="test")
+def kubeadms(role: Role) -> Iterator[Finding]:
+    yield passed("Told", role.why)
+
+
+def test_a_report_says_what_shows_that_a_node_is_of_another_distribution() -> None:
+    k3s: Json = {"pid": 7, "ppid": 1, "name": "k3s-server", "cmdline": ["/usr/local/bin/k3s", "server"]}
+
+    assert engine.run(FakeHost(processes=[k3s]), [kubeadms]).other_distribution == "k3s-server runs here"
+    assert engine.run(FakeHost(processes=[]), [kubeadms]).other_distribution is None
+    assert engine.run(FakeHost(processes=[k3s]), [named]).other_distribution is None  # which nobody asked
+
+
 @pytest.mark.parametrize(
     ("checks", "strict", "code"),
     [
@@ -533,172 +367,3 @@ def test_report_of_takes_checks_and_refuses_ids_that_nothing_has() -> None:
 def test_examine_raises_what_broke_for_the_author_to_see() -> None:
     with pytest.raises(AssertionError, match="KeyError"):
         examine(NODE, raising)
-
-
-# -- what takes as long as it is long ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Lasting:
-    lasting = True
-
-    number: int = 0
-
-    @classmethod
-    def observe(cls, host: Host) -> Self:
-        for done in (1, 2, 3):
-            host.advanced("steps", done, 3)
-        released.wait(0.6)
-        return cls(3)
-
-
-@dataclass(frozen=True)
-class AfterLasting:
-    number: int
-
-    @classmethod
-    def observe(cls, host: Host, lasting: Lasting) -> Self:
-        return cls(lasting.number + 1)
-
-
-@check("lasting", title="It is long", area="test", profiles=frozenset())
-def lasting(fact: AfterLasting) -> Iterator[Finding]:
-    yield passed("Seen", f"It came to {fact.number}.")
-
-
-def test_a_lasting_fact_outlasts_the_deadline_and_one_that_hangs_does_not() -> None:
-    report = engine.run(
-        FakeHost(), [lasting, hanging], Request(named=("lasting", "hanging"), deadline=0.2, lifted=True)
-    )
-
-    assert {result.check: result.findings[0].reason for result in report.results} == {
-        "lasting": "Seen",
-        "hanging": "DeadlineExceeded",
-    }
-
-
-def test_a_lasting_fact_ends_with_a_deadline_that_was_meant() -> None:
-    report = engine.run(FakeHost(), [lasting], Request(named=("lasting",), deadline=0.2))
-
-    assert [result.findings[0].reason for result in report.results] == ["DeadlineExceeded"]
-
-
-@dataclass(frozen=True)
-class Interruptible:
-    interruptible = True
-
-    number: int = 0
-
-    @classmethod
-    def observe(cls, host: Host) -> Self:
-        host.advanced("steps", 1, 9)
-        return cls(7 if host.stopping.wait(5) else 0)
-
-
-@check("interruptible", title="It ends when it is told to", area="test")
-def interruptible(fact: Interruptible) -> Iterator[Finding]:
-    yield passed("Seen", f"It came to {fact.number}.")
-
-
-def test_an_interruption_lets_a_look_that_heeds_it_hand_out_what_it_has() -> None:
-    def interrupt(event: Event) -> None:
-        if isinstance(event, engine.Advanced):
-            raise KeyboardInterrupt
-
-    report = engine.run(FakeHost(), [interruptible], Request(named=("interruptible",)), on_event=interrupt)
-
-    assert report.interrupted
-    assert [result.findings[0].message for result in report.results] == ["It came to 7."]
-
-
-@dataclass(frozen=True)
-class LastingInterruptible(Interruptible):
-    lasting = True
-
-
-@dataclass(frozen=True)
-class AfterInterruptible:
-    number: int
-
-    @classmethod
-    def observe(cls, host: Host, before: LastingInterruptible) -> Self:
-        return cls(before.number)
-
-
-@check("until-ended", title="It ends when it is told to", area="test", profiles=frozenset())
-def until_ended(fact: AfterInterruptible) -> Iterator[Finding]:
-    yield passed("Seen", f"It came to {fact.number}.")
-
-
-@pytest.mark.parametrize("deadline", [0.01, 60.0])  # the look outlasts it, or is interrupted before
-def test_who_has_seen_enough_of_a_long_look_ends_it_early_and_the_run_is_whole(deadline: float) -> None:
-    events: list[Event] = []
-
-    def interrupt(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, engine.Advanced):
-            raise KeyboardInterrupt
-
-    request = Request(named=("until-ended",), deadline=deadline, lifted=True, ends_early=True)
-    report = engine.run(FakeHost(), [until_ended], request, on_event=interrupt)
-
-    assert engine.EndedEarly() in events
-    assert not report.interrupted
-    assert [result.findings[0].message for result in report.results] == ["It came to 7."]
-
-
-def test_who_ends_a_long_look_early_still_gets_what_else_is_looked_at_and_who_interrupts_again_does_not() -> None:
-    def interrupt_once(event: Event) -> None:
-        if isinstance(event, engine.Advanced):
-            raise KeyboardInterrupt
-        if isinstance(event, Finished) and event.result.check == "until-ended":
-            released.set()
-
-    def interrupt_twice(event: Event) -> None:
-        if isinstance(event, engine.Advanced) or (isinstance(event, Finished) and event.result.check == "until-ended"):
-            raise KeyboardInterrupt
-
-    request = Request(named=("until-ended", "hanging"), deadline=60.0, lifted=True, ends_early=True)
-    once = engine.run(FakeHost(), [until_ended, hanging], request, on_event=interrupt_once)
-    released.clear()
-    twice = engine.run(FakeHost(), [until_ended, hanging], request, on_event=interrupt_twice)
-
-    assert not once.interrupted
-    assert [result.status for result in once.results] == [Status.PASS, Status.PASS]
-    assert twice.interrupted
-    assert [result.status for result in twice.results] == [Status.UNKNOWN, Status.PASS]
-
-
-def test_an_interruption_ends_the_run_where_no_look_could_end_early() -> None:
-    def interrupt(event: Event) -> None:
-        if event == engine.Advanced("steps", 1, 3):
-            raise KeyboardInterrupt
-
-    request = Request(named=("lasting",), lifted=True, ends_early=True)
-    assert engine.run(FakeHost(), [lasting], request, on_event=interrupt).interrupted
-
-
-def test_how_far_a_fact_has_come_is_told_in_the_callers_thread() -> None:
-    told: list[tuple[str, Event]] = []
-
-    engine.run(
-        FakeHost(),
-        [lasting],
-        Request(named=("lasting",)),
-        on_event=lambda event: told.append((threading.current_thread().name, event)),
-    )
-
-    steps = [(thread, event) for thread, event in told if isinstance(event, engine.Advanced)]
-    assert steps == [(threading.current_thread().name, engine.Advanced("steps", done, 3)) for done in (1, 2, 3)]
-
-
-def test_a_check_of_no_profile_runs_when_an_option_asks_for_it_and_beside_the_named_ones() -> None:
-    released.set()
-
-    def ids(**request: Any) -> list[str]:
-        return [result.check for result in engine.run(FakeHost(), [lasting, hanging], Request(**request)).results]
-
-    assert ids(profile=Profile.NODE) == ["hanging"]
-    assert ids(profile=Profile.NODE, also=frozenset({"lasting"})) == ["hanging", "lasting"]
-    assert ids(named=("hanging",), also=frozenset({"lasting"})) == ["hanging", "lasting"]
-    assert ids(named=("hanging",)) == ["hanging"]

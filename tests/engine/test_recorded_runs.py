@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
-
-import pytest
 
 from k8sdoctor import Finding, Unobserved, check, engine, passed, unknown
 from k8sdoctor.facts.side_by_side import side_by_side
 from k8sdoctor.host import Host, HostError, Json
 from k8sdoctor.host.recording import Recorder, Recording
 from k8sdoctor.testing import FakeHost
+from tests.engine.samples import released
 
 if TYPE_CHECKING:
     from k8sdoctor.report import Report
-
-released = threading.Event()
-
-
-@pytest.fixture(autouse=True)
-def afresh() -> Iterator[None]:
-    released.clear()
-    yield
-    released.set()
 
 
 def silent(name: str) -> Json:
