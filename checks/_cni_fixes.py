@@ -6,7 +6,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from k8sdoctor.facts.cni import CniExecutable
+from k8sdoctor.facts.cni_network import LONGEST_NAME, go_json
 from k8sdoctor.finding import Fix, Safety
+from k8sdoctor.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from k8sdoctor.facts.distribution import Distribution
     from k8sdoctor.facts.flannel import SubnetFile
     from k8sdoctor.facts.runtime import Runtime
+
+_NAME = regex(r'"name": *"((?:[^"\\]|\\.)*)"')
 
 # Programs of containernetworking/plugins, which distributions package.
 _REFERENCE = frozenset(
@@ -122,14 +126,21 @@ def name_network(file: CniFile) -> Fix:
     old = file.network.name if file.network else ""
     if old:
         new = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in old)
-        new = new if new[0].isalnum() else f"net{new}"
-        pattern = "".join(f"\\{char}" if char in r"\/.*[]^$&" else char for char in old).replace("'", "'\\''")
+        new = (new if new[0].isalnum() else f"net{new}")[:LONGEST_NAME]
+        spelt = _spelt(file.text or "", old)
+        pattern = "".join(f"\\{char}" if char in r"\/.*[]^$&" else char for char in spelt).replace("'", "'\\''")
         command = f"""sed -i 's/"name": *"{pattern}"/"name": "{new}"/' {path}"""
     elif file.text and '"name"' in file.text:
         command = f"""sed -i 's/"name": *""/"name": "podnet"/' {path}"""
     else:
         command = f"""sed -i '0,/{{/s//{{ "name": "podnet",/' {path}"""
     return Fix("Give the network a name that libcni takes", (command,), f"grep -n name {path}", Safety.MANUAL)
+
+
+def _spelt(text: str, name: str) -> str:
+    """How a name stands in a file's text, where its characters may be written as escapes."""
+    written = (match[1] for match in _NAME.finditer(text))
+    return next((each for each in written if go_json(f'"{each}"') == name), name)
 
 
 def give_addresses(file: CniFile) -> Fix:

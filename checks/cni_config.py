@@ -64,7 +64,7 @@ from k8sdoctor.checks import _cni_fixes as fixes
 from k8sdoctor.checks._node_ready_links import CREATING, NOT_READY, kept_off
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
-from k8sdoctor.facts.cni_network import CniNetwork, Requirement
+from k8sdoctor.facts.cni_network import LONGEST_NAME, CniNetwork, Requirement
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pod_subnets import CONTROLLER_MANAGER, PodSubnets
 from k8sdoctor.facts.runtime import Runtime
@@ -367,10 +367,13 @@ class _Judge:
                 continue
             if not network.name_is_valid:
                 shown = f'the name "{network.name}"' if network.name else "no name"
+                wanted = "letters, digits, `_`, `.` and `-`, the first one a letter or digit"
+                if network.name_is_too_long:
+                    shown = f"a name of {len(network.name.encode())} bytes"
+                    wanted = f"{LONGEST_NAME} at most, for it becomes a part of a file's name"
                 yield fail(
                     "NameInvalid",
-                    f"The network of {file.path} has {shown}: it loads, but libcni starts no pod on it (letters, digits, "
-                    "`_`, `.` and `-`, the first one a letter or digit).",
+                    f"The network of {file.path} has {shown}: it loads, but libcni starts no pod on it ({wanted}).",
                     subject=file.path,
                     evidence=[_excerpt(file)],
                     fix=fixes.name_network(file),

@@ -11,7 +11,7 @@ import json
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from k8sdoctor.facts.cni_network import CniError, CniNetwork, Requirement, parse
+from k8sdoctor.facts.cni_network import CniError, CniNetwork, Requirement, go_json, parse
 from k8sdoctor.facts.cni_settings import FOLDER, PLUGIN_FOLDER, CniSettings
 from k8sdoctor.facts.flannel import SubnetFile
 from k8sdoctor.facts.runtime import Kind, Runtime
@@ -472,8 +472,8 @@ class _Look:
             if not isinstance(config, dict) or (number == 0 and config.get("Name") == "cni-loopback"):
                 continue
             try:
-                found.append(json.loads(str(config.get("Source"))))
-            except ValueError:
+                found.append(go_json(str(config.get("Source"))))
+            except CniError:
                 found.append(config.get("Source"))
         return tuple(found)
 

@@ -32,6 +32,9 @@ LIBCNI_1_3 = (1, 3)
 SPECIFICATIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 """Every version of the CNI specification, oldest first (containernetworking/cni `pkg/version/version.go`)."""
 
+LONGEST_NAME = 185
+"""Bytes of a network's name: of 255 for a file's, what a pod sandbox's id, `eth0` and two hyphens leave (`libcni/api.go`, `getCacheFilePath`)."""
+
 DEFAULT_BRIDGE = "cni0"  # containernetworking/plugins `plugins/main/bridge/bridge.go`
 FLANNEL_SUBNET_FILE = "/run/flannel/subnet.env"  # flannel-io/cni-plugin `flannel.go`
 
@@ -50,6 +53,8 @@ _WITHOUT_ADDRESSES = frozenset({"bandwidth", "firewall", "loopback", "portmap", 
 # A secret's placeholder may have taken the place of a number.
 _PLACEHOLDER = regex(r"(?<=[:\[,\s])REDACTED-\d+(?=\s*[,\]}])")
 _CONSTANT = regex(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
+_HALF = regex(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # or of a whole one
+_SURROGATE = regex(r"[\ud800-\udfff]")
 _NAME = regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")  # `pkg/utils/utils.go`; Go's `$` has no newline before it
 
 
@@ -92,8 +97,13 @@ class CniNetwork:
 
     @property
     def name_is_valid(self) -> bool:
-        """Whether libcni starts pods on a network of this name (`ValidateNetworkName`)."""
-        return _NAME.fullmatch(self.name) is not None
+        """Whether libcni starts pods on a network of this name (`ValidateNetworkName`, `getCacheFilePath`)."""
+        return _NAME.fullmatch(self.name) is not None and not self.name_is_too_long
+
+    @property
+    def name_is_too_long(self) -> bool:
+        """Whether there could be no file of the name under which libcni keeps what a pod got."""
+        return len(self.name.encode()) > LONGEST_NAME
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
@@ -310,9 +320,10 @@ def go_json(text: str) -> Json:
     if not text.strip(" \t\r\n"):
         raise CniError("the file is empty", 1, 1)
     try:
-        return cast(
-            "Json", json.loads(_PLACEHOLDER.sub("0", text), parse_constant=_no_constant, parse_float=_number_of)
-        )
+        value = json.loads(_PLACEHOLDER.sub("0", text), parse_constant=_no_constant, parse_float=_number_of)
+        if _HALF.search(text):  # of a pair: U+FFFD to Go (`Unmarshal`), and no character that could be shown
+            value = json.loads(_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+        return cast("Json", value)
     except json.JSONDecodeError as error:
         raise _placed(error.msg[:1].lower() + error.msg[1:], text, error.pos) from None
     except _NoConstantError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from k8sdoctor.testing import FakeHost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 D = "/etc/cni/net.d"
 BRIDGE = json.dumps(
@@ -401,6 +403,26 @@ def test_a_network_name_with_a_blank_starts_no_pod() -> None:
     finding = one(judge({f"{D}/10-x.conflist": BRIDGE.replace("cbr0", "my net")}), "NameInvalid")
 
     assert commands(finding) == (f"""sed -i 's/"name": *"my net"/"name": "my-net"/' {D}/10-x.conflist""",)
+
+
+def test_a_name_that_fits_into_no_name_of_a_file_starts_no_pod_and_is_cut_to_one_that_does() -> None:
+    path = f"{D}/10-x.conflist"
+
+    finding = one(judge({path: BRIDGE.replace("cbr0", "a" * 186)}), "NameInvalid")
+
+    assert "a name of 186 bytes" in finding.message
+    assert commands(finding) == (f"""sed -i 's/"name": *"{"a" * 186}"/"name": "{"a" * 185}"/' {path}""",)
+    one(judge({path: BRIDGE.replace("cbr0", "a" * 185)}), "Loaded", Status.PASS)
+
+
+def test_a_name_is_mended_as_it_is_spelt_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "10-x.conflist"
+    path.write_text(BRIDGE.replace("cbr0", r"\ud800m\u00fcnet"))
+    finding = one(judge({f"{D}/10-x.conflist": path.read_text()}), "NameInvalid")
+
+    subprocess.run(commands(finding)[0].replace(f"{D}/10-x.conflist", str(path)), shell=True, check=True)
+
+    assert json.loads(path.read_text())["name"] == "net-m-net"
 
 
 IPAM = '"ipam": {"type": "host-local", "subnet": "10.244.0.0/24"}'

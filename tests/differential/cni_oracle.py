@@ -36,7 +36,7 @@ _WORDS = {
     "PluginMissing": "failed to find plugin|invalid plugin name",
     "PluginNotExecutable": "permission denied|exec format error|no such file|unexpected end of JSON|invalid character",
     "VersionUnsupported": "incompatible CNI versions|unsupported CNI|unsupported version|cannot convert|version",
-    "NameInvalid": "invalid characters found in network name|missing network name",
+    "NameInvalid": "invalid characters found in network name|missing network name|file name too long",
     "NoAddresses": "failed to find network info for sandbox|no plugin name provided|missing IP",
 }
 """What containerd says at the start of a pod, for each reason that lets none start."""

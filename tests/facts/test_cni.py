@@ -262,6 +262,20 @@ def test_a_single_plugin_file_is_compared_as_the_list_that_libcni_makes_of_it() 
     assert not look({f"{D}/10-a.conf": json.dumps(single)}, containerd(cniconfig=held(kept))).is_stale
 
 
+def test_half_of_a_surrogate_pair_is_held_by_containerd_as_the_replacement_character() -> None:
+    single = '{"cniVersion": "0.3.1", "name": "one", "type": "bridge", "vendor": "\\ud800"}'
+    kept = '{"cniVersion": "0.3.1", "name": "one", "plugins": [%s]}'
+    listed = kept % single
+
+    assert not look(
+        {f"{D}/10-a.conf": single}, containerd(cniconfig=held(kept % single.replace("\\ud800", "\ufffd")))
+    ).is_stale
+    assert not look(
+        {f"{D}/10-a.conflist": listed}, containerd(cniconfig=held(listed))
+    ).is_stale  # a list's bytes are kept
+    assert look({f"{D}/10-a.conf": single}, containerd(cniconfig=held(kept % single.replace("\\ud800", "?")))).is_stale
+
+
 def test_a_runtime_that_does_not_tell_what_it_holds_is_not_called_stale() -> None:
     assert not look({f"{D}/10-a.conflist": BRIDGE}, crio()).is_stale
 

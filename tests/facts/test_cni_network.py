@@ -67,6 +67,21 @@ def test_a_hidden_number_is_still_a_number() -> None:
     assert go_json('{"token": REDACTED-1, "x": "REDACTED-2"}') == {"token": 0, "x": "REDACTED-2"}
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"\ud800n", "\ufffdn"),
+        (r"n\uDFFF", "n\ufffd"),
+        (r"\ud800\ud83d\ude00", "\ufffd\U0001f600"),
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\\ud800", r"\ud800"),
+        ("\ud800n", "\ufffdn"),  # as it stands in JSON that was quoted in JSON
+    ],
+)
+def test_half_of_a_surrogate_pair_is_the_replacement_character_as_it_is_to_go(written: str, read: str) -> None:
+    assert go_json(f'{{"{written}": ["{written}", 1, 1.5, null]}}') == {read: [read, 1, 1.5, None]}
+
+
 def test_keys_of_a_list_are_exact_and_keys_of_a_plugin_are_not() -> None:
     assert network(plugins=[{"Type": "bridge", "IPAM": {"TYPE": "static"}}]).plugin_types == ("bridge", "static")
     assert "is not it" in refusal('{"Name": "n", "plugins": [{"type": "bridge"}]}').message
@@ -137,11 +152,11 @@ def test_bridges_subnets_and_families_are_told() -> None:
     assert network(plugins=[pod_cidr]).families == frozenset()
 
 
-@pytest.mark.parametrize("name", ["n", "k8s-pod-network", "A.b_c-1"])
+@pytest.mark.parametrize("name", ["n", "k8s-pod-network", "A.b_c-1", "a" * 185])
 def test_names_that_libcni_takes(name: str) -> None:
     assert network(name=name).name_is_valid
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-a", "_a", "ä", "a\n"])
+@pytest.mark.parametrize("name", ["", "a b", "-a", "_a", "ä", "a\n", "a" * 186])
 def test_names_that_libcni_refuses(name: str) -> None:
     assert not network(name=name).name_is_valid
