@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,8 @@ def main() -> int:
         "--record", action="store_true", help="only write down what a client of Go's says, for the short run"
     )
     asked = parser.parse_args()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a case may hold what is no text
     if asked.record:
         return _recorded(asked.count or 100)
     if unknown := set(asked.parts) - set(names):

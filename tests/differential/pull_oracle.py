@@ -37,7 +37,9 @@ _WORDS = {
     "NameNotResolved": "no such host|server misbehaving|lookup .* on |dial tcp: lookup",
     "RegistryForbidden": "403 Forbidden",
     "AuthRequired": "401 Unauthorized|failed to authorize|authorization failed|no basic auth credentials",
-    "NotARegistry": "text/html|unexpected media type|application/json|unexpected EOF|malformed HTTP|unexpected commit",
+    "NotARegistry": (
+        "text/html|unexpected media type|application/json|unexpected EOF|malformed HTTP|unexpected commit|failed size validation"
+    ),
     "ImageNotFound": "not found",
     "CertificateUntrusted": "signed by unknown authority",
     "CertificateNameMismatch": "certificate is valid for|Common Name|doesn't contain any IP SANs|not valid for any names",
@@ -51,13 +53,21 @@ _WORDS = {
 }
 """What containerd says when a pull fails, for each reason."""
 
+_NAMELESS = "no Host in request URL"
+"""What it says of a host whose URL names none."""
+
 
 @dataclass(frozen=True)
 class Pull:
-    """What containerd did: whom it asked for the manifest, in order, and its words where it got nothing."""
+    """What containerd did: whom it meant to ask for the manifest, in order, and its words where it got nothing."""
 
-    asked: tuple[str, ...]
+    tried: tuple[str, ...]
     error: str | None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Whom it asked: a URL without a host is refused before that."""
+        return tuple(url for url in self.tried if urlsplit(url).netloc)
 
 
 class Bench:
@@ -116,11 +126,10 @@ class Bench:
             self.node.shell("rm -rf /var/lib/containerd/io.containerd.content.v1.content/ingest/*")
         else:
             self._forget()
-        asked = re.findall(
+        tried = re.findall(
             r'msg="do request" .*request\.method=HEAD .*url="?([^" ]+)/[^/" ]+/manifests/[^" ]+', self.log.read()
         )
-        # A URL without a host is refused before anybody is asked.
-        return Pull(tuple(url for url in dict.fromkeys(asked) if urlsplit(url).netloc), error)
+        return Pull(tuple(dict.fromkeys(tried)), error)
 
     def _forget(self) -> None:
         self.containerd.call("ImageService/RemoveImage", {"image": {"image": IMAGE}})
@@ -151,17 +160,19 @@ def _outcome(ours: dict[str, Any], real: Pull) -> Iterator[str]:
     if list(dict.fromkeys(asked)) != list(dict.fromkeys(_place(url) for url in real.asked)):
         yield f"we say that {asked} are asked"
     if ours["kind"] != "serves" and real.error is not None:
-        reason = _told_by_containerd(ours)
+        reason = _told_by_containerd(ours, real)
         if not re.search(_WORDS.get(reason, reason), real.error):
             yield f"we say that it fails for {reason}"
 
 
-def _told_by_containerd(ours: dict[str, Any]) -> str:
+def _told_by_containerd(ours: dict[str, Any], real: Pull) -> str:
     """The reason that containerd 1.6 tells: of several hosts that of the first that is no 404 (resolver.go, firstErr), where we tell the first."""
     reasons = [each["reason"] for each in ours["asked"]]
     if ours["kind"] != "fails" or ours["reason"] != reasons[0]:
         return str(ours["reason"])
-    return next((reason for reason in reasons if reason != "ImageNotFound"), "ImageNotFound")
+    following = iter(reasons)
+    tried = [next(following, "ImageNotFound") if urlsplit(url).netloc else _NAMELESS for url in real.tried]
+    return next((reason for reason in (*tried, *following) if reason != "ImageNotFound"), "ImageNotFound")
 
 
 def _place(url: str) -> str:
