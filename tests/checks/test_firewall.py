@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -12,17 +10,15 @@ from k8sdoctor.checks.firewall import firewall
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, ClusterNodes, Node
 from k8sdoctor.facts.cni import CniFolder
-from k8sdoctor.facts.filter_rules import Packet, RuleSet, parse_iptables, parse_nft
+from k8sdoctor.facts.filter_rules import RuleSet
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.node_filter import NodeFilter
 from k8sdoctor.facts.ports import Held, Need, Ports
-from k8sdoctor.facts.processes import Processes
 from k8sdoctor.facts.sent_in_vain import SentInVain, Unreached
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import Finding, Status, Unobserved
-from k8sdoctor.host import HostError
-from k8sdoctor.host.answers import ListeningSocket, Process
-from k8sdoctor.testing import FakeHost
+from k8sdoctor.host.answers import ListeningSocket
+from tests.rule_sets import iptables, leaving, nft
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,14 +33,6 @@ ETCD = Need("etcd", 2380, "192.0.2.10", "so")
 WORKER, MASTER, BARE = Stage("worker", "so"), Stage("control-plane", "so"), Stage("bare", "so")
 ALONE = ClusterNodes((Node("n1"),), "n1", "x")
 TWO = ClusterNodes((Node("n1"), Node("n2")), "n1", "x")
-
-
-def iptables(*rules: str, policy: str = "ACCEPT") -> RuleSet:
-    made = parse_iptables(
-        "\n".join(["*nat", ":INPUT DROP [0:0]", "*filter", f":INPUT {policy} [0:0]", *rules]), "iptables", 4
-    )
-    assert made is not None
-    return made
 
 
 def judge(
@@ -98,145 +86,12 @@ def test_before_others_are_there_it_is_a_warning(stage: Stage, nodes: ClusterNod
     assert (finding.status, finding.reason) == (Status.WARN, "PortsClosed")
 
 
-@pytest.mark.parametrize(
-    ("rules", "becomes"),
-    [
-        ((), {"drop"}),
-        (("-A INPUT -p tcp -m tcp --dport 10250 -j ACCEPT",), {"accept"}),
-        (("-A INPUT -p udp -m udp --dport 10250 -j ACCEPT",), {"drop"}),
-        (("-A INPUT -p tcp -m multiport --dports 22,10250:10260 -j ACCEPT",), {"accept"}),
-        (("-A INPUT -p tcp -m multiport --dports 22,10251:10260 -j ACCEPT",), {"drop"}),
-        (("-A INPUT ! -p udp -j ACCEPT",), {"accept"}),
-        (("-A INPUT -i lo -j ACCEPT",), {"drop"}),
-        (("-A INPUT ! -i lo -j ACCEPT",), {"accept"}),
-        (("-A INPUT -i eth+ -j ACCEPT",), {"accept"}),
-        (("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",), {"drop"}),
-        (("-A INPUT -m state --state NEW -j ACCEPT",), {"accept"}),
-        (("-A INPUT -s 192.0.2.0/24 -j ACCEPT",), {"accept", "drop"}),
-        (("-A INPUT -m set --match-set nodes src -j ACCEPT",), {"accept", "drop"}),
-        (('-A INPUT -m comment --comment "a -j DROP" -j ACCEPT',), {"accept"}),
-        (('-A INPUT -m comment --comment "odd -j ACCEPT',), {"accept"}),
-        (("-A INPUT -m limit --limit 3/min -j LOG --log-prefix x",), {"drop"}),
-        ((":x - [0:0]", "-A x -p tcp -j RETURN", "-A x -j DROP", "-A INPUT -j x", "-A INPUT -j ACCEPT"), {"accept"}),
-        ((":x - [0:0]", "-A x -p udp -j RETURN", "-A x -j DROP", "-A INPUT -j x", "-A INPUT -j ACCEPT"), {"drop"}),
-        ((":x - [0:0]", "-A x -s 1.2.3.4 -j RETURN", "-A x -j ACCEPT", "-A INPUT -j x"), {"accept", "drop"}),
-        ((":x - [0:0]", "-A x -j x", "-A INPUT -j x", "-A INPUT -j ACCEPT"), {"accept", "drop"}),
-        (("-A INPUT -j cali-INPUT", "-A INPUT -j ACCEPT"), {"accept", "drop"}),  # a chain that is not shown
-        (
-            (":KUBE-FIREWALL - [0:0]", "-A KUBE-FIREWALL -j DROP", "-A INPUT -j KUBE-FIREWALL", "-A INPUT -j ACCEPT"),
-            {"accept"},
-        ),
-        (("-A INPUT -j NFQUEUE --queue-num 0",), {"accept", "drop"}),
-        (("-A INPUT -p tcp --dport kubelet -j ACCEPT",), {"drop"}),
-    ],
-)
-def test_rules_of_iptables_are_walked_as_the_kernel_does(rules: tuple[str, ...], becomes: set[str]) -> None:
-    outcomes, _ = iptables(*rules, policy="DROP").outcomes(Packet(4, "tcp", 10250, "eth0"))
-
-    assert outcomes == becomes
-
-
-def match(left: dict[str, Any], right: Any, op: str = "==") -> dict[str, Any]:
-    return {"match": {"op": op, "left": left, "right": right}}
-
-
-DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
-
-
-def nft(
-    *rules: list[Any], policy: str = "drop", family: str = "inet", sets: tuple[dict[str, Any], ...] = ()
-) -> RuleSet | None:
-    chain = {
-        "family": family,
-        "table": "t",
-        "name": "in",
-        "type": "filter",
-        "hook": "input",
-        "prio": 0,
-        "policy": policy,
-    }
-    items = [
-        {"metainfo": {}},
-        {"table": {"family": family, "name": "t"}},
-        *({"set": one} for one in sets),
-        {"chain": chain},
-        *({"rule": {"family": family, "table": "t", "chain": "in", "expr": rule}} for rule in rules),
-    ]
-    return parse_nft(json.dumps({"nftables": items}), "nft inet t")
-
-
-@pytest.mark.parametrize(
-    ("rules", "becomes"),
-    [
-        ((), {"drop"}),
-        (([match(DPORT, 10250), {"counter": {}}, {"accept": None}],), {"accept"}),
-        (([match(DPORT, 10250, "!="), {"accept": None}],), {"drop"}),
-        (([match(DPORT, {"set": [22, {"range": [10000, 11000]}]}), {"accept": None}],), {"accept"}),
-        (([match(DPORT, "@open"), {"accept": None}],), {"accept"}),
-        (([match(DPORT, "@unheard"), {"accept": None}],), {"accept", "drop"}),
-        (([match({"meta": {"key": "iifname"}}, "lo"), {"accept": None}],), {"drop"}),
-        (([match({"meta": {"key": "nfproto"}}, "ipv6"), {"accept": None}],), {"drop"}),
-        (([match({"meta": {"key": "l4proto"}}, {"set": ["icmp", "ipv6-icmp"]}), {"accept": None}],), {"drop"}),
-        (([match({"ct": {"key": "state"}}, ["established", "related"], "in"), {"accept": None}],), {"drop"}),
-        (
-            ([match({"payload": {"protocol": "ip", "field": "saddr"}}, "192.0.2.1"), {"accept": None}],),
-            {"accept", "drop"},
-        ),
-        (
-            ([match({"payload": {"protocol": "ip6", "field": "saddr"}}, "2001:db8::1"), {"accept": None}],),
-            {"drop"},
-        ),
-        (([{"limit": {"rate": 5}}, {"accept": None}],), {"accept", "drop"}),
-        (([{"jump": {"target": "gone"}}], [{"accept": None}]), {"accept", "drop"}),
-        (([{"vmap": {"key": DPORT, "data": {"set": [[22, {"drop": None}], [10250, {"accept": None}]]}}}],), {"accept"}),
-        (([{"vmap": {"key": DPORT, "data": "@unheard"}}],), {"accept", "drop"}),
-        (([{"reject": {"type": "icmpx"}}],), {"drop"}),
-    ],
-)
-def test_rules_of_nftables_are_walked_as_the_kernel_does(rules: tuple[list[Any], ...], becomes: set[str]) -> None:
-    made = nft(*rules, sets=({"name": "open", "elem": [{"elem": {"val": 10250}}]},))
-
-    assert made is not None
-    assert made.outcomes(Packet(4, "tcp", 10250, "eth0"))[0] == becomes
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"nftables": 1}', '{"nftables": [{}]}', '{"nftables": [{"chain": 7}]}']
-)
-def test_what_is_no_table_is_none(text: str) -> None:
-    assert parse_nft(text, "x") is None
-
-
-@pytest.mark.parametrize(
-    ("right", "op", "becomes"),
-    [
-        ({"prefix": {"addr": "10.244.0.0", "len": 16}}, "==", {"accept"}),
-        ({"set": ["192.0.2.1", {"prefix": {"addr": "10.244.0.0", "len": 24}}]}, "==", {"accept"}),
-        ({"prefix": {"addr": "10.244.0.0", "len": 16}}, "!=", {"drop"}),
-        ("10.244.0.7", "==", {"accept", "drop"}),
-        ({"prefix": "odd"}, "==", {"accept", "drop"}),
-        ({"prefix": {"addr": "odd", "len": None}}, "==", {"accept", "drop"}),
-    ],
-)
-def test_a_sender_is_told_by_its_subnet_in_nftables(right: Any, op: str, becomes: set[str]) -> None:
-    made = nft([match({"payload": {"protocol": "ip", "field": "saddr"}}, right, op), {"accept": None}])
-
-    assert made is not None
-    assert made.outcomes(Packet(4, "tcp", 6443, "cni0", ip_network("10.244.0.0/24")))[0] == becomes
-
-
 def test_a_table_of_the_other_family_shuts_nothing() -> None:
-    other = nft(family="ip6")
-    assert other is not None
-
-    assert [finding.reason for finding in judge(other)] == ["PortsOpen"]
+    assert [finding.reason for finding in judge(nft(family="ip6"))] == ["PortsOpen"]
 
 
 def test_a_table_of_nft_is_opened_where_it_shuts() -> None:
-    made = nft()
-    assert made is not None
-
-    [finding] = judge(made, needs=[KUBELET])
+    [finding] = judge(nft(), needs=[KUBELET])
 
     assert finding.fix is not None
     assert finding.fix.commands == ("nft insert rule inet t in tcp dport 10250 accept",)
@@ -530,73 +385,6 @@ NAMESERVERS = [Unreached("dns", each, each, 53, "no answer", "eth0") for each in
 MIRROR = Unreached("registry", "mirror.example", "192.0.2.7", 443, "timed out", "eth0")
 
 
-def leaving(*rules: str, policy: str = "ACCEPT", family: Literal[4, 6] = 4) -> RuleSet:
-    made = parse_iptables(
-        "\n".join(["*filter", ":INPUT ACCEPT [0:0]", f":OUTPUT {policy} [0:0]", *rules]), "iptables", family
-    )
-    assert made is not None
-    return made
-
-
-@pytest.mark.parametrize(
-    ("rules", "becomes"),
-    [
-        ((), {"drop"}),
-        (("-A OUTPUT -d 192.0.2.1/32 -p tcp -m tcp --dport 6443 -j ACCEPT",), {"accept"}),
-        (("-A OUTPUT -d 192.0.2.0/24 -j ACCEPT",), {"accept"}),
-        (("-A OUTPUT ! -d 192.0.2.0/24 -j ACCEPT",), {"drop"}),
-        (("-A OUTPUT -d 198.51.100.0/24 -j ACCEPT",), {"drop"}),
-        (("-A OUTPUT -o lo -j ACCEPT",), {"drop"}),
-        (("-A OUTPUT -o eth+ -j ACCEPT",), {"accept"}),
-        (("-A OUTPUT -m addrtype --dst-type LOCAL -j ACCEPT",), {"drop"}),
-        (("-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",), {"drop"}),
-        (("-A OUTPUT -m conntrack --ctstate NEW -j ACCEPT",), {"accept"}),
-        (("-A OUTPUT -s 192.0.2.10/32 -j ACCEPT",), {"accept", "drop"}),
-        (("-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",), {"accept", "drop"}),
-        (("-A OUTPUT -m mark --mark 0x1 -j ACCEPT",), {"accept", "drop"}),
-        (("-A OUTPUT -m set --match-set api dst -j ACCEPT",), {"accept", "drop"}),
-        (("-A OUTPUT -j cali-OUTPUT", "-A OUTPUT -j ACCEPT"), {"accept", "drop"}),
-        (
-            (":KUBE-FIREWALL - [0:0]", "-A KUBE-FIREWALL -j DROP", "-A OUTPUT -j KUBE-FIREWALL", "-A OUTPUT -j ACCEPT"),
-            {"accept"},
-        ),
-    ],
-)
-def test_rules_for_packets_out_are_walked_as_the_kernel_does(rules: tuple[str, ...], becomes: set[str]) -> None:
-    packet = Packet(4, "tcp", 6443, out="eth0", destination=ip_network("192.0.2.1"))
-
-    assert leaving(*rules, policy="DROP").outcomes(packet)[0] == becomes
-
-
-def test_where_the_way_out_is_not_known_no_rule_for_an_interface_is_surely_for_a_packet() -> None:
-    packet = Packet(4, "tcp", 6443, destination=ip_network("192.0.2.1"))
-
-    for rule in (
-        "-A OUTPUT -o eth0 -j DROP",
-        "-A OUTPUT ! -o lo -j DROP",
-        "-A OUTPUT -m addrtype ! --dst-type LOCAL -j DROP",
-    ):
-        assert leaving(rule).outcomes(packet)[0] == {"accept", "drop"}
-
-
-def test_a_table_of_nftables_is_walked_for_packets_out() -> None:
-    chain = {"family": "inet", "name": "out", "type": "filter", "hook": "output", "prio": 0, "policy": "drop"}
-    to = {"payload": {"protocol": "ip", "field": "daddr"}}
-    for expression, becomes in (
-        ([match({"meta": {"key": "oifname"}}, "lo")], {"drop"}),
-        ([match({"meta": {"key": "oif"}}, "eth0")], {"accept"}),
-        ([match(to, {"prefix": {"addr": "192.0.2.0", "len": 24}})], {"accept"}),
-        ([match(to, "192.0.2.2")], {"drop"}),
-        ([match({"meta": {"key": "skuid"}}, 0)], {"drop", "accept"}),
-    ):
-        rule = {"family": "inet", "chain": "out", "expr": [*expression, {"accept": None}]}
-        table = parse_nft(json.dumps({"nftables": [{"chain": chain}, {"rule": rule}]}), "nft inet fw")
-        assert table is not None
-        packet = Packet(4, "tcp", 6443, out="eth0", destination=ip_network("192.0.2.1"))
-        assert table.outcomes(packet)[0] == becomes, expression
-        assert table.outcomes(Packet(4, "tcp", 6443, "eth0"))[0] == {"accept"}
-
-
 def test_what_is_not_reached_is_told_with_the_rule_that_keeps_it_and_the_fix_lets_it_out() -> None:
     [finding] = judge(leaving("-A OUTPUT -p tcp --dport 6443 -j REJECT"), sent=[API_ELSEWHERE])
 
@@ -699,10 +487,9 @@ def test_a_policy_that_lets_nothing_out_is_one_cause_for_the_node_itself_and_for
 
 
 def test_what_is_shut_both_ways_is_opened_both_ways() -> None:
-    made = parse_iptables("*filter\n:INPUT DROP [0:0]\n:OUTPUT DROP [0:0]\n", "iptables", 4)
-    assert made is not None
+    shut = iptables(":OUTPUT DROP [0:0]", policy="DROP")
 
-    [finding] = judge(made, needs=[API], stage=MASTER, server=SERVER)
+    [finding] = judge(shut, needs=[API], stage=MASTER, server=SERVER)
 
     assert finding.reason == "PortsClosed"
     assert finding.fix is not None
@@ -711,64 +498,3 @@ def test_what_is_shut_both_ways_is_opened_both_ways() -> None:
         "iptables -w -I INPUT -i lo -j ACCEPT",
         "iptables -w -I INPUT -p tcp --dport 6443 -j ACCEPT",
     }
-
-
-# -- the fact ------------------------------------------------------------------------------------------------------------
-
-
-def test_both_variants_tables_and_keepers_are_seen() -> None:
-    asked = []
-
-    def run(argv: list[str], keep: tuple[str, ...] = ()) -> dict[str, Any]:
-        del keep
-        asked.append(" ".join(argv))
-        filled = "*filter\n:INPUT DROP [0:0]\n:ufw-user-input - [0:0]\n"
-        answers = {
-            "iptables-save -t filter": f"# Generated by iptables-save v1.8.9 (nf_tables)\n{filled}",
-            "iptables-legacy-save -t filter": "*filter\n:INPUT ACCEPT [0:0]\n",
-            "nft list chains": (
-                "table ip filter {\n\t\ttype filter hook input priority filter; policy drop;\n"
-                "table inet firewalld {\n\t\ttype filter hook input priority filter + 10; policy accept;\n"
-            ),
-        }
-        if asked[-1] == "nft -j list table inet firewalld":
-            chain = {
-                "family": "inet",
-                "name": "filter_INPUT",
-                "type": "filter",
-                "hook": "input",
-                "prio": 10,
-                "policy": "accept",
-            }
-            return {"code": 0, "out": json.dumps({"nftables": [{"chain": chain}]}), "err": ""}
-        return {"code": 0, "out": answers[asked[-1]], "err": ""}
-
-    def netlink(what: str, netns: str | None) -> list[dict[str, Any]]:
-        del netns
-        if what == "links":
-            return [{"index": 2, "name": "eth0"}]
-        return [
-            {"family": 4, "destination": "0.0.0.0/0", "oif": 2},
-            {"family": 4, "destination": "10.0.0.0/8", "oif": 2},
-        ]
-
-    words = ["/usr/bin/python3", "/usr/sbin/firewalld", "--nofork"]
-    host = FakeHost(
-        {"/etc/ufw/ufw.conf": "# x\nENABLED=yes\n", "/proc/1/net/ip_tables_names": "filter\n"}, run=run, netlink=netlink
-    )
-
-    found = NodeFilter.observe(host, Processes((Process(pid=9, ppid=1, name="python3", cmdline=words),)))
-
-    assert [one.name for one in found.sets] == ["iptables", "iptables-legacy", "nft inet firewalld"]
-    assert (found.firewalld, found.ufw, found.uplinks, found.blind) == (True, True, UPLINKS, ())
-
-
-def test_programs_that_are_not_there_have_no_rules_and_those_that_fail_are_blind() -> None:
-    absent = NodeFilter.observe(FakeHost(), Unobserved("Unreadable", "x"))
-    assert (absent.sets, absent.blind) == ((), ())
-
-    denied = FakeHost(run=lambda argv, keep=(): {"code": 1, "out": "", "err": "Operation not permitted"})
-    assert {one.reason for one in NodeFilter.observe(denied, Processes(())).blind} == {"NotPermitted"}
-
-    late = FakeHost(run=HostError("DeadlineExceeded", "it did not end"))
-    assert {one.reason for one in NodeFilter.observe(late, Processes(())).blind} == {"DeadlineExceeded"}
