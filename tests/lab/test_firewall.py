@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,53 +157,55 @@ def node() -> Iterator[LabNode]:
         yield lab
 
 
+@contextmanager
+def ruled(node: LabNode, rules: str) -> Iterator[None]:
+    """A node with these rules, and without any afterwards."""
+    try:
+        node.shell(rules)
+        yield
+    finally:
+        node.shell(CLEAN)
+
+
+def connects(node: LabNode, to: str, *, far: bool = False) -> bool:
+    run = node.far_run if far else node.run
+    return run(["python3", "-c", to], check=False).returncode == 0
+
+
 @pytest.mark.parametrize(("rules", "comes_in"), RULES.values(), ids=RULES)
 def test_a_port_counts_as_shut_where_no_connection_comes_in(node: LabNode, rules: str, comes_in: bool) -> None:
-    node.shell(rules)
-    try:
-        assert (node.far_run(["python3", "-c", CONNECT], check=False).returncode == 0) is comes_in
+    with ruled(node, rules):
+        assert connects(node, CONNECT, far=True) is comes_in
         [finding] = node.check("firewall", "--offline").result("firewall")["findings"]
         assert finding["reason"] == ("PortsOpen" if comes_in else "PortsClosed"), finding
 
         if not comes_in and "ufw" not in rules:
             node.shell("\n".join(finding["fix"]["commands"]))
-            assert node.far_run(["python3", "-c", CONNECT], check=False).returncode == 0
+            assert connects(node, CONNECT, far=True)
             assert node.check("firewall", "--offline").reasons("firewall") == {"PortsOpen"}
-    finally:
-        node.shell(CLEAN)
 
 
 @pytest.mark.parametrize(("rules", "comes_in"), TO_ITSELF.values(), ids=TO_ITSELF)
 def test_a_port_counts_as_shut_to_the_node_itself_where_it_does_not_reach_it(
     node: LabNode, rules: str, comes_in: bool
 ) -> None:
-    def connects() -> bool:
-        return node.run(["python3", "-c", CONNECT_TO_ITSELF], check=False).returncode == 0
-
-    node.shell(rules)
-    try:
-        assert connects() is comes_in
+    with ruled(node, rules):
+        assert connects(node, CONNECT_TO_ITSELF) is comes_in
         [finding] = node.check("firewall", "--offline").result("firewall")["findings"]
         assert finding["reason"] == ("PortsOpen" if comes_in else "LocalPortsClosed"), finding
 
         if not comes_in:
             node.shell("\n".join(finding["fix"]["commands"]))
-            assert connects()
+            assert connects(node, CONNECT_TO_ITSELF)
             assert node.check("firewall", "--offline").reasons("firewall") == {"PortsOpen"}
-    finally:
-        node.shell(CLEAN)
 
 
 @pytest.mark.parametrize(("rules", "leaves"), OUT.values(), ids=OUT)
 def test_what_the_node_sends_counts_as_kept_where_no_connection_comes_about(
     node: LabNode, rules: str, leaves: bool
 ) -> None:
-    def connects() -> bool:
-        return node.run(["python3", "-c", CONNECT_OUT], check=False).returncode == 0
-
-    node.shell(rules)
-    try:
-        assert connects() is leaves
+    with ruled(node, rules):
+        assert connects(node, CONNECT_OUT) is leaves
         found = node.check("firewall", "apiserver-san")
         told = found.result("firewall")["findings"]
         assert [each["reason"] for each in told] == (["PortsOpen"] if leaves else ["OutgoingBlocked"]), told
@@ -213,10 +216,8 @@ def test_what_the_node_sends_counts_as_kept_where_no_connection_comes_about(
                 (each["check"], each["reason"]) for each in told[0]["explains"]
             }
             node.shell("\n".join(told[0]["fix"]["commands"]))
-            assert connects()
+            assert connects(node, CONNECT_OUT)
             assert node.check("firewall").reasons("firewall") == {"PortsOpen"}
-    finally:
-        node.shell(CLEAN)
 
 
 def test_a_name_that_no_server_could_be_asked_for_is_the_rule_s_doing(node: LabNode) -> None:
