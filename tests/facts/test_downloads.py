@@ -11,7 +11,7 @@ from k8sdoctor.facts.lists import ListedFiles
 from k8sdoctor.host import HostError
 from k8sdoctor.host.recording import Recorder, Recording
 from k8sdoctor.testing import FakeHost
-from tests.facts.test_pull import failure, reply
+from tests.facts.registry_web import failure, reply
 
 KUBEADM = "https://dl.k8s.io/v1.36.0/kubeadm"
 

@@ -10,7 +10,7 @@ from k8sdoctor.facts.lists import ListedImages
 from k8sdoctor.facts.runtime_images import RuntimeImages
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.testing import FakeHost
-from tests.facts.test_pull import Web, good
+from tests.facts.registry_web import Web, good
 from tests.facts.test_pulls_of_many import CONTAINERD, pull_config
 
 NAMES = [f"registry.lab/app{number}:3.6" for number in range(5)]

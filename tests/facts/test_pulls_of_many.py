@@ -18,7 +18,7 @@ from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host.fake import FakeHost
 from tests.certificates import issue
-from tests.facts.test_pull import JSON, Web, failure, good, index_digest, reply
+from tests.facts.registry_web import JSON, Web, failure, good, index_digest, reply
 
 NOT_HERE = Unobserved("NotFound", "not here")
 TEN = [f"registry.k8s.io/app{number}:3.6" for number in range(10)]

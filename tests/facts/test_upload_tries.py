@@ -15,7 +15,7 @@ from k8sdoctor.facts.upload_tries import UploadTries
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
 from k8sdoctor.testing import FakeHost
-from tests.facts.test_pull import failure, reply
+from tests.facts.registry_web import failure, reply
 from tests.facts.test_pulls_of_many import CONTAINERD, NOT_HERE, pull_config
 
 CERTS_D = "/etc/containerd/certs.d"
