@@ -13,7 +13,7 @@ from k8sdoctor.checks import _apiserver_fixes as fixes
 from k8sdoctor.checks._kubeconfig_fixes import restart
 from k8sdoctor.facts.kubeconfig import ADMIN
 from k8sdoctor.finding import Safety
-from tests.checks.test_apiserver_san import CERTIFICATE, LB, MANIFEST, OWN, good
+from tests.checks.api_server_node import CERTIFICATE, LB, MANIFEST, OWN, good
 
 if TYPE_CHECKING:
     from pathlib import Path
