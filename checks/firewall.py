@@ -55,6 +55,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from k8sdoctor.check import NOT_DNS, check
+from k8sdoctor.checks import _firewall_fixes as fixes
+from k8sdoctor.checks._firewall_fixes import Shut, Wanted
 from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks._pull_judgement import blames, says
 from k8sdoctor.checks._words import enumerated
@@ -74,9 +76,7 @@ from k8sdoctor.finding import (
     Certainty,
     Evidence,
     Finding,
-    Fix,
     Link,
-    Safety,
     Unobserved,
     fail,
     passed,
@@ -95,32 +95,6 @@ if TYPE_CHECKING:
 _ASKED_FROM_ELSEWHERE = ("kubelet", "kube-apiserver")
 
 _NO_API_FOR_PODS = (Link("coredns", "ApiNotReached", "a rule was seen to drop what pods send to the API server"),)
-
-
-class _Wanted(NamedTuple):
-    """A port that others need, and what for."""
-
-    port: int
-    protocol: str
-    program: str
-
-    def __str__(self) -> str:
-        return f"{self.port}/{self.protocol}"
-
-
-class _Shut(NamedTuple):
-    """A port that is shut, by which table and rule. `address` is where the node's own programs look for it; `out`: what they send does not even leave."""
-
-    wanted: _Wanted
-    rules: RuleSet
-    rule: str
-    address: str = ""
-    out: bool = False
-
-    @property
-    def by(self) -> tuple[str, str]:
-        """What tells its rule, or its policy, from others."""
-        return self.rules.name, self.rule
 
 
 _WHAT = {"api": "the API server", "dns": "DNS", "registry": "the registry"}
@@ -155,7 +129,7 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     several = not isinstance(nodes, ClusterNodes) or not nodes.complete or len(nodes.all) > 1
     wanted = list(_wanted(stage, ports, nodes))
     shut = [
-        _Shut(each, *found)
+        Shut(each, *found)
         for each in wanted
         if (found := filters.shut(Packet(family, each.protocol, each.port, uplink))) is not None
     ]
@@ -183,16 +157,16 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
         yield _open(wanted, filters, family, uplink)
 
 
-def _wanted(stage: Stage, ports: Ports, nodes: ClusterNodes | Unobserved) -> Iterator[_Wanted]:
+def _wanted(stage: Stage, ports: Ports, nodes: ClusterNodes | Unobserved) -> Iterator[Wanted]:
     members = isinstance(nodes, ClusterNodes) and len(nodes.control_planes) > 1
     for need in ports.needs:
         if _from_elsewhere(need) and (
             need.program in _ASKED_FROM_ELSEWHERE or (stage.joined and members and need.program == "etcd")
         ):
-            yield _Wanted(need.port, "tcp", need.program)
+            yield Wanted(need.port, "tcp", need.program)
     for port, protocol in NETWORK.items() if stage.joined else ():
         if any(held.socket["address"] not in ("127.0.0.1", "::1") for held in ports.at(port, protocol)):
-            yield _Wanted(port, protocol, "the pod network")
+            yield Wanted(port, protocol, "the pod network")
 
 
 def _from_elsewhere(need: Need) -> bool:
@@ -218,7 +192,7 @@ def _local_needs(stage: Stage, ports: Ports, kubelet: Kubelet | Unobserved, serv
         yield Need("kubelet", health[1], health[0], kubelet.config_path)
 
 
-def _shut_to_itself(needs: Iterable[Need], filters: NodeFilter, family: int) -> Iterator[_Shut]:
+def _shut_to_itself(needs: Iterable[Need], filters: NodeFilter, family: int) -> Iterator[Shut]:
     for need in needs:
         address = as_address(need.address)
         if address is None:  # a name
@@ -227,16 +201,16 @@ def _shut_to_itself(needs: Iterable[Need], filters: NodeFilter, family: int) -> 
         packet = Packet(family if need.address == EVERY else address.version, "tcp", need.port, "lo", sender)
         found = filters.shut(packet)
         if found is not None:
-            yield _Shut(_Wanted(need.port, "tcp", need.program), *found, need.address)
+            yield Shut(Wanted(need.port, "tcp", need.program), *found, need.address)
         leaving = None if sender is None else filters.shut(packet._replace(interface="", out="lo", destination=sender))
         if leaving is not None:
-            yield _Shut(_Wanted(need.port, "tcp", need.program), *leaving, need.address, out=True)
+            yield Shut(Wanted(need.port, "tcp", need.program), *leaving, need.address, out=True)
 
 
 def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
-    shut: Sequence[_Shut],
-    own: Sequence[_Shut],
-    pods: Sequence[tuple[str, _Shut]],
+    shut: Sequence[Shut],
+    own: Sequence[Shut],
+    pods: Sequence[tuple[str, Shut]],
     filters: NodeFilter,
     uplink: str,
     *,
@@ -245,13 +219,13 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
 ) -> Finding:
     listed = ", ".join(f"{each.wanted} ({each.wanted.program})" for each in shut)
     by = ", ".join(dict.fromkeys(each.rules.name for each in shut))
-    keeper = _keeper(filters, shut[0].rules)
+    keeper = fixes.keeper(filters, shut[0].rules)
     if any(each.wanted.program == "the pod network" for each in shut):
         why = f"packets of the pod network from other nodes are dropped here ({keeper})"
         links = [*links, Link("dns-reply-source", "NoReply", why), Link("dns-path", "OverlayBlocked", why)]
     if any(each.wanted.program == "etcd" for each in shut):
         links = [*links, Link("etcd", "Unhealthy", f"packets of the other members are dropped here ({keeper})")]
-    fix = _fix([each.wanted for each in shut], filters, shut[0], by)
+    fix = fixes.open_ports([each.wanted for each in shut], filters, shut[0], by)
     apart = [each for each in own if each.out or each.wanted not in {one.wanted for one in shut}]
     nor = (
         f", nor this node's own programs to {_listed(own)}"
@@ -261,7 +235,7 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
         else ""
     )
     nor += "".join(f", nor pods in at {bridge} to {each.wanted} ({each.wanted.program})" for bridge, each in pods)
-    fix = _joined([fix, *_let_through(apart, pods, filters)])  # which opening the ports does not let in
+    fix = fixes.joined([fix, *fixes.let_through(apart, pods, filters)])  # which opening the ports does not let in
     return (fail if grave else warn)(
         "PortsClosed",
         f"The firewall of this node ({keeper}) lets nobody in at {uplink} to {listed}{nor}.",
@@ -277,33 +251,33 @@ def _closed(  # noqa: PLR0913 -- to whom they are shut, and what follows
 
 
 def _closed_to_itself(
-    own: Sequence[_Shut], pods: Sequence[tuple[str, _Shut]], filters: NodeFilter, *, grave: bool
+    own: Sequence[Shut], pods: Sequence[tuple[str, Shut]], filters: NodeFilter, *, grave: bool
 ) -> Finding:
-    keeper = _keeper(filters, own[0].rules)
+    keeper = fixes.keeper(filters, own[0].rules)
     and_pods = "".join(f", and pods at {bridge} from {each.wanted} ({each.wanted.program})" for bridge, each in pods)
     return (fail if grave else warn)(
         "LocalPortsClosed",
         f"The firewall of this node ({keeper}) shuts this node's own programs out from {_listed(own)}{and_pods}.",
         subject=", ".join(dict.fromkeys(str(each.wanted) for each in own)),
         evidence=[*_rules_at_lo(own), *_rules_at_bridges(pods)],
-        fix=_joined(_let_through(own, pods, filters)),
+        fix=fixes.joined(fixes.let_through(own, pods, filters)),
         explains=[*_unanswered(own), *(_NO_API_FOR_PODS if pods else ())],
     )
 
 
-def _listed(own: Sequence[_Shut]) -> str:
+def _listed(own: Sequence[Shut]) -> str:
     return enumerated(list(dict.fromkeys(f"{each.wanted} ({each.wanted.program})" for each in own)))
 
 
-def _rules_at_lo(own: Sequence[_Shut]) -> list[Evidence]:
+def _rules_at_lo(own: Sequence[Shut]) -> list[Evidence]:
     return [Evidence(f"{each.rules.name}, for {each.wanted} from this node itself", each.rule) for each in own]
 
 
-def _rules_at_bridges(pods: Sequence[tuple[str, _Shut]]) -> list[Evidence]:
+def _rules_at_bridges(pods: Sequence[tuple[str, Shut]]) -> list[Evidence]:
     return [Evidence(f"{each.rules.name}, for {each.wanted} from {bridge}", each.rule) for bridge, each in pods]
 
 
-def _unanswered(own: Sequence[_Shut]) -> Iterator[Link]:
+def _unanswered(own: Sequence[Shut]) -> Iterator[Link]:
     """What the silence of a port that is shut looks like to the node's own programs, and to the checks."""
     why = f"a rule was seen to shut this node's own programs out from {_listed(own)}"
     for each in own:
@@ -325,8 +299,8 @@ def _unanswered(own: Sequence[_Shut]) -> Iterator[Link]:
 
 
 def _shut_to_pods(
-    wanted: Sequence[_Wanted], filters: NodeFilter, family: int, folder: CniFolder
-) -> Iterator[tuple[str, _Shut]]:
+    wanted: Sequence[Wanted], filters: NodeFilter, family: int, folder: CniFolder
+) -> Iterator[tuple[str, Shut]]:
     """Packets of pods to the service `kubernetes` come in at the bridge, when the API server is this node's."""
     for bridge in folder.bridges:
         for each in wanted:
@@ -334,7 +308,7 @@ def _shut_to_pods(
                 continue
             senders = _senders(folder, bridge, family)
             found = [filters.shut(Packet(family, each.protocol, each.port, bridge, sender)) for sender in senders]
-            yield from [(bridge, _Shut(each, *one)) for one in found if one is not None][:1]
+            yield from [(bridge, Shut(each, *one)) for one in found if one is not None][:1]
 
 
 class _Kept(NamedTuple):
@@ -345,7 +319,7 @@ class _Kept(NamedTuple):
     rule: str
 
 
-def _kept(sent: SentInVain, filters: NodeFilter, own: Sequence[_Shut]) -> Iterator[list[_Kept]]:
+def _kept(sent: SentInVain, filters: NodeFilter, own: Sequence[Shut]) -> Iterator[list[_Kept]]:
     """What does not leave the node, with the rule that keeps it, by tables. A name is resolved while any DNS server answers."""
     told = {(as_address(each.address), each.wanted.port) for each in own}
     found: list[_Kept] = []
@@ -371,7 +345,7 @@ def _also(first: Finding, then: Finding) -> Finding:
         message=f"{first.message.removesuffix('.')}, and {then.message.partition(') ')[2]}",
         subject=f"{first.subject}, {then.subject}",
         evidence=(*first.evidence, *then.evidence),
-        fix=_joined([first.fix, then.fix]),
+        fix=fixes.joined([first.fix, then.fix]),
         explains=(*first.explains, *then.explains),
     )
 
@@ -382,14 +356,14 @@ def _blocked(found: Sequence[_Kept], filters: NodeFilter) -> Finding:
     why = f"a rule of {rules.name} was seen to keep what this node sends to {enumerated(places)}"
     return fail(
         "OutgoingBlocked",
-        f"The firewall of this node ({_keeper(filters, rules)}) lets nothing out to {enumerated(places)}.",
+        f"The firewall of this node ({fixes.keeper(filters, rules)}) lets nothing out to {enumerated(places)}.",
         subject=", ".join(dict.fromkeys(_where(each) for each, _, _ in found)),
         evidence=[
             words
             for each, of, rule in found
             for words in (Evidence(f"{of.name}, for packets to {_where(each)}", rule), Evidence(_where(each), each.met))
         ],
-        fix=_let_out([each for each, _, _ in found], rules, filters),
+        fix=fixes.let_out([each for each, _, _ in found], rules, filters),
         explains=[link for each, _, _ in found for link in _unreached(each, why)],
     )
 
@@ -414,14 +388,14 @@ def _unreached(each: Unreached, why: str) -> Iterator[Link]:
                     yield Link(check, "RegistryUnreachable", why, Certainty.PROVEN, blames(each.name))
 
 
-def _pods_shut_out(bridge: str, shut: _Shut, filters: NodeFilter) -> Finding:
+def _pods_shut_out(bridge: str, shut: Shut, filters: NodeFilter) -> Finding:
     return fail(
         "PodsShutOut",
-        f"The firewall of this node ({_keeper(filters, shut.rules)}) lets no pod in at {bridge} to {shut.wanted}, the API server: "
+        f"The firewall of this node ({fixes.keeper(filters, shut.rules)}) lets no pod in at {bridge} to {shut.wanted}, the API server: "
         "CoreDNS and whatever else asks it gets no answer.",
         subject=bridge,
         evidence=_rules_at_bridges([(bridge, shut)]),
-        fix=_trust([bridge], filters, shut),
+        fix=fixes.trust([bridge], filters, shut),
         explains=_NO_API_FOR_PODS,
     )
 
@@ -432,7 +406,7 @@ def _senders(folder: CniFolder, bridge: str, family: int) -> Sequence[Subnet | N
     return [each for each in of_bridge or folder.subnets if each.version == family] or [None]
 
 
-def _open(wanted: Sequence[_Wanted], filters: NodeFilter, family: int, uplink: str) -> Finding:
+def _open(wanted: Sequence[Wanted], filters: NodeFilter, family: int, uplink: str) -> Finding:
     listed = ", ".join(map(str, wanted)) or "no port"
     if not filters.sets:
         return passed("PortsOpen", f"This node has no packet filter; others need {listed}.")
@@ -442,153 +416,3 @@ def _open(wanted: Sequence[_Wanted], filters: NodeFilter, family: int, uplink: s
         "PortsOpen",
         f"The rules of this node ({', '.join(one.name for one in filters.sets)}) shut none of the ports that others need: {listed}{some}.",
     )
-
-
-# -- fixes ---------------------------------------------------------------------------------------------------------------
-
-
-def _keeper(filters: NodeFilter, rules: RuleSet) -> str:
-    if filters.firewalld and ("firewalld" in rules.name or "INPUT_ZONES" in rules.chains):
-        return "firewalld"
-    return "ufw" if filters.ufw and "ufw-user-input" in rules.chains else rules.name
-
-
-def _fix(wanted: Sequence[_Wanted], filters: NodeFilter, shut: _Shut, by: str) -> Fix:
-    match _keeper(filters, shut.rules):
-        case "firewalld":
-            ports = " ".join(f"--add-port={each}" for each in wanted)
-            return Fix(
-                "Open the ports in firewalld's zone of the uplink (which senders may use them is yours to decide)",
-                (f"firewall-cmd {ports}",),
-                "firewall-cmd --list-ports",
-                Safety.MANUAL,
-                (f"firewall-cmd --permanent {ports}",),
-            )
-        case "ufw":
-            return Fix(
-                "Open the ports in ufw (which senders may use them is yours to decide)",
-                tuple(f"ufw allow {each}" for each in wanted),
-                "ufw status",
-                Safety.MANUAL,
-            )
-        case name if name.startswith("nft "):
-            table = name.removeprefix("nft ")
-            chain = shut.rules.bases[0][0]
-            return Fix(
-                f"Open the ports, here and in the file that makes {by} at boot (often /etc/nftables.conf)",
-                tuple(f"nft insert rule {table} {chain} {each.protocol} dport {each.port} accept" for each in wanted),
-                f"nft list chain {table} {chain}",
-                Safety.MANUAL,
-            )
-        case name:
-            return Fix(
-                f"Open the ports, here and in what makes the rules of {by} at boot",
-                tuple(f"{name} -w -I INPUT -p {each.protocol} --dport {each.port} -j ACCEPT" for each in wanted),
-                f"{name} -S INPUT",
-                Safety.MANUAL,
-            )
-
-
-def _let_out(places: Sequence[Unreached], rules: RuleSet, filters: NodeFilter) -> Fix:
-    """To each address and port; to a DNS server also by TCP, as what is too long for UDP is asked again."""
-    wanted = list(
-        dict.fromkeys(
-            (each.address.partition("%")[0], each.port, protocol)
-            for each in places
-            for protocol in (("udp", "tcp") if each.kind == "dns" else ("tcp",))
-        )
-    )
-    chain = rules.outgoing[0][0]
-    match _keeper(filters, rules):
-        case "firewalld":
-            return Fix(
-                "Change the policy of firewalld, or the direct rule, that keeps what the node sends",
-                ("firewall-cmd --list-all-policies", "firewall-cmd --direct --get-all-rules"),
-                "firewall-cmd --list-all-policies",
-                Safety.MANUAL,
-            )
-        case "ufw":
-            return Fix(
-                "Let it out in ufw",
-                tuple(f"ufw prepend allow out to {to} port {port} proto {protocol}" for to, port, protocol in wanted),
-                "ufw status",
-                Safety.MANUAL,
-            )
-        case name if name.startswith("nft "):
-            where = f"{name.removeprefix('nft ')} {chain}"
-            return Fix(
-                f"Let it out, here and in the file that makes {name} at boot (often /etc/nftables.conf)",
-                tuple(
-                    f"nft insert rule {where} {'ip6' if ':' in to else 'ip'} daddr {to} {protocol} dport {port} accept"
-                    for to, port, protocol in wanted
-                ),
-                f"nft list chain {where}",
-                Safety.MANUAL,
-            )
-        case name:
-            return Fix(
-                f"Let it out, here and in what makes the rules of {name} at boot",
-                tuple(
-                    f"{name} -w -I OUTPUT -d {to} -p {protocol} --dport {port} -j ACCEPT"
-                    for to, port, protocol in wanted
-                ),
-                f"{name} -S OUTPUT",
-                Safety.MANUAL,
-            )
-
-
-def _joined(fixes: Sequence[Fix]) -> Fix:
-    """The first one, with the commands of all; what lets in or out comes before what opens ports."""
-    first, *more = fixes
-    return replace(
-        first,
-        commands=tuple(dict.fromkeys(command for each in (*more, first) for command in each.commands)),
-        persist=tuple(dict.fromkeys(command for each in (*more, first) for command in each.persist)),
-    )
-
-
-def _let_through(own: Sequence[_Shut], pods: Sequence[tuple[str, _Shut]], filters: NodeFilter) -> list[Fix]:
-    """What the node sends to itself is let in, or out, or both; what pods send comes in."""
-    coming = [*(("lo", each) for each in own if not each.out), *pods]
-    leaving = [each for each in own if each.out]
-    return [
-        *([_trust(list(dict.fromkeys(name for name, _ in coming)), filters, coming[0][1])] if coming else []),
-        *([_trust(["lo"], filters, leaving[0])] if leaving else []),
-    ]
-
-
-def _trust(interfaces: Sequence[str], filters: NodeFilter, shut: _Shut) -> Fix:
-    """Let in what comes in at interfaces of this node's own: the loopback interface, and those of pods; or let out what goes to the former."""
-    pods = [each for each in interfaces if each != "lo"]
-    named = [*(["the loopback interface"] if "lo" in interfaces else []), *(["the pods' interface"] if pods else [])]
-    title = f"Let {enumerated(named)} in" if not shut.out else "Let out what this node sends to itself"
-    match _keeper(filters, shut.rules):
-        case "firewalld":
-            changes = [f"--zone=trusted --change-interface={each}" for each in interfaces]
-            return Fix(
-                title,
-                tuple(f"firewall-cmd {change}" for change in changes),
-                "firewall-cmd --zone=trusted --list-interfaces",
-                Safety.SAFE,
-                tuple(f"firewall-cmd --permanent {change}" for change in changes),
-            )
-        case "ufw":
-            way = "out" if shut.out else "in"
-            return Fix(title, tuple(f"ufw allow {way} on {each}" for each in interfaces), "ufw status", Safety.SAFE)
-        case name if name.startswith("nft "):
-            chain, _ = (shut.rules.outgoing if shut.out else shut.rules.bases)[0]
-            where, by = f"{name.removeprefix('nft ')} {chain}", "oifname" if shut.out else "iifname"
-            return Fix(
-                f"{title}, here and in the file that makes the rules at boot (often /etc/nftables.conf)",
-                tuple(f'nft insert rule {where} {by} "{each}" accept' for each in interfaces),
-                f"nft list chain {where}",
-                Safety.MANUAL,
-            )
-        case name:
-            chain, by = ("OUTPUT", "-o") if shut.out else ("INPUT", "-i")
-            return Fix(
-                f"{title}, here and in what makes the rules at boot",
-                tuple(f"{name} -w -I {chain} {by} {each} -j ACCEPT" for each in interfaces),
-                f"{name} -S {chain}",
-                Safety.MANUAL,
-            )
