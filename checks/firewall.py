@@ -148,10 +148,11 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
         findings.append(_closed_to_itself(own, beside, filters, grave=stage.joined))
     findings += [_pods_shut_out(*each, filters) for each in pods if each[1].wanted not in told and each not in beside]
     for kept in _kept(sent, filters, own):
+        blocked = _blocked(kept, filters)
         if findings and {(of.name, rule) for _, of, rule in kept} <= {each.by for each in (*shut, *own)}:
-            findings[0] = _also(findings[0], _blocked(kept, filters))
+            findings[0] = _also(findings[0], blocked, _lets_nothing_out(kept))
         else:
-            findings.append(_blocked(kept, filters))
+            findings.append(blocked)
     yield from findings
     if not findings:
         yield _open(wanted, filters, family, uplink)
@@ -336,13 +337,13 @@ def _kept(sent: SentInVain, filters: NodeFilter, own: Sequence[Shut]) -> Iterato
         yield [one for one in found if one.rules.name == name]
 
 
-def _also(first: Finding, then: Finding) -> Finding:
-    """What the same rule does besides, in one finding."""
+def _also(first: Finding, then: Finding, clause: str) -> Finding:
+    """What the same rule does besides, in one finding; `clause` says it in the message."""
     assert first.fix is not None and then.fix is not None  # noqa: S101, PT018 -- all of this check have one
     return replace(
         first,
         status=then.status,
-        message=f"{first.message.removesuffix('.')}, and {then.message.partition(') ')[2]}",
+        message=f"{first.message.removesuffix('.')}, and {clause}.",
         subject=f"{first.subject}, {then.subject}",
         evidence=(*first.evidence, *then.evidence),
         fix=fixes.joined([first.fix, then.fix]),
@@ -350,13 +351,20 @@ def _also(first: Finding, then: Finding) -> Finding:
     )
 
 
+def _places(found: Sequence[_Kept]) -> str:
+    return enumerated(list(dict.fromkeys(f"{_where(each)} ({_WHAT[each.kind]})" for each, _, _ in found)))
+
+
+def _lets_nothing_out(found: Sequence[_Kept]) -> str:
+    return f"lets nothing out to {_places(found)}"
+
+
 def _blocked(found: Sequence[_Kept], filters: NodeFilter) -> Finding:
-    places = list(dict.fromkeys(f"{_where(each)} ({_WHAT[each.kind]})" for each, _, _ in found))
     rules = found[0].rules
-    why = f"a rule of {rules.name} was seen to keep what this node sends to {enumerated(places)}"
+    why = f"a rule of {rules.name} was seen to keep what this node sends to {_places(found)}"
     return fail(
         "OutgoingBlocked",
-        f"The firewall of this node ({fixes.keeper(filters, rules)}) lets nothing out to {enumerated(places)}.",
+        f"The firewall of this node ({fixes.keeper(filters, rules)}) {_lets_nothing_out(found)}.",
         subject=", ".join(dict.fromkeys(_where(each) for each, _, _ in found)),
         evidence=[
             words
