@@ -220,7 +220,7 @@ def _os_failure(error: OSError, where: str, limit: float) -> NetworkFailure:
     if isinstance(error, TimeoutError):
         return _failure("timeout", f"{where} did not answer within {limit:.3g} s")
     if isinstance(error, ConnectionRefusedError):
-        return _failure("refused", f"{where} refused the connection: nothing listens there")
+        return _failure("refused", f"{where} refused the connection: nothing listens there, or a filter rejects it")
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return _failure("reset", f"{where} reset the connection during the TLS handshake")
     words = os.strerror(error.errno) if isinstance(error.errno, int) and error.errno > 0 else str(error)
