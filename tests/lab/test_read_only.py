@@ -110,7 +110,9 @@ def test_a_node_that_can_be_written_nowhere_gets_the_same_report_but_for_that(no
 
 READ_ONLY = """\
 # Every mount of this namespace, the deepest first, for a remount of one leaves those below as they are.
-awk '{print $5}' /proc/self/mountinfo | tac | while read -r mount; do
+# The list is whole before the first: tac has a file open in /tmp until it ends, and what is being written cannot be made read-only.
+mounts=$(awk '{print $5}' /proc/self/mountinfo | tac)
+for mount in $mounts; do
     case $mount in /proc|/proc/*|/dev|/dev/*) continue ;; esac
     mount -o remount,bind,ro "$mount"
 done
