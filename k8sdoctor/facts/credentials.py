@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
-from k8sdoctor.facts.kubeconfig import KUBELET, Kubeconfig, Kubeconfigs
+from k8sdoctor.facts.kubeconfig import KUBELET, Kubeconfig, Kubeconfigs, inline
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.x509 import BadCertificateError, Certificate, certificates
 from k8sdoctor.finding import Unobserved
@@ -169,10 +168,8 @@ def _pair(host: Host, file: Kubeconfig) -> Pair | None:
     if data:
         pair = Pair(f"client-certificate-data of {file.user_path}")
         try:
-            pair = pair.with_text(
-                binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
-            )
-        except (binascii.Error, ValueError):
+            pair = pair.with_text(inline(data))
+        except ValueError:
             pair = replace(pair, problem="it is not base64")
     elif path:
         pair = Pair(_beside(file, path)).with_file(host, _beside(file, path))

@@ -201,6 +201,11 @@ def _named(
     return None, None
 
 
+def inline(data: str) -> str:
+    """What a value of a key that ends in `-data` holds, over however many lines. Raises ValueError where it is not base64."""
+    return binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
+
+
 def _authority(
     host: Host, path: str, cluster: Mapping[str, Json]
 ) -> tuple[str | None, str | None, str | None, Unobserved | None]:
@@ -209,8 +214,8 @@ def _authority(
     if data:
         source = f"certificate-authority-data of {path}"
         try:
-            text = binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
-        except (binascii.Error, ValueError):
+            text = inline(data)
+        except ValueError:
             return None, source, f"{path}: its certificate-authority-data is not base64", None
         return text, source, None, None
     named = yaml.string(cluster, "certificate-authority")

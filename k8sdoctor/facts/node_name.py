@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import TYPE_CHECKING, Self
 
 from k8sdoctor.facts import yaml
-from k8sdoctor.facts.kubeconfig import KUBELET
+from k8sdoctor.facts.kubeconfig import KUBELET, inline
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.finding import Unobserved
 from k8sdoctor.host import HostError
@@ -62,7 +61,7 @@ def _of_certificate(host: Host, path: str) -> tuple[str | None, str]:
     try:
         text = _client_certificate(host, yaml.mapping(host.read(path), path), path)
         certificate = certificates(text)[0]
-    except (HostError, yaml.YamlError, BadCertificateError, binascii.Error, ValueError):
+    except (HostError, yaml.YamlError, BadCertificateError, ValueError):
         return None, ""  # the checks of kubeconfigs and certificates say so
     common_name = certificate.common_name or ""
     return common_name.removeprefix(USER) if common_name.startswith(USER) else None, certificate.fingerprint
@@ -72,7 +71,7 @@ def _client_certificate(host: Host, document: dict[str, Json], path: str) -> str
     """The text of the certificate that the file's user shows; empty where it shows none."""
     for user in _users(document):
         if data := yaml.string(user, "client-certificate-data"):
-            return binascii.a2b_base64("".join(data.split()), strict_mode=True).decode("ascii", "replace")
+            return inline(data)
         if named := yaml.string(user, "client-certificate"):
             return host.read(named if named.startswith("/") else f"{path.rpartition('/')[0]}/{named}")
     return ""
