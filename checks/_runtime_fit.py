@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from k8sdoctor.facts.runtime import brought_by
+from k8sdoctor.facts.brought_runtimes import brought_by
 
 if TYPE_CHECKING:
     from k8sdoctor.facts.versions import Version

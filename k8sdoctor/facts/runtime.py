@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 from k8sdoctor.facts import versions
+from k8sdoctor.facts.brought_runtimes import DISTRIBUTIONS, brought_by
 from k8sdoctor.facts.kubeadm import KubeadmConfig
 from k8sdoctor.facts.kubelet import Kubelet
 from k8sdoctor.facts.processes import Processes, flag, program
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
     from k8sdoctor.host.answers import Process
 
 Kind: TypeAlias = Literal["containerd", "cri-o", "cri-dockerd"]
-
-DISTRIBUTIONS = {
-    "/run/k3s/containerd/containerd.sock": "k3s",
-    "/run/k0s/containerd.sock": "k0sworker",
-    "/var/snap/microk8s/common/run/containerd.sock": "snap.microk8s.daemon-containerd",
-}
-"""Where the containerds listen that k3s and RKE2, k0s (docs.k0sproject.io "Runtime") and MicroK8s (canonical/microk8s
-`microk8s-resources/default-args/containerd`) bring along, and the units that run them; a controller of k0s that is a worker, too, has `k0scontroller`."""
 
 # Where runtimes listen unless told otherwise: kubeadm looks at the first three (kubeadm `constants_unix.go`), and the last one was kubelet's own
 # until 1.24.
@@ -184,16 +177,6 @@ class Runtime:
             cmdline=tuple(daemon["cmdline"]) if daemon else (),
             problem=problem,
         )
-
-
-def brought_by(endpoint: str | None) -> str | None:
-    """The unit of the distribution that brought the runtime at an endpoint along; None where none did.
-
-    >>> brought_by("unix:///run/k0s/containerd.sock"), brought_by("unix:///run/containerd/containerd.sock")
-    ('k0sworker', None)
-    """
-    path = (endpoint or "").removeprefix("unix://")
-    return DISTRIBUTIONS.get(path) or DISTRIBUTIONS.get(path.removeprefix("/var"))
 
 
 def decoded(info: Mapping[str, Json]) -> dict[str, Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from k8sdoctor.facts.brought_runtimes import DISTRIBUTIONS
 from k8sdoctor.host import HostError
 from k8sdoctor.records import dataclass
 
@@ -27,8 +28,8 @@ _PREPARED = (
         for program in ("kubelet", "containerd", "crio", "cri-dockerd", "dockerd")
     ),
 )
-# k0s' and MicroK8s' (docs.k0sproject.io "Runtime"; canonical/microk8s `microk8s-resources/default-args/containerd`), at which older recordings had no look.
-_LATER = ("/run/k0s/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock")
+_LATER = tuple(path for path in DISTRIBUTIONS if path not in _PREPARED)
+"""Sockets at which older recordings had no look."""
 
 
 @dataclass(frozen=True)
