@@ -172,22 +172,8 @@ def _told_once(claims: Iterable[str]) -> str:
 
 _WORDS = frozenset(
     {
-        *(
-            "a",
-            "an",
-            "forwarding",
-            "its",
-            "it",
-            "line",
-            "no",
-            "nobody",
-            "of",
-            "others",
-            "packets",
-            "queries",
-            "somebody",
-        ),
-        *("the", "this", "tracked", "what", "without"),
+        *("a", "an", "forwarding", "it", "its", "line", "no", "nobody", "of", "others", "packets", "queries"),
+        *("somebody", "the", "this", "tracked", "what", "without"),
     }
 )
 """With which a claim begins. Names, such as a setting's or a program's, keep their small letters."""

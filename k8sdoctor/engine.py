@@ -54,6 +54,7 @@ LATE = 1.0
 """Seconds after which a person is told what a run is waiting for."""
 
 _TOLD_AGAIN = 0.5
+"""Seconds after which that is told anew."""
 
 SLOTS = 1
 """How many facts and checks compute at a time. A second one gains nothing, for Python runs one thread at a time, and each change costs."""

@@ -103,7 +103,7 @@ class Troubles:
 
     def told(self) -> list[Trouble]:
         """Each trouble, what says most first, and of those the one that was seen most."""
-        from k8sdoctor.host.secrets import Vault  # which compiles fifty patterns
+        from k8sdoctor.host.secrets import Vault  # its tables take 2 ms to load, and only what is told needs them
 
         vault = Vault()
         found = sorted(self._seen.values(), key=lambda each: (-each.match.rank, -each.count))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _OF_IPTABLES = frozenset({"filter", "nat", "mangle", "raw", "security"})
 _UFW = "/etc/ufw/ufw.conf"
 _TABLE = regex(r"^table (\S+) (\S+)")
-_KEEP = ("table ", "hook input", "hook output")
+_KEEP_INPUT = ("table ", "hook input")
+_KEEP = (*_KEEP_INPUT, "hook output")
 _HOOK = regex(r"type filter hook (?:in|out)put ")
 
 
@@ -153,7 +154,7 @@ class _Look:
         except HostError as error:
             # A release that judged packets to the node alone recorded no more.
             if error.reason == "NotRecorded" and keep == _KEEP:
-                return self._run(*argv, keep=_KEEP[:2])
+                return self._run(*argv, keep=_KEEP_INPUT)
             if error.reason != "NotFound":
                 self.blind.append(Unobserved(error.reason, error.message))
             return ""

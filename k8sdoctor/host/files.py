@@ -27,6 +27,7 @@ _LINE = 1 << 16
 """Bytes of a line, which is never longer in the tables that we look through."""
 
 _BLOCK = 1 << 18
+"""Bytes of a file that are looked through at once."""
 
 MAX_LINKS = 40  # as the kernel's MAXSYMLINKS (include/linux/namei.h)
 
