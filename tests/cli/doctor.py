@@ -34,12 +34,36 @@ BODIES = {
 }
 
 
+HANGS = '''"""A check whose fact waits for a writer that never comes."""
+from k8sdoctor import check, passed
+
+class Pipe:
+    @classmethod
+    def observe(cls, host):
+        open({path!r}).read()
+        return cls()
+
+@check("hangs", title="The pipe has a writer", area="test")
+def hangs(pipe: Pipe):
+    yield passed("Written", "It has.")
+'''
+
+
 def checks(folder: Path, *ids: str) -> str:
     """A folder with some of the checks above."""
     folder.mkdir(exist_ok=True)
     for id_ in ids:
         text = f'"""{id_}."""\n{HEAD}\n@check("{id_}", title="It is {id_}", area="test")\ndef judge():\n    {BODIES[id_]}\n'
         (folder / f"{id_}.py").write_text(text, "utf-8")
+    return str(folder)
+
+
+def hanging(folder: Path) -> str:
+    """A folder with the check `hangs`, which waits for a pipe beside the folder."""
+    folder.mkdir()
+    pipe = folder.with_name("pipe")
+    os.mkfifo(pipe)
+    (folder / "hangs.py").write_text(HANGS.format(path=str(pipe)))
     return str(folder)
 
 

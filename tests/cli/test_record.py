@@ -24,27 +24,13 @@ from k8sdoctor.cli import recording
 from k8sdoctor.host.bundle import open_bundle
 from k8sdoctor.host.recording import Recording
 from tests.bundles import with_members, written
-from tests.cli.doctor import WATCHDOG, command, doctor, document, environment
+from tests.cli.doctor import WATCHDOG, command, doctor, document, environment, hanging
 from tests.lab.node import wait_for
 from tests.render.reports import SICK
 from tests.reports import concluded, differences, judged, timeless
 from tests.tui.terminal import Terminal
 
 DEMO = Path(str(resources.files("k8sdoctor"))) / "data" / "demo.json"
-
-HANGS = '''"""A check whose fact waits for a writer that never comes."""
-from k8sdoctor import check, passed
-
-class Pipe:
-    @classmethod
-    def observe(cls, host):
-        open({path!r}).read()
-        return cls()
-
-@check("hangs", title="The pipe has a writer", area="test")
-def hangs(pipe: Pipe):
-    yield passed("Written", "It has.")
-'''
 
 CONFIG = """\
 apiVersion: kubeadm.k8s.io/v1beta3
@@ -210,14 +196,11 @@ def test_a_disk_that_is_full_leaves_nothing_and_is_told(tmp_path: Path, node: li
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_recording_leaves_nothing(tmp_path: Path, node: list[str], number: signal.Signals) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    plug_ins, folder = tmp_path / "plug-ins", tmp_path / "kept"
-    plug_ins.mkdir()
+    plug_ins, folder = hanging(tmp_path / "plug-ins"), tmp_path / "kept"
     folder.mkdir()
-    (plug_ins / "hangs.py").write_text(HANGS.format(path=str(tmp_path / "pipe")))
     target = folder / "node.tar.gz"
     process = subprocess.Popen(
-        command("record", "-o", str(target), "--deadline", "3600", "--checks-dir", str(plug_ins), *node),
+        command("record", "-o", str(target), "--deadline", "3600", "--checks-dir", plug_ins, *node),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

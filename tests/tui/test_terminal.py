@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.doctor import checks, command, environment
+from tests.cli.doctor import checks, command, environment, hanging
 from tests.tui.terminal import WATCHDOG, Terminal
 
 if TYPE_CHECKING:
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 
 LEAVE = b"\x1b[?1049l"  # back to the screen before
 PATIENCE = 10.0  # seconds in which a busy machine ends the app; a run's deadline is longer
-
-HANGS = '''"""A check whose fact waits for a writer that never comes."""
-from k8sdoctor import check, passed
-
-class Pipe:
-    @classmethod
-    def observe(cls, host):
-        open({path!r}).read()
-        return cls()
-
-@check("hangs", title="The pipe has a writer", area="test")
-def hangs(pipe: Pipe):
-    yield passed("Written", "It has.")
-'''
 
 
 def test_the_demo_opens_the_app_and_leaves_the_terminal_as_it_was() -> None:
@@ -59,14 +45,8 @@ def test_the_demo_opens_the_app_and_leaves_the_terminal_as_it_was() -> None:
 
 @pytest.mark.parametrize("how", ["q", "\x03", signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_fact_that_hangs_in_the_kernel_does_not_keep_the_app(tmp_path: Path, how: str | signal.Signals) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    folder = tmp_path / "checks"
-    folder.mkdir()
-    (folder / "hangs.py").write_text(HANGS.format(path=str(pipe)))
-    argv = command(
-        "--checks-dir", str(folder), "--deadline", "3600", "--offline", "--root", str(empty(tmp_path)), "hangs"
-    )
+    folder = hanging(tmp_path / "checks")
+    argv = command("--checks-dir", folder, "--deadline", "3600", "--offline", "--root", str(empty(tmp_path)), "hangs")
     with Terminal(argv) as terminal:
         terminal.see("hangs", "running", "waiting for pipe")
         if isinstance(how, str):
