@@ -55,25 +55,22 @@ was removed and made again is not watched any more: then the runtime must be res
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _cni_fixes as fixes
-from k8sdoctor.checks._node_ready_links import CREATING, NOT_READY, kept_off
+from k8sdoctor.checks._cni_evidence import NO_PODS, excerpt, told, unseen
+from k8sdoctor.checks._cni_starting import Starting
 from k8sdoctor.checks._runtime_fixes import see_why_silent
-from k8sdoctor.facts.cni import DEFAULT, CniExecutable, CniFile, CniFolder, Refusal
-from k8sdoctor.facts.cni_network import LONGEST_NAME, CniNetwork, Requirement
+from k8sdoctor.facts.cni import DEFAULT, CniFile, CniFolder
 from k8sdoctor.facts.distribution import Distribution
 from k8sdoctor.facts.pod_subnets import CONTROLLER_MANAGER, PodSubnets
 from k8sdoctor.facts.runtime import Runtime
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.finding import (
-    Certainty,
     Evidence,
     Finding,
-    Link,
     Status,
     Unobserved,
     fail,
@@ -86,30 +83,6 @@ from k8sdoctor.finding import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from k8sdoctor.facts.flannel import SubnetFile
-    from k8sdoctor.host import HostError
-
-NO_PODS = (
-    Link(
-        "node-ready",
-        "NetworkNotReady",
-        "the runtime has no network as long as it cannot load one from its folder",
-        Certainty.PROVEN,
-    ),
-    Link(
-        "dns-reply-source",
-        "NoPodNamespace",
-        "no pod starts on this node without a pod network, so there is none to ask DNS from",
-        Certainty.LIKELY,
-    ),
-    Link(
-        "coredns",
-        "NotReady",
-        "no pod starts on this node without a pod network",
-        when=frozenset({CREATING}),
-    ),
-    *kept_off(NOT_READY, "a node without a pod network is not ready, and is given no pods of CoreDNS's"),
-)
 
 # Plugins that read other files of the folder and pass pods on to them.
 _READ_OTHERS = frozenset({"multus", "multus-shim", "genie", "danm"})
@@ -175,8 +148,8 @@ def _loaded(folder: CniFolder, runtime: Runtime) -> Finding:
             fix=see_why_silent(runtime) if reason == "RuntimeUnreachable" else None,
         )
     if folder.held is not None and folder.handler == DEFAULT:
-        return passed("Loaded", f"{runtime.label} has loaded {name}.", subject=path, evidence=_told(folder, runtime))
-    return passed("Loaded", f"{runtime.label} can use {name}.", subject=path, evidence=_told(folder, runtime))
+        return passed("Loaded", f"{runtime.label} has loaded {name}.", subject=path, evidence=told(folder, runtime))
+    return passed("Loaded", f"{runtime.label} can use {name}.", subject=path, evidence=told(folder, runtime))
 
 
 class _Judge:
@@ -188,8 +161,8 @@ class _Judge:
         self.folder = folder
         self.runtime = runtime
         self.stage = stage
-        self.distribution = distribution
         self.subnets = subnets
+        self.starting = Starting(folder, runtime, stage, distribution)
         self.path = folder.settings.folder
 
     def findings(self) -> Iterator[Finding]:
@@ -203,7 +176,7 @@ class _Judge:
         if not self.folder.loaded:
             yield self._all_skipped()
             return
-        faults = [*self._network(), *self._programs(), *self._flannel()]
+        faults = [*self.starting.faults()]
         if faults and self.stage.fresh and _is_packaged(self.folder.loaded[0].path):
             yield self._only_packaged(faults)
             return
@@ -225,7 +198,7 @@ class _Judge:
         if self.folder.handler != DEFAULT:
             where += f", the folder of the runtime handler {self.folder.handler},"
         only = self._others()
-        evidence = [Evidence(self.path, f"{seen}{only}"), *_told(self.folder, self.runtime)]
+        evidence = [Evidence(self.path, f"{seen}{only}"), *told(self.folder, self.runtime)]
         if self.stage.fresh:
             return passed(
                 "NoConfig",
@@ -267,7 +240,7 @@ class _Judge:
 
     def _refused(self, file: CniFile) -> Finding:
         if file.unseen:
-            return _unseen(file.path, file.unseen)
+            return unseen(file.path, file.unseen)
         assert file.error is not None  # noqa: S101 -- a file that is not loaded was refused
         where = file.path
         if file.error.line:
@@ -278,7 +251,7 @@ class _Judge:
             "ConfigInvalid",
             f"{self.runtime.label} {refuses} {where}: {file.error.message}{after}.",
             subject=file.path,
-            evidence=[_excerpt(file), *_told(self.folder, self.runtime)],
+            evidence=[excerpt(file), *told(self.folder, self.runtime)],
             fix=fixes.correct(file),
             explains=() if self._still_works else NO_PODS,
         )
@@ -302,13 +275,13 @@ class _Judge:
         file, refusals = self.folder.skipped[0]
         if not refusals:
             return self._refused(file)
-        return self._program_fault(file, refusals)
+        return self.starting.program_fault(file, refusals)
 
     def _skipped(self) -> Iterator[Finding]:
         used = self.folder.loaded[0].path
         for file, refusals in self.folder.skipped:
             if file.unseen:
-                yield _unseen(file.path, file.unseen)
+                yield unseen(file.path, file.unseen)
                 continue
             if refusals:
                 first = refusals[0]
@@ -319,7 +292,7 @@ class _Judge:
                 "ConfigSkipped",
                 f"{self.runtime.label} passes over {file.path} ({why}) and uses {used}.",
                 subject=file.path,
-                evidence=[_excerpt(file)],
+                evidence=[excerpt(file)],
                 fix=fixes.put_aside(file.path, "Put the unusable file aside, if the other one is right"),
             )
 
@@ -358,161 +331,6 @@ class _Judge:
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 -- the first few tell
         return f" (only {shown})" if shown else ""
 
-    # -- what loads and starts no pod --------------------------------------------------------------------------------
-
-    def _network(self) -> Iterator[Finding]:
-        for file in self.folder.loaded:
-            network = file.network
-            if network is None:
-                continue
-            if not network.name_is_valid:
-                shown = f'the name "{network.name}"' if network.name else "no name"
-                wanted = "letters, digits, `_`, `.` and `-`, the first one a letter or digit"
-                if network.name_is_too_long:
-                    shown = f"a name of {len(network.name.encode())} bytes"
-                    wanted = f"{LONGEST_NAME} at most, for it becomes a part of a file's name"
-                yield fail(
-                    "NameInvalid",
-                    f"The network of {file.path} has {shown}: it loads, but libcni starts no pod on it ({wanted}).",
-                    subject=file.path,
-                    evidence=[_excerpt(file)],
-                    fix=fixes.name_network(file),
-                    explains=NO_PODS,
-                )
-            if self.folder.kind == "containerd" and network.gives_no_address:
-                yield self._no_addresses(file, network)
-            version = network.cni_version
-            known = self.folder.settings.specifications
-            if version and version not in known:
-                yield self._version(file, f"{self.runtime.label} knows versions up to {known[-1]}")
-
-    def _no_addresses(self, file: CniFile, network: CniNetwork) -> Finding:
-        """Containerd ends a pod whose first interface has no address (`setupPodNetwork` in its sandbox_run.go)."""
-        plugins = ", ".join(plugin.type for plugin in network.plugins)
-        return fail(
-            "NoAddresses",
-            f'The network "{network.name}" of {file.path} gives pods no address: none of its plugins ({plugins}) has an "ipam" with a '
-            '"type", and containerd starts no pod without one.',
-            subject=file.path,
-            evidence=[_excerpt(file)],
-            fix=fixes.give_addresses(file),
-            explains=NO_PODS,
-        )
-
-    def _programs(self) -> Iterator[Finding]:
-        lacking = self._loopback()
-        for file in self.folder.loaded:
-            refusals = [refusal for where, refusal in self.folder.refusals if where is file]
-            for kind in ("missing", "not-executable", "version"):
-                alike = [refusal for refusal in refusals if refusal.kind == kind]
-                if lacking and lacking.kind == kind and file is self.folder.loaded[0]:
-                    alike.append(lacking)
-                if alike and (kind != "version" or self._known(file)):
-                    yield self._program_fault(file, alike)
-        unseen = [each for each in self.folder.executables.values() if each.unseen]
-        if unseen and unseen[0].unseen:
-            names = ", ".join(sorted(each.type for each in unseen))
-            yield _unseen(names, unseen[0].unseen)
-
-    def _loopback(self) -> Refusal | None:
-        """What is wrong with the plugin that containerd and cri-dockerd run for every pod, beside its network's own."""
-        loopback = self.folder.executables.get("loopback")
-        if not self.folder.settings.needs_loopback or loopback is None or loopback.unseen:
-            return None
-        if "loopback" in [refusal.requirement.type for _, refusal in self.folder.refusals]:
-            return None
-        requirement = Requirement("loopback", f"of {self.runtime.kind or 'the runtime'} for every pod")
-        if loopback.path is None:
-            return Refusal("missing", requirement, loopback)
-        return Refusal("not-executable", requirement, loopback) if loopback.problem else None
-
-    def _known(self, file: CniFile) -> bool:
-        """Whether the version is one that the runtime knows: else that is the finding, and not each plugin's own."""
-        version = file.network.cni_version if file.network else ""
-        return not version or version in self.folder.settings.specifications
-
-    def _program_fault(self, file: CniFile, refusals: Iterable[Refusal]) -> Finding:
-        alike = list(refusals)
-        kind = alike[0].kind
-        alike = [refusal for refusal in alike if refusal.kind == kind]
-        if kind == "version":
-            words = "; ".join(
-                f"{each.executable.path} knows {', '.join(each.executable.versions or ())}" for each in alike
-            )
-            return self._version(file, words)
-        needed = ", ".join(f"{each.requirement.type} ({each.requirement.role})" for each in alike)
-        executables = [each.executable for each in alike]
-        if kind == "missing":
-            return self._missing(f"{file.path} needs {needed}", executables, file)
-        return self._not_executable(f"{file.path} needs {needed}", executables)
-
-    def _missing(self, needs: str, executables: list[CniExecutable], file: CniFile) -> Finding:
-        folders = " or ".join(self.folder.settings.plugin_folders)
-        elsewhere = [each.elsewhere for each in executables if each.elsewhere]
-        hint = f" but at {', '.join(elsewhere)}" if elsewhere else ""
-        which = "is" if len(executables) == 1 else "are"
-        evidence = [
-            Evidence(each.type, f"not in {folders}" + (f", but at {each.elsewhere}" if each.elsewhere else ""))
-            for each in executables
-        ]
-        return fail(
-            "PluginMissing",
-            f"{needs}, which {which} not in {folders}{hint}: no pod can start.",
-            subject=", ".join(each.type for each in executables),
-            evidence=[*evidence, _excerpt(file)],
-            fix=fixes.install(self.folder, self.distribution, executables),
-            explains=NO_PODS,
-        )
-
-    def _not_executable(self, needs: str, executables: list[CniExecutable]) -> Finding:
-        words = "; ".join(f"{each.path}: {each.problem}" for each in executables)
-        return fail(
-            "PluginNotExecutable",
-            f"{needs}, which cannot be run ({words}): no pod can start.",
-            subject=", ".join(each.path or each.type for each in executables),
-            evidence=[Evidence(each.path or each.type, each.problem or "") for each in executables],
-            fix=fixes.make_executable(self.folder, self.distribution, executables),
-            explains=NO_PODS,
-        )
-
-    def _version(self, file: CniFile, why: str) -> Finding:
-        version = (file.network.cni_version if file.network else "") or "0.1.0"
-        return fail(
-            "VersionUnsupported",
-            f'{file.path} has cniVersion "{version}", and {why}: no pod can start.',
-            subject=file.path,
-            evidence=[_excerpt(file)],
-            fix=fixes.use_known_version(self.folder, file, version),
-            explains=NO_PODS,
-        )
-
-    # -- flannel -----------------------------------------------------------------------------------------------------
-
-    def _flannel(self) -> Iterator[Finding]:
-        for file in self.folder.subnet_files:
-            if file.unseen:
-                yield _unseen(file.path, file.unseen)
-            elif self.stage.fresh:
-                continue  # flanneld writes it once the node has joined
-            elif file.text is None:
-                yield self._no_subnet("SubnetFileMissing", file, "does not exist")
-            elif file.problem:
-                yield self._no_subnet("SubnetFileInvalid", file, f"is refused: {file.problem}")
-
-    def _no_subnet(self, reason: str, file: SubnetFile, what: str) -> Finding:
-        message = f"{file.path}, from which flannel's plugin takes this node's subnet, {what}: no pod can start."
-        evidence = [Evidence(file.path, file.text if file.text is not None else "does not exist")]
-        if not self.stage.joined:
-            return unknown(reason, f"{message} (Whether the node has joined could not be seen: {self.stage.why}.)", subject=file.path, evidence=evidence)  # fmt: skip
-        return fail(
-            reason,
-            message,
-            subject=file.path,
-            evidence=evidence,
-            fix=fixes.write_subnet(file),
-            explains=NO_PODS,
-        )
-
     # -- the runtime -------------------------------------------------------------------------------------------------
 
     def _running(self) -> Iterator[Finding]:
@@ -529,7 +347,7 @@ class _Judge:
                 f"{self.runtime.label} says that its network is not ready ({ready.message or ready.reason}), although "
                 f"{self.folder.loaded[0].path} is good.",
                 subject=self.folder.loaded[0].path,
-                evidence=_told(self.folder, self.runtime),
+                evidence=told(self.folder, self.runtime),
                 fix=fixes.restart(self.runtime, "Have the runtime start over"),
                 explains=NO_PODS,
             )
@@ -554,7 +372,7 @@ class _Judge:
             "StaleLoad",
             f"{path} is good, but {self.runtime.label} {holds}{why}.",
             subject=path,
-            evidence=_told(self.folder, self.runtime),
+            evidence=told(self.folder, self.runtime),
             fix=fixes.reload(path)
             if self.folder.watched
             else fixes.restart(self.runtime, "Have the runtime read the folder anew"),
@@ -564,11 +382,11 @@ class _Judge:
     # -- addresses ---------------------------------------------------------------------------------------------------
 
     def _subnets(self) -> Iterator[Finding]:
-        told = self.subnets.subnets
+        wanted = self.subnets.subnets
         wholes = [(file.path, network) for file in self.folder.subnet_files for network in file.networks]
         parts = [(self.folder.loaded[0].path, subnet) for network in self.folder.networks for subnet in network.subnets]
         for path, subnet in (*wholes, *parts):
-            alike = [(each, source) for each, source in told if each.version == subnet.version]
+            alike = [(each, source) for each, source in wanted if each.version == subnet.version]
             if alike and not any(_within(subnet, each) for each, _ in alike):
                 other, source = alike[0]
                 yield warn(
@@ -617,37 +435,6 @@ _FAULT = {"missing": "missing", "not-executable": "not executable", "version": "
 
 def _is_packaged(path: str) -> bool:
     return path.rpartition("/")[2] in _PACKAGED
-
-
-def _unseen(what: str, error: HostError) -> Finding:
-    told = error.message.replace(f"{what} ", "it ")
-    return unknown(error.reason, f"{what} could not be looked at: {told}.", subject=what)
-
-
-def _told(folder: CniFolder, runtime: Runtime) -> list[Evidence]:
-    """What the runtime says of its network."""
-    source = f"status of {runtime.label}"
-    ready = runtime.condition("NetworkReady")
-    evidence = []
-    if ready:
-        words = f" ({ready.reason}: {ready.message})" if ready.message else ""
-        evidence.append(Evidence(source, f"NetworkReady: {str(ready.status).lower()}{words}"))
-    if folder.load_status is not None:
-        evidence.append(Evidence(source, f"lastCNILoadStatus: {folder.load_status}"))
-    if folder.held:
-        evidence.append(Evidence(source, f"loaded: {json.dumps(list(folder.held))}"))
-    return evidence
-
-
-def _excerpt(file: CniFile) -> Evidence:
-    """The lines around the fault, numbered; the beginning without one."""
-    if not file.text:
-        return Evidence(file.path, "(empty)" if file.text == "" else "(unreadable)")
-    lines = file.text.splitlines()
-    line = file.error.line if file.error and file.error.line else None
-    first = max(0, line - 2) if line else 0
-    shown = lines[first : first + (3 if line else 12)]
-    return Evidence(file.path, "\n".join(f"{number}: {text[:200]}" for number, text in enumerate(shown, first + 1)))
 
 
 def _name(file: CniFile) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from k8sdoctor.checks._cni_evidence import NO_PODS
 from k8sdoctor.checks._node_ready_links import UNTOLD, kubelet_ends
-from k8sdoctor.checks.cni_config import NO_PODS
 from k8sdoctor.checks.node_ready import node_ready
 from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.cluster_nodes import ClusterNodes, Node, NodeCondition, Taint
