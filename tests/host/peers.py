@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 
 NOW = dt.datetime.now(dt.UTC)
+WATCHDOG = 60.0
+"""Seconds that no exchange takes, however busy the machine is; who waits for silence asks for less."""
+
 DAY = dt.timedelta(days=1)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -37,7 +40,7 @@ def ask(url: str, host: LiveHost | None = None, **changes: Any) -> HttpAnswer:
         "client_certificate": None,
         "verify": True,
         "proxy": None,
-        "limit": 5.0,
+        "limit": WATCHDOG,
     }
     return (host or LiveHost()).http(request | changes)  # type: ignore[arg-type]
 

@@ -19,6 +19,7 @@ from k8sdoctor.host import dns as verb
 from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.host.base import HostError
 from k8sdoctor.host.live import LiveHost
+from tests.host.ports import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -233,10 +234,8 @@ def test_silence_is_no_reply_and_no_error() -> None:
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "::1"])
 def test_a_closed_port_refuses_and_says_who_did(server: str) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind((server, 0))
-        port = taken.getsockname()[1]
-    udp, tcp = LiveHost().dns([query(port, server=server), query(port, server=server, transport="tcp")])
+    with closed_port(server) as port:
+        udp, tcp = LiveHost().dns([query(port, server=server), query(port, server=server, transport="tcp")])
 
     assert udp["error"] == "refused"
     assert udp["offender"] == server
@@ -490,10 +489,8 @@ def test_a_group_s_answers_from_elsewhere_are_kept_with_their_source() -> None:
 
 
 def test_a_port_that_refuses_a_group_is_told_of_each() -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    both = LiveHost().dns(pair(port))
+    with closed_port() as port:
+        both = LiveHost().dns(pair(port))
 
     assert [one["error"] for one in both] == ["refused", "refused"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -14,12 +13,12 @@ import pytest
 from k8sdoctor.host import HostError
 from k8sdoctor.host.dial import dial
 from k8sdoctor.host.live import LiveHost
-from tests.host.peers import OK, ask, drips, full, heard, kind, peer, says, stays_silent
+from tests.host.peers import OK, WATCHDOG, ask, drips, full, heard, kind, peer, says, stays_silent
+from tests.host.ports import closed_port
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
-
-WATCHDOG = 60.0
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -221,9 +220,8 @@ def test_the_cut_ends_the_thread_that_was_waiting() -> None:
 
 
 def test_a_port_where_nobody_listens_refuses() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert kind(ask(f"http://127.0.0.1:{port}/")) == "refused"
+    with closed_port() as port:
+        assert kind(ask(f"http://127.0.0.1:{port}/")) == "refused"
 
 
 def test_a_peer_that_hangs_up_is_a_reset() -> None:

@@ -34,6 +34,7 @@ from tests.host.peers import (
     says,
     stays_silent,
 )
+from tests.host.ports import closed_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -274,7 +275,8 @@ def test_a_proxy_that_refuses_and_one_that_is_not_there_are_told_apart() -> None
         assert kind(answer) == "proxy-refused"
         assert answer["failure"]
         assert "407 Proxy Authentication Required" in answer["failure"]["message"]
-    assert kind(ask("https://registry.invalid/", proxy=f"http://127.0.0.1:{port}")) == "proxy"
+    with closed_port() as port:
+        assert kind(ask("https://registry.invalid/", proxy=f"http://127.0.0.1:{port}")) == "proxy"
     assert kind(ask("https://registry.invalid/", proxy="http://no-such-proxy.invalid:3128")) == "proxy"
 
 

@@ -17,6 +17,7 @@ from k8sdoctor.host import HostError
 from k8sdoctor.host.live import LiveHost
 from tests.api_server import ApiServer, api_server
 from tests.certificates import NOW, cluster_ca, issue
+from tests.host.ports import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,10 +192,7 @@ def test_a_token_is_not_sent_to_a_server_that_is_not_verified(server: ApiServer,
 
 
 def test_nobody_there_is_unreadable_and_says_what_happened(server: ApiServer, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-
-    with pytest.raises(HostError, match="Connection refused") as refused:
+    with closed_port() as port, pytest.raises(HostError, match="Connection refused") as refused:
         ask(tmp_path, server.kubeconfig(cluster={"server": f"https://127.0.0.1:{port}"}))
 
     assert refused.value.reason == "Unreadable"

@@ -11,6 +11,7 @@ import pytest
 
 from k8sdoctor.host.live import LiveHost
 from tests.certificates import cluster_ca, issue
+from tests.host.ports import closed_port
 from tests.tls_server import listening, tls
 
 if TYPE_CHECKING:
@@ -122,10 +123,8 @@ def test_a_peer_that_drips_is_a_timeout() -> None:
 
 
 def test_a_port_where_nobody_listens_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-    reply = hello(port)
+    with closed_port() as port:
+        reply = hello(port)
 
     assert reply["failure"] is not None
     assert reply["failure"]["kind"] == "refused"
