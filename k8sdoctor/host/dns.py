@@ -104,11 +104,10 @@ def _ask_all(asked: Sequence[Question]) -> list[DnsOutcome]:
             for one in asked:
                 one.start(selector)
             while waiting := [one.ends for one in asked if not one.done]:
-                with workers.waiting():
-                    ready = selector.select(max(0.0, min(waiting) - time.monotonic()))
-                for key, _ in ready:
-                    cast("Question", key.data).serve(selector)
                 now = time.monotonic()
+                for key in ready_within(min(waiting) - now, selector):
+                    cast("Question", key.data).serve(selector)
+                # Each is looked at once more when its time is over: what came while this thread did not run is no silence.
                 for one in asked:
                     if not one.done and one.ends <= now:
                         one.finish(selector)
@@ -116,6 +115,14 @@ def _ask_all(asked: Sequence[Question]) -> list[DnsOutcome]:
             for one in asked:
                 one.finish(selector)
     return [one.outcome() for one in asked]
+
+
+def ready_within(seconds: float, selector: selectors.BaseSelector) -> list[selectors.SelectorKey]:
+    """Those to whom something has come, waited for where nothing has; without seconds to wait, those to whom it has come by now."""
+    if seconds <= 0:
+        return [key for key, _ in selector.select(0)]
+    with workers.waiting():
+        return [key for key, _ in selector.select(seconds)]
 
 
 class Question(ABC):

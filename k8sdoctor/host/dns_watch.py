@@ -10,9 +10,8 @@ import selectors
 import time
 from typing import TYPE_CHECKING, cast
 
-from k8sdoctor.host import workers
 from k8sdoctor.host.answers import DnsTally, DnsWatchAnswer
-from k8sdoctor.host.dns import LISTEN, questions
+from k8sdoctor.host.dns import LISTEN, questions, ready_within
 
 if TYPE_CHECKING:
     from k8sdoctor.host.answers import DnsOutcome, DnsQuery
@@ -66,11 +65,9 @@ def _watch(host: LiveHost, queries: list[DnsQuery], seconds: float, every: float
                         waiting.append((tally, one, now - begun))
                     due = max(due + every, now)
                 until = min([now + POLL, *([due] if due < end else []), *(one.ends for _, one, _ in waiting)])
-                with workers.waiting():
-                    ready = selector.select(max(0.0, until - now))
-                for key, _ in ready:
+                for key in ready_within(until - now, selector):
                     cast("Question", key.data).serve(selector)
-                waiting = _settle(waiting, selector)
+                waiting = _settle(waiting, selector, now)
                 if int(now - begun) > told:
                     told = int(now - begun)
                     host.advanced("seconds of asking DNS", min(told, int(seconds)), int(seconds))
@@ -82,13 +79,12 @@ def _watch(host: LiveHost, queries: list[DnsQuery], seconds: float, every: float
 
 
 def _settle(
-    waiting: list[tuple[Tally, Question, float]], selector: selectors.BaseSelector
+    waiting: list[tuple[Tally, Question, float]], selector: selectors.BaseSelector, looked: float
 ) -> list[tuple[Tally, Question, float]]:
-    """Count what is done; what is left waits on."""
-    now = time.monotonic()
+    """Count what is done, or whose time was over before the last look, which began at `looked`; what is left waits on."""
     left = []
     for tally, one, sent in waiting:
-        if not one.done and one.ends <= now:
+        if not one.done and one.ends <= looked:
             one.finish(selector)
         if one.done:
             tally.count(one.outcome(), sent)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NAME = "kubernetes.default.svc.example.test."
+WATCHDOG = 60.0
 
 
 def answer_of(wire: bytes, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> bytes:
@@ -52,9 +53,13 @@ def test_the_library_is_loaded_by_one_thread_at_a_time() -> None:
 
 @contextmanager
 def udp_server(
-    reply: Callable[[bytes], list[bytes]], *, at: str = "127.0.0.1", source: str | None = None
+    reply: Callable[[bytes], list[bytes]],
+    *,
+    at: str = "127.0.0.1",
+    source: str | None = None,
+    told: threading.Event | None = None,
 ) -> Iterator[int]:
-    """A server that sends what `reply` makes of a query, from the address asked or from another one."""
+    """A server that sends what `reply` makes of a query, from the address asked or from another one, and sets `told` when it has."""
     family = socket.AF_INET6 if ":" in at else socket.AF_INET
     server = socket.socket(family, socket.SOCK_DGRAM)
     server.bind((at, 0))
@@ -69,6 +74,8 @@ def udp_server(
                 return
             for message in reply(data):
                 (elsewhere or server).sendto(message, client)
+            if told is not None:
+                told.set()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -222,6 +229,36 @@ def test_an_error_code_is_an_answer(rcode: dns.rcode.Rcode) -> None:
 
     assert outcome["replies"][0]["matches"]
     assert outcome["replies"][0]["rcode"] == dns.rcode.to_text(rcode)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_reply_that_came_while_the_doctor_did_not_run_is_taken_when_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, *, watched: bool
+) -> None:
+    stalled, replied = threading.Event(), threading.Event()
+
+    def late(wire: bytes) -> list[bytes]:
+        assert stalled.wait(WATCHDOG)
+        return [answer_of(wire)]
+
+    @contextmanager
+    def stall() -> Iterator[None]:
+        """As on a machine that is busy: once the first answer has come, this thread gets no turn before its time is over."""
+        yield
+        if not stalled.is_set():
+            stalled.set()
+            assert replied.wait(WATCHDOG)
+            threading.Event().wait(verb.LISTEN)
+
+    monkeypatch.setattr(verb.workers, "waiting", stall)
+    with udp_server(lambda wire: [answer_of(wire)]) as prompt, udp_server(late, told=replied) as slow:
+        asked = [query(prompt), query(slow)]
+        if watched:
+            answered = [each["answered"] for each in LiveHost().watch_dns(asked, seconds=0.1, every=60)["tallies"]]
+        else:
+            answered = [len(each["replies"]) for each in LiveHost().dns(asked)]
+
+    assert answered == [1, 1]
 
 
 def test_silence_is_no_reply_and_no_error() -> None:
