@@ -1,11 +1,10 @@
-"""Judging kubeconfigs: what kubectl finds, and what each file shows of its user."""
+"""Judging kubeconfigs: what each file says, and what it shows of its user."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,121 +12,30 @@ import yaml
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from k8sdoctor.facts.kubeconfig import ADMIN, BOOTSTRAP, CONTROLLER_MANAGER, KUBELET, ROOT_USER, SCHEDULER
-from k8sdoctor.finding import Finding, Status
+from k8sdoctor.finding import Status
 from k8sdoctor.host import HostError
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.testing import FakeHost, Recorder, Recording, examine, report_of
-from tests.api_server import kubeconfig
 from tests.certificates import DAY, NOW, Issued, base64_pem, cluster_ca, issue, jwt
+from tests.checks.kubeconfig_node import (
+    CURRENT,
+    MANIFEST,
+    SERVER,
+    Node,
+    client,
+    conf,
+    group_admin,
+    manifest,
+    node_client,
+    only,
+    pem,
+    rotated,
+    verdict,
+)
 from tests.pki import kubeadm_pki
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-
-CA = "/etc/kubernetes/pki/ca.crt"
-MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
-CURRENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
-CLIENT = [ExtendedKeyUsageOID.CLIENT_AUTH]
-SERVER = "https://10.0.0.1:6443"
-
-
-def client(name: str = "kubernetes-admin", ca: Issued | None = None, *, group: str = "", **more: Any) -> Issued:
-    """A client's certificate, as kubeadm makes it."""
-    return issue(name, ca or cluster_ca(), **{"usages": CLIENT, "groups": [group] if group else [], **more})
-
-
-def node_client(name: str = "node1", **more: Any) -> Issued:
-    return client(f"system:node:{name}", group="system:nodes", **more)
-
-
-def conf(
-    user: Issued | Mapping[str, Any] | None = None,
-    *,
-    ca: Issued | None = None,
-    key: Issued | None = None,
-    cluster: Mapping[str, Any] | None = None,
-) -> str:
-    """A kubeconfig with everything inline."""
-    if user is None:
-        user = client()
-    if isinstance(user, Issued):
-        user = {
-            "client-certificate-data": base64_pem(user),
-            "client-key-data": base64_pem(key or user, key=True),
-        }
-    where = {"server": SERVER, "certificate-authority-data": base64_pem(ca or cluster_ca())} | dict(cluster or {})
-    return kubeconfig(where, user)
-
-
-def manifest(clients: str) -> str:
-    """An API server that trusts the clients of an authority."""
-    words = ["kube-apiserver", f"--client-ca-file={clients}"]
-    return json.dumps({"kind": "Pod", "spec": {"containers": [{"name": "kube-apiserver", "command": words}]}})
-
-
-def rotated() -> str:
-    return conf({"client-certificate": CURRENT, "client-key": CURRENT})
-
-
-def pem(one: Issued) -> str:
-    return one.pem + one.key_pem
-
-
-@dataclass
-class Node:
-    """A healthy control plane; tests change what they are about (None removes a file)."""
-
-    files: dict[str, Any] = field(default_factory=dict)
-    modes: dict[str, int] = field(default_factory=dict)
-    user: dict[str, Any] = field(default_factory=dict)
-    worker: bool = False
-    denied: tuple[str, ...] = ()
-    verbs: dict[str, Any] = field(default_factory=dict)
-
-    def host(self) -> FakeHost:
-        files: dict[str, Any] = {
-            CA: cluster_ca().pem,
-            KUBELET: rotated(),
-            CURRENT: pem(node_client()),
-            "/usr/bin/kubectl": "",
-        }
-        if not self.worker:
-            files |= {
-                ADMIN: conf(group_admin()),
-                ROOT_USER: conf(group_admin()),
-                CONTROLLER_MANAGER: conf(client("system:kube-controller-manager")),
-                SCHEDULER: conf(client("system:kube-scheduler")),
-                MANIFEST: manifest(CA),
-            }
-        files |= self.files
-        modes = {**dict.fromkeys(files, 0o600), **self.modes}
-        user = {"name": "root", "home": "/root", "kubeconfig": [], "sudo_user": None, "sudo_home": None, **self.user}
-        return FakeHost(
-            {path: text for path, text in files.items() if text is not None},
-            modes=modes,
-            denied=self.denied,
-            user=user,
-            **self.verbs,
-        )
-
-    def findings(self) -> tuple[Finding, ...]:
-        return examine(self.host(), "kubeconfig")
-
-
-def group_admin(**more: Any) -> Issued:
-    return client(group="kubeadm:cluster-admins", **more)
-
-
-def only(node: Node) -> Finding:
-    """The one finding that is no pass and no skip."""
-    [found] = [each for each in node.findings() if each.status not in (Status.PASS, Status.SKIP)]
-    assert found.fix is not None or found.status is Status.UNKNOWN
-    return found
-
-
-def verdict(node: Node) -> set[tuple[str, str, str | None]]:
-    return {(str(each.status), each.reason, each.subject) for each in node.findings()}
 
 
 # -- healthy ------------------------------------------------------------------------------------------------------------
@@ -174,112 +82,6 @@ def test_a_recording_is_judged_like_the_node() -> None:
 
     assert examine(Recording(kept.dump()), "kubeconfig") == live
     assert {each.reason for each in live} >= {"KeyMismatch"}
-
-
-# -- what kubectl finds ---------------------------------------------------------------------------------------------------
-
-
-def test_a_user_without_a_kubeconfig_on_a_control_plane_is_told_of_localhost() -> None:
-    found = only(Node(files={ROOT_USER: None}))
-
-    assert (found.status, found.reason, found.subject) == (Status.WARN, "NoKubeconfig", ROOT_USER)
-    assert "http://localhost:8080" in found.message
-    assert found.fix is not None
-    assert "cp -n /etc/kubernetes/admin.conf /root/.kube/config" in found.fix.commands
-
-
-def test_an_empty_kubeconfig_is_as_good_as_none_and_the_fix_moves_it_aside() -> None:
-    found = only(Node(files={ROOT_USER: ""}))
-
-    assert found.reason == "NoKubeconfig"
-    assert found.fix is not None
-    assert found.fix.commands[0] == "mv -n /root/.kube/config /root/.kube/config.empty"
-
-
-@pytest.mark.parametrize("lacks", ["/usr/bin/kubectl", ADMIN])
-def test_nobody_misses_a_kubeconfig_without_kubectl_or_without_an_administrators_file(lacks: str) -> None:
-    assert ("skip", "KubectlNotConfigured", None) in verdict(Node(files={ROOT_USER: None, lacks: None}))
-
-
-SUDO = {"sudo_user": "ann", "sudo_home": "/people/ann"}
-ANNS = "/people/ann/.kube/config"
-
-
-def test_by_sudo_either_ones_kubeconfig_is_enough() -> None:
-    hers = Node(files={ROOT_USER: None, ANNS: conf(group_admin())}, user=SUDO)
-    roots = Node(user=SUDO)
-
-    assert ("pass", "KubectlConfigured", ANNS) in verdict(hers)
-    assert ("pass", "KubectlConfigured", ROOT_USER) in verdict(roots)
-    assert "kubectl of ann has no kubeconfig" in str([each.message for each in roots.findings()])
-
-
-def test_by_sudo_without_any_the_one_who_called_is_given_one() -> None:
-    found = only(Node(files={ROOT_USER: None}, user=SUDO))
-
-    assert found.reason == "NoKubeconfig"
-    assert "kubectl of root and ann" in found.message
-    assert found.fix is not None
-    assert found.fix.commands == (
-        "mkdir -p /people/ann/.kube",
-        "cp -n /etc/kubernetes/admin.conf /people/ann/.kube/config",
-        'chown "$(id -u ann):$(id -g ann)" /people/ann/.kube /people/ann/.kube/config',
-    )
-
-
-def test_a_user_who_may_not_read_admin_conf_is_told_of_his_own() -> None:
-    node = Node(
-        files={ROOT_USER: None},
-        denied=(ADMIN,),
-        user={"name": "bob", "home": "/people/bob"},
-    )
-
-    assert ("warn", "NoKubeconfig", "/people/bob/.kube/config") in verdict(node)
-
-
-@pytest.mark.parametrize(("worker", "status"), [(False, Status.FAIL), (True, Status.WARN)])
-def test_a_variable_that_names_a_missing_file_is_told(worker: bool, status: Status) -> None:
-    found = only(Node(worker=worker, user={"kubeconfig": ["/gone"]}))
-
-    assert (found.status, found.reason, found.subject) == (status, "KubeconfigMissing", "/gone")
-    assert found.fix is not None
-    assert found.fix.commands[0] == "unset KUBECONFIG"
-
-
-def test_of_several_files_missing_ones_are_passed_over_and_the_first_that_names_something_counts() -> None:
-    contexts = "contexts: [{name: here, context: {cluster: c, user: u}}]\ncurrent-context: here\n"
-    clusters = f"clusters: [{{name: c, cluster: {{server: '{SERVER}', certificate-authority: ca.crt}}}}]\n"
-    users = "users: [{name: u, user: {token: abc}}]\ncurrent-context: other\n"
-    node = Node(
-        files={"/a/one": contexts, "/b/c/two": clusters, "/d/three": users, "/b/c/ca.crt": cluster_ca().pem},
-        user={"kubeconfig": ["/gone", "/a/one", "/b/c/two", "/d/three"]},
-    )
-
-    assert ("pass", "KubectlConfigured", "/b/c/two") in verdict(node)
-    assert ("pass", "Usable", "/b/c/two") in verdict(node)
-    assert only(Node(files={**node.files, "/a/one": None}, user=node.user)).reason == "KubeconfigInvalid"
-
-
-def test_a_kubeconfig_without_a_current_context_is_told_with_its_contexts() -> None:
-    text = conf(group_admin()).replace("current-context: admin@kubernetes\n", "")
-    found = only(Node(files={ROOT_USER: text}))
-
-    assert (found.status, found.reason, found.subject) == (Status.WARN, "NoCurrentContext", ROOT_USER)
-    assert found.fix is not None
-    assert found.fix.commands == ("kubectl config --kubeconfig /root/.kube/config use-context admin@kubernetes",)
-
-
-def test_one_cause_in_two_checks_is_one_diagnosis() -> None:
-    text = conf(group_admin()).replace("current-context: admin@kubernetes", "current-context: gone")
-    report = report_of(Node(files={ADMIN: text}).host(), "kubeconfig", "apiserver-san")
-
-    [diagnosis] = [each for each in report.diagnoses if each.cause.check == "kubeconfig"]
-    assert [(each.check, each.reason) for each in diagnosis.explains] == [("apiserver-san", "KubeconfigInvalid")]
-    assert not [
-        each
-        for each in report.diagnoses
-        if each.cause.reason == "KubeconfigInvalid" and each.cause.check != "kubeconfig"
-    ]
 
 
 # -- a file ---------------------------------------------------------------------------------------------------------------
