@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _BLOCK = regex(r"-----BEGIN (?P<kind>CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL)
 _PUBLIC = regex(r"-----BEGIN (?P<kind>CERTIFICATE|(?:[A-Z]+ )?PUBLIC KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
-# crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern.
-_LABEL = regex(r"[A-Za-z0-9_:][A-Za-z0-9_:-]*|[A-Za-z0-9_:]")
+# crypto/x509/verify.go validHostname: what a host or a pattern may be made of, `*` as the whole first label of a pattern. No colon,
+# so that no wildcard covers a name with one.
+_LABEL = regex(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 _VISIBLE = frozenset(map(chr, range(33, 127)))
 

@@ -50,6 +50,10 @@ def leaf(dns: tuple[str, ...] = (), ips: tuple[str, ...] = (), name: str = "kube
         ([], ["10.0.0.9"], "10.0.0.99", False),
         ([], ["10.0.0.9"], "lb.example", False),
         (["k8s_api"], [], "k8s_api", True),
+        (["*.example"], [], "a_b.example", True),
+        (["*.example"], [], "a:b.example", False),  # a colon is in no host name
+        (["a:b.example"], [], "A:B.example", True),
+        (["*.example"], [], "-a.example", False),
         ([], ["fe80::9"], "fe80::9", True),
         ([], ["fe80::9"], "fe80::9%eth0", False),  # until golang/go#79719 an address with a zone is a name
         (["k.example"], [], "\N{KELVIN SIGN}.example", False),  # lower case is that of ASCII
