@@ -122,7 +122,7 @@ def _bend(chance: random.Random, network: dict[str, Any]) -> None:
     )
     values: dict[str, tuple[Any, ...]] = {
         "cniVersion": ("", "0.1.0", "0.2.0", "0.3.0", "1.1.0", "9.9.9", "x", "1.0", "0.4.0 ", 0.4, None, ["1.0.0"]),
-        "name": ("", "my net", "-net", "net-", "n/t", "ümlaut", ".", 5, None, "a" * 300),
+        "name": ("", "my net", "-net", "net-", "n/t", "ümlaut", ".", 5, None, "a" * 186),
         "plugins": ([], {}, None, "bridge", [None], ["bridge"], [{}], [[]]),
         "type": (
             "",
