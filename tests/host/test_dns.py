@@ -16,6 +16,7 @@ import dns.rrset
 import pytest
 
 from k8sdoctor.host import dns as verb
+from k8sdoctor.host import workers
 from k8sdoctor.host.answers import DnsQuery
 from k8sdoctor.host.base import HostError
 from k8sdoctor.host.live import LiveHost
@@ -250,7 +251,7 @@ def test_a_reply_that_came_while_the_doctor_did_not_run_is_taken_when_the_time_i
             assert replied.wait(WATCHDOG)
             threading.Event().wait(verb.LISTEN)
 
-    monkeypatch.setattr(verb.workers, "waiting", stall)
+    monkeypatch.setattr(workers, "waiting", stall)
     with udp_server(lambda wire: [answer_of(wire)]) as prompt, udp_server(late, told=replied) as slow:
         asked = [query(prompt), query(slow)]
         if watched:
