@@ -113,7 +113,7 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     server: ApiServer,
     sent: SentInVain,
 ) -> Iterator[Finding]:
-    """Judge what becomes of packets to each port that others, or the node's own programs, need."""
+    """Judge what becomes of packets to each port that others, or the node's own programs, need, and of what this node sent in vain."""
     if isinstance(ports, Unobserved):
         yield unknown(ports.reason, f"Which ports others need could not be told: {ports.message}.")
         return

@@ -367,7 +367,7 @@ _SHORTEST = 3
 
 
 def _nearest(word: str, words: Sequence[str]) -> str:
-    """A question that names what was meant: what is spelt nearly so, and what has the word in it; nothing where neither is there."""
+    """A question that names what was meant: what is spelt nearly so, and what has a part that begins with the word; nothing where neither is there."""
     import difflib
 
     folded = {each.lower(): each for each in words}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from k8sdoctor.host.answers import Netlink
 
 MAIN_TABLE = 254  # linux/rtnetlink.h RT_TABLE_MAIN
+LOCAL_TABLE = 255  # and RT_TABLE_LOCAL
 
 
 @dataclass(frozen=True)

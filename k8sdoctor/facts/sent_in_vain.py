@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from k8sdoctor.facts.node_network import MAIN_TABLE, NodeNetwork
+from k8sdoctor.facts.node_network import LOCAL_TABLE, MAIN_TABLE, NodeNetwork
 from k8sdoctor.facts.pull import PullAttempts
 from k8sdoctor.facts.resolvers import Resolvers
 from k8sdoctor.facts.served_certificates import ServedCertificates
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["api", "dns", "registry"]
 
 DNS_PORT = 53
-_LOCAL_TABLE = 255  # linux/rtnetlink.h RT_TABLE_LOCAL
 
 _NO_CONNECTION = frozenset({"timeout", "refused", "unreachable"})
 """What becomes of a connection whose first packet a rule takes away: for DROP silence, for REJECT a refusal or no route (measured with Linux 6.18)."""
@@ -129,7 +128,7 @@ def _way(network: NodeNetwork | Unobserved, text: str) -> str:
     address = ip_address(text.partition("%")[0])
     if address.is_loopback or any(entry.get("address") == str(address) for entry in network.addresses):
         return "lo"
-    if any(route.get("table") not in (MAIN_TABLE, _LOCAL_TABLE) for route in network.routes):  # ip-rule(8) decides
+    if any(route.get("table") not in (MAIN_TABLE, LOCAL_TABLE) for route in network.routes):  # ip-rule(8) decides
         return ""
     try:
         leading = [
