@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import queue
+import threading
 import time
 import traceback
 from contextlib import suppress
@@ -134,6 +135,11 @@ class _Done:
     broken: Broken | None = None
 
 
+_Who: TypeAlias = "tuple[Identity, float]"
+
+_NOBODY: _Who = ({"hostname": "unknown", "kernel": "unknown", "machine": "unknown", "euid": -1}, 0.0)
+
+
 def run(
     host: Host,
     checks: Sequence[Check[Any]],
@@ -164,6 +170,7 @@ class _Run:
     _pending: dict[str, tuple[Check[Any], Mapping[str, Needs]]] = field(default_factory=dict)
     _started: set[type | str] = field(default_factory=set)
     _queue: queue.SimpleQueue[_Done | Advanced] = field(default_factory=queue.SimpleQueue)
+    _known: queue.SimpleQueue[_Who] = field(default_factory=queue.SimpleQueue)
     _workers: Workers = field(default_factory=lambda: Workers(SLOTS))
     _begun: float = field(default_factory=time.monotonic)
 
@@ -173,6 +180,7 @@ class _Run:
         # A fact tells from its thread, and events are for the caller's.
         self.host.listener = lambda what, done, of: self._queue.put(Advanced(what, done, of))
         try:
+            self._workers.do(lambda: self._known.put(self._who()), math.inf)
             self._want(Stage)
             self._want(KubeadmConfig)
             if profile is None and not self.request.named:  # only then does it matter before the start
@@ -192,7 +200,7 @@ class _Run:
         self._close(interrupted=interrupted)
         self._workers.close()
         profile = profile or self._detected()
-        identity, started = self._who()
+        identity, started = self._introduced(0.0 if interrupted else self._begun + self._limit - time.monotonic())
         return make_report(
             self.host,
             identity=identity,
@@ -458,11 +466,21 @@ class _Run:
                 lasting.add(fact)
         return frozenset(lasting)
 
-    def _who(self) -> tuple[Identity, float]:
+    def _who(self) -> _Who:
+        """Who is looked at, and when. Asked in a thread, for below another root the name is in a file, which may hang like any other."""
         try:
             return self.host.identity(), self.host.now()
-        except HostError:
-            return {"hostname": "unknown", "kernel": "unknown", "machine": "unknown", "euid": -1}, 0.0
+        except (HostError, UnansweredError):
+            pass
+        except BaseException as error:  # noqa: BLE001 -- as of a fact
+            _heed(error)
+            self.broken.append(_broken("who is looked at", error))
+        return _NOBODY
+
+    def _introduced(self, left: float) -> _Who:
+        with suppress(queue.Empty, KeyboardInterrupt):
+            return self._known.get(timeout=max(0.0, left) + GRACE)
+        return _NOBODY
 
 
 def _observe(fact: type, host: Host, arguments: dict[str, object], deadline_over: str) -> _Done:
@@ -477,6 +495,7 @@ def _observe(fact: type, host: Host, arguments: dict[str, object], deadline_over
     except UnansweredError:
         return _Done(fact, _late(fact, deadline_over))
     except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
+        _heed(error)
         what = f"fact {fact.__name__}"
         return _Done(fact, Unobserved("CheckBroke", f"The {what} is at fault: {_line(error)}"), _broken(what, error))
 
@@ -495,7 +514,8 @@ def _judge(chosen: Check[Any], arguments: dict[str, object]) -> _Done:
             raise ValueError(f"the check {chosen.id} yielded nothing")  # noqa: TRY301 -- silence is no pass
     except HostError as error:
         return _Done(chosen.id, (unknown(error.reason, f"This could not be judged: {error.message}."),))
-    except BaseException as error:  # noqa: BLE001 -- our bug, or a plug-in's (also a sys.exit), and no reason to lose the report
+    except BaseException as error:  # noqa: BLE001 -- as above
+        _heed(error)
         broke = _check_broke(f"The check {chosen.id} is at fault: {_line(error)}")
         return _Done(chosen.id, (broke,), _broken(f"check {chosen.id}", error))
     return _Done(chosen.id, findings)
@@ -529,7 +549,17 @@ def _broken(what: str, error: BaseException) -> Broken:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 -- a plug-in's own type
+        words = "it has no words for what happened"
+    return " ".join(f"{type(error).__name__}: {words}".split())[:500]
+
+
+def _heed(error: BaseException) -> None:
+    """Raise a user's Ctrl-C. Python raises it in the main thread alone, which looks by itself where no other thread is to be had."""
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
 
 
 def _check_broke(message: str) -> Finding:

@@ -103,8 +103,6 @@ class Connection:
 
     def __init__(self, path: str) -> None:
         """Prepare it; gRPC connects with the first call."""
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read at import; gRPC writes to our stderr otherwise
-        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # our children exec at once
         import grpc
 
         options = [
@@ -151,6 +149,7 @@ class Connections:
 
     def __init__(self) -> None:
         """None yet."""
+        _set_up()
         self._open: dict[str, Connection] = {}
         self._lock = threading.Lock()
 
@@ -178,7 +177,18 @@ def call(
 
     The tests also call what changes a node; the product asks by `answer` alone.
     """
+    _set_up()
     return Connection(path).call(method, request, limit, package)
+
+
+def _set_up() -> None:
+    """Set what gRPC reads from the environment when it is imported.
+
+    Not there and then, for other threads look up names meanwhile: no thread may read the environment, as getaddrinfo(3) does, while another
+    changes it (setenv(3), "MT-Unsafe const:env").
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC writes to our stderr otherwise
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # our children exec at once
 
 
 def _call_either_version(runtime: Connection, method: str, request: dict[str, Json], limit: float) -> dict[str, Json]:

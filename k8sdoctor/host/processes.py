@@ -28,6 +28,9 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"
 
 _CLONE_FS = 0x200  # linux/sched.h
 
+_DYING = 0.5
+"""Seconds that a killed process gets to end. One that hangs in the kernel, in a dead file system say, does so when it comes back from there."""
+
 _PROC = threading.Lock()
 
 
@@ -147,12 +150,22 @@ def _output(
     if process.poll() is None or any(reader.is_alive() for reader in readers):  # a child of its may hold the pipe
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
-        process.wait()
+        _bury(process)
         raise HostError("DeadlineExceeded", f"`{' '.join(argv)}` did not end within {limit:g} s")
     if len(held[0]) >= OUTPUT_LIMIT:  # a part of it would be taken for the whole
         raise HostError("Unreadable", f"`{' '.join(argv)}` printed more than {OUTPUT_LIMIT >> 20} MiB")
     out, err = (bytes(each[:OUTPUT_LIMIT]).decode("utf-8", "replace") for each in held)
     return out, err
+
+
+def _bury(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a killed process, but for no longer than a moment: another thread waits on for one that hangs in the kernel."""
+    try:
+        with workers.waiting():
+            process.wait(_DYING)
+    except subprocess.TimeoutExpired:
+        with suppress(RuntimeError):  # no more threads
+            threading.Thread(target=process.wait, daemon=True).start()
 
 
 def _processes(host: LiveHost) -> list[Process]:

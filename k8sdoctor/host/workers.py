@@ -57,10 +57,13 @@ class Workers:
         """Have it done when a slot is free: the most urgent first, else in their order."""
         with self._lock:
             heapq.heappush(self._queue, (-urgency, next(self._numbers), work))
-        self._fill()
+        if self._fill():
+            return
         while not (_away() or self._taken) and (mine := self._next()) is not None:  # no thread is to be had
-            mine()  # slower, yet whole
-            self._leave()
+            try:
+                mine()  # slower, yet whole
+            finally:
+                self._leave()
 
     def beside(self, work: Work, *, alone: bool = False) -> None:
         """Have it done at once in another thread, in the slot of the caller, who waits for it.
@@ -83,12 +86,14 @@ class Workers:
         self._looked = now, used
         self._fill()
         if self._queue and (not at_work or now - self._begun > LONG):
-            self.add(1)
+            with self._lock:
+                self._slots += 1
+            self._fill()
 
     def add(self, slots: int) -> None:
-        """So many slots more."""
+        """So many slots more, whoever holds the others: more may be held than there were, for who has waited goes on at once."""
         with self._lock:
-            self._slots += slots
+            self._slots = max(self._slots, self._taken) + slots
         self._fill()
 
     def close(self) -> None:
@@ -110,7 +115,8 @@ class Workers:
             self._begun = time.monotonic()
             return heapq.heappop(self._queue)[-1]
 
-    def _fill(self) -> None:
+    def _fill(self) -> bool:
+        """Have a thread for each slot that is free, as far as work waits. False where no thread is to be had."""
         while (work := self._next()) is not None:
             try:
                 self._start(work, slot=True)
@@ -118,7 +124,8 @@ class Workers:
                 with self._lock:
                     heapq.heappush(self._queue, (-math.inf, next(self._numbers), work))
                 self._leave()
-                return
+                return False
+        return True
 
     def _leave(self) -> None:
         with self._lock:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -16,6 +17,9 @@ from k8sdoctor.host import Host  # noqa: TC001 -- resolved at run time
 from k8sdoctor.host.live import LiveHost
 from k8sdoctor.testing import FakeHost
 from tests.engine.samples import NODE, Hung, Name, hanging, long, named, outcome, released, run
+
+if TYPE_CHECKING:
+    from k8sdoctor.host.answers import Identity
 
 
 @check("half-hanging", title="Nothing hangs", area="test")
@@ -76,6 +80,22 @@ def test_a_check_that_does_not_end_is_unknown_at_the_deadline() -> None:
     assert outcome(report) == {"endless": (Status.UNKNOWN, "DeadlineExceeded"), "named": (Status.PASS, "Named")}
 
 
+class Nameless(FakeHost):
+    """Its name is in a file that hangs."""
+
+    def identity(self) -> Identity:
+        released.wait(60)
+        return super().identity()
+
+
+def test_a_host_whose_name_hangs_has_none_at_the_deadline_and_the_rest_is_whole() -> None:
+    report = run(Nameless({"/etc/name": "node1\n"}), named, deadline=2.0)
+
+    assert not released.is_set()
+    assert report.node == "unknown"
+    assert outcome(report) == {"named": (Status.PASS, "Named")}
+
+
 def test_a_stage_that_hangs_keeps_no_check_from_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.Stage, "observe", classmethod(lambda _cls, _host: released.wait(60)))
 
@@ -121,6 +141,33 @@ def test_an_interrupted_run_tells_what_is_known() -> None:
     assert "interrupted" in report.results[0].findings[0].message
     assert report.interrupted
     assert report.exit_code() == 130
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        signal.raise_signal(signal.SIGINT)
+        return cls()
+
+
+@check("interrupted", title="Nobody interrupts", area="test")
+def interrupted(fact: Interrupted) -> Iterator[Finding]:
+    yield passed("Fine", "Nobody did.")
+
+
+def test_an_interruption_ends_a_run_that_has_no_threads_and_is_no_bug_of_what_it_met(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    report = run(NODE, interrupted)
+
+    assert report.interrupted
+    assert not report.broken
 
 
 # -- what takes as long as it is long ------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator  # noqa: TC003 -- resolved at run time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -15,6 +15,12 @@ from k8sdoctor.host import Host, HostError, Json
 from k8sdoctor.report import Broken
 from k8sdoctor.testing import FakeHost, examine, report_of
 from tests.engine.samples import NODE, Name, long, named, observed, outcome, run
+
+if TYPE_CHECKING:
+    from k8sdoctor.host.answers import Identity
+
+LONG = 60.0
+"""Seconds that no test waits unless it fails."""
 
 # -- facts and checks to play with ------------------------------------------------------------------------------------------
 
@@ -149,6 +155,52 @@ def test_what_is_broken_is_unknown_and_named_and_the_rest_is_whole(sick: Check[A
     assert "Traceback" in entry.traceback
     assert entry.what in (f"check {sick.id}", "fact Wrong", "fact Leaving")
     assert report.exit_code() == 3
+
+
+class MuteError(Exception):
+    """An error whose words are broken, too."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@dataclass(frozen=True)
+class Mute:
+    @classmethod
+    def observe(cls, host: Host) -> Self:
+        raise MuteError
+
+
+@check("mute-fact", title="Facts work", area="test")
+def mute_fact(mute: Mute) -> Iterator[Finding]:
+    yield passed("Fine", "It worked.")
+
+
+@check("mute", title="The check works", area="test")
+def mute(name: Name) -> Iterator[Finding]:
+    yield passed("Fine", "so far")
+    raise MuteError
+
+
+@pytest.mark.parametrize("sick", [mute, mute_fact])
+def test_an_error_that_has_no_words_is_named_and_nobody_waits_for_it(sick: Check[Any]) -> None:
+    report = run(NODE, sick, named, deadline=LONG)
+
+    assert outcome(report) == {sick.id: (Status.UNKNOWN, "CheckBroke"), "named": (Status.PASS, "Named")}
+    assert [entry.error for entry in report.broken] == ["MuteError: it has no words for what happened"]
+
+
+class Anonymous(FakeHost):
+    def identity(self) -> Identity:
+        raise ZeroDivisionError("a host's own bug")
+
+
+def test_a_host_that_breaks_when_it_is_asked_who_it_is_keeps_the_rest_of_the_report() -> None:
+    report = run(Anonymous({"/etc/name": "node1\n"}), named)
+
+    assert outcome(report) == {"named": (Status.PASS, "Named")}
+    assert report.node == "unknown"
+    assert [entry.what for entry in report.broken] == ["who is looked at"]
 
 
 def test_a_broken_fact_that_two_checks_want_is_one_entry() -> None:
@@ -323,6 +375,23 @@ def test_a_planned_configuration_that_breaks_its_fact_does_not_stop_the_run(monk
 
 
 # -- the report --------------------------------------------------------------------------------------------------------------
+
+
+class Ticking(FakeHost):
+    """Its clock stands until something was read."""
+
+    time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def read(self, path: str, *, netns: str | None = None) -> str:
+        self.time = 2000.0
+        return super().read(path, netns=netns)
+
+
+def test_a_report_says_when_the_run_began_and_not_when_it_ended() -> None:
+    assert run(Ticking({"/etc/name": "node1\n"}), named).started_at == 1000.0
 
 
 @check("kubeadms", title="It is kubeadm's", area="test")

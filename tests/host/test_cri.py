@@ -248,6 +248,16 @@ def test_an_endpoint_of_another_kind_is_refused_with_a_sentence() -> None:
         LiveHost().cri("tcp://10.0.0.1:2375", "RuntimeService/Version")
 
 
+def test_the_environment_is_what_grpc_wants_before_a_thread_could_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread may change it while another reads it (setenv(3)), and a run's first threads look up names."""
+    for name in ("GRPC_VERBOSITY", "GRPC_ENABLE_FORK_SUPPORT"):
+        monkeypatch.delenv(name, raising=False)
+
+    LiveHost()
+
+    assert (os.environ["GRPC_VERBOSITY"], os.environ["GRPC_ENABLE_FORK_SUPPORT"]) == ("NONE", "0")
+
+
 def test_a_method_that_changes_the_node_is_never_called(tmp_path: Path) -> None:
     called: list[object] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +60,18 @@ def test_a_command_that_does_not_end_is_ended_with_its_children(text: str) -> No
     wait_for(
         lambda: not [each for each in host.processes() if "600.0625" in each["cmdline"]], "the end of what it started"
     )
+
+
+def test_nobody_waits_for_a_command_that_hangs_in_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that kills is not heeded there, for as long as it takes."""
+    spared: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _signal: spared.append(group))
+
+    with pytest.raises(HostError, match=r"did not end within 0\.2 s"):
+        LiveHost(probe_limit=0.2).run("sleep", "600.125")
+
+    os.kill(spared[0], 0)  # it is there yet
+    os.kill(spared[0], signal.SIGKILL)
 
 
 def test_a_command_that_is_not_installed_could_not_be_run() -> None:

@@ -276,6 +276,86 @@ def test_without_a_thread_to_be_had_all_is_done_by_the_caller(one: Workers, monk
         one.beside(lambda: None)
 
 
+def test_work_is_never_the_callers_own_while_a_thread_is_to_be_had() -> None:
+    """What hangs would hang whoever waits for the deadline."""
+    asked, left, back = threading.Event(), threading.Event(), threading.Event()
+    doers: list[threading.Thread] = []
+    caller = threading.current_thread()
+
+    class Unlucky(Workers):
+        """The slot becomes free in the very moment in which the caller has found none."""
+
+        def _fill(self) -> bool:
+            found = super()._fill()
+            if threading.current_thread() is caller and self._queue:
+                asked.set()
+                assert left.wait(LONG)
+            return found
+
+        def _leave(self) -> None:
+            super()._leave()
+            if not left.is_set() and threading.current_thread() is not caller:
+                left.set()
+                assert back.wait(LONG)
+
+    crew, done = Unlucky(1), threading.Event()
+
+    def told() -> None:
+        doers.append(threading.current_thread())
+        done.set()
+
+    crew.do(lambda: asked.wait(LONG))
+    crew.do(told)
+    back.set()
+
+    assert done.wait(LONG)
+    assert doers != [caller]
+    crew.close()
+
+
+def test_slots_are_added_to_those_that_are_held_and_not_to_those_that_there_were(one: Workers) -> None:
+    waits, hangs, done = threading.Event(), threading.Event(), threading.Event()
+    waiting_, back = threading.Semaphore(0), threading.Semaphore(0)
+
+    def hang_after_waiting() -> None:
+        with waiting():
+            waiting_.release()
+            assert waits.wait(LONG)
+        back.release()
+        hangs.wait(LONG)
+
+    for _ in range(5):
+        one.do(hang_after_waiting)
+    for _ in range(5):
+        assert waiting_.acquire(timeout=LONG)
+    waits.set()
+    for _ in range(5):
+        assert back.acquire(timeout=LONG)
+
+    one.add(1)
+    one.do(done.set)
+
+    assert done.wait(LONG)
+    hangs.set()
+
+
+def test_a_slot_is_free_again_where_the_caller_itself_was_interrupted(
+    one: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    with pytest.raises(KeyboardInterrupt):
+        one.do(interrupted)
+
+    assert one._taken == 0
+
+
 def test_probes_of_a_run_with_one_slot_wait_at_the_same_time(one: Workers) -> None:
     meet = threading.Barrier(5)
     found: list[list[int]] = []
