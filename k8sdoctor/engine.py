@@ -222,8 +222,8 @@ class _Run:
         if self.request.lifted and self._lasting():
             self._settle_late(self._deadline_over, spared=self._lasting())
             self._work(lambda: not self._lasting(), math.inf)
-            # What is made of them is quick, or hangs.
-            self._work(lambda: not self._pending, time.monotonic() - self._begun + self._limit)
+            # What is made of them is quick, or hangs: a short deadline is no reason to lose them on a busy machine.
+            self._work(lambda: not self._pending, time.monotonic() - self._begun + max(self._limit, DEADLINE))
 
     # -- what to run -------------------------------------------------------------------------------------------------
 

@@ -212,6 +212,25 @@ def test_a_lasting_fact_outlasts_the_deadline_and_one_that_hangs_does_not() -> N
     }
 
 
+@dataclass(frozen=True)
+class SlowAfterLasting(AfterLasting):
+    @classmethod
+    def observe(cls, host: Host, lasting: Lasting) -> Self:
+        released.wait(0.6)
+        return cls(lasting.number + 1)
+
+
+@check("lasting-slowly", title="It is long", area="test", profiles=frozenset())
+def lasting_slowly(fact: SlowAfterLasting) -> Iterator[Finding]:
+    yield passed("Seen", f"It came to {fact.number}.")
+
+
+def test_what_is_made_of_a_lasting_fact_is_not_lost_where_it_takes_longer_than_the_deadline() -> None:
+    report = engine.run(FakeHost(), [lasting_slowly], Request(named=("lasting-slowly",), deadline=0.01, lifted=True))
+
+    assert [result.findings[0].message for result in report.results] == ["It came to 4."]
+
+
 def test_a_lasting_fact_ends_with_a_deadline_that_was_meant() -> None:
     report = engine.run(FakeHost(), [lasting], Request(named=("lasting",), deadline=0.2))
 
