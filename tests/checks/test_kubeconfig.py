@@ -100,9 +100,20 @@ def test_a_recording_is_judged_like_the_node() -> None:
         (conf(cluster={"insecure-skip-tls-verify": True}), "which no client accepts"),
         (conf(cluster={"proxy-url": "proxy:3128"}), "the proxy-url 'proxy:3128'"),
         (conf(cluster={"certificate-authority-data": "AAAA"}), "no usable certificate"),
+        (conf(cluster={"certificate-authority-data": "garbage"}), "its certificate-authority-data is not base64"),
         (conf(cluster={"certificate-authority-data": "", "certificate-authority": "/gone"}), "/gone does not exist"),
     ],
-    ids=["syntax", "context", "cluster", "user", "insecure", "proxy", "authority", "absent authority"],
+    ids=[
+        "syntax",
+        "context",
+        "cluster",
+        "user",
+        "insecure",
+        "proxy",
+        "authority",
+        "authority's base64",
+        "absent authority",
+    ],
 )
 @pytest.mark.parametrize(("path", "status"), [(ADMIN, Status.FAIL), (ROOT_USER, Status.WARN)])
 def test_a_malformed_kubeconfig_says_what_is_wrong(path: str, status: Status, text: str, said: str) -> None:
@@ -175,6 +186,7 @@ def test_a_user_without_any_credential_is_told() -> None:
     [
         ({CURRENT: None}, "ClientCertificateMissing", "it does not exist"),
         ({CURRENT: "garbage"}, "ClientCertificateInvalid", "it holds no PEM block of a certificate"),
+        ({KUBELET: conf({"client-certificate-data": "garbage"})}, "ClientCertificateInvalid", "it is not base64"),
         ({CURRENT: node_client().pem}, "KeyInvalid", "it holds no PEM block of a private key"),
         ({CURRENT: node_client().pem + node_client().key_pem}, "KeyMismatch", "is not the one of the certificate"),
         ({CURRENT: pem(node_client("node2"))}, "OtherNode", "node2, and this one registers as node1"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from k8sdoctor.facts import stage as stages
+from k8sdoctor.facts.brought_runtimes import DISTRIBUTIONS
 from k8sdoctor.facts.stage import API_SERVER_MANIFEST, KUBELET_KUBECONFIG, Stage
-from k8sdoctor.testing import FakeHost
+from k8sdoctor.testing import FakeHost, Recorder, Recording
 
 
 def stage(*files: str, denied: tuple[str, ...] = ()) -> Stage:
@@ -18,6 +22,22 @@ def test_a_machine_with_a_runtime_is_prepared_and_no_node_yet() -> None:
     found = stage("/run/containerd/containerd.sock")
 
     assert (found.stage, found.joined, found.fresh) == ("prepared", False, True)
+
+
+@pytest.mark.parametrize("socket", DISTRIBUTIONS)
+def test_a_machine_with_a_distributions_runtime_is_prepared(socket: str) -> None:
+    assert stage(socket).stage == "prepared"
+
+
+def test_a_recording_from_before_these_runtimes_were_looked_for_is_still_of_a_bare_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder = Recorder(FakeHost())
+    with monkeypatch.context() as earlier:
+        earlier.setattr(stages, "_LATER", ())
+        Stage.observe(recorder)
+
+    assert Stage.observe(Recording(recorder.dump())).stage == "bare"
 
 
 def test_a_machine_with_a_kubelet_alone_is_prepared() -> None:
