@@ -120,7 +120,7 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     if filters.blind:
         problem = filters.blind[0]
         reason = problem.reason if problem.reason in ("NotPermitted", "NotRecorded") else "RulesUnread"
-        yield unknown(reason, f"The rules for packets to this node could not be read: {problem.message}.")
+        yield unknown(reason, f"The rules for packets to and from this node could not be read: {problem.message}.")
         return
     if not filters.uplinks:
         yield skip("NoUplink", "This node has no default route, so where others' packets come in is not known.")
