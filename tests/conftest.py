@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 NO_BYTECODE = sys.dont_write_bytecode
 
+PLACE = pytest.StashKey[int]()
+"""A test's place among all that were collected."""
+
 
 def pytest_configure() -> None:
     """Before the tests' files are imported: what pytest makes of them is kept for the next run."""
@@ -37,9 +40,11 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Tests themselves run as the doctor runs."""
     sys.dont_write_bytecode = NO_BYTECODE
+    for place, item in enumerate(session.items):
+        item.stash[PLACE] = place
 
 
 def hand_signals_on() -> None:
@@ -61,6 +66,19 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"no skip is allowed here: {report.longreprtext}"
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
+    """Never let a test find what a later one of its file has left behind, such as a lab node that was mended.
+
+    A worker of pytest-xdist takes tests over from the end of another's, and so comes to run `[30, …, 44]` and then `12` of one file. What they
+    share is then made anew, as it is for another file.
+    """
+    if nextitem is None or nextitem.path != item.path or item.stash[PLACE] < nextitem.stash[PLACE]:
+        return None
+    elsewhere = next((each for each in item.session.items if each.path != item.path), None)
+    return item.config.hook.pytest_runtest_protocol(item=item, nextitem=elsewhere)
 
 
 def _strict(schema: Any) -> Any:

@@ -1,4 +1,5 @@
-"""What every test may lean on holds: a skip passes nowhere where none is allowed, and in the background it is as in front."""
+"""What every test may lean on holds: a skip passes nowhere where none is allowed, a test finds nothing that a later one left, and in the
+background it is as in front."""
 
 from __future__ import annotations
 
@@ -59,6 +60,59 @@ def test_what_is_skipped_fails_only_where_no_skip_is_allowed(tmp_path: Path, for
     assert outcome in done.stdout
     assert ("no skip is allowed here: " in done.stdout) is (forbidden == "1")
     assert "no such tool" in done.stdout or forbidden == "0"
+
+
+# Tests that share what one of them changes, and whoever runs them in the order of their numbers.
+SHARED = """
+import pytest
+
+@pytest.fixture(scope="module")
+def seen():
+    return []
+
+@pytest.mark.parametrize("number", range(4))
+def test_one(seen, number):
+    seen.append(number)
+    print("seen:", seen)
+"""
+ORDERED = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    items = [session.items[number] for number in (0, 2, 1, 3)]
+    for item, following in zip(items, [*items[1:], None]):
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    return True
+"""
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_what_tests_share_is_made_anew_for_one_that_comes_after_a_later_one(tmp_path: Path, files: int) -> None:
+    (tmp_path / "conftest.py").write_text(ORDERED)
+    for number in range(files):
+        (tmp_path / f"test_shared_{number}.py").write_text(SHARED)
+
+    words = [
+        *("-m", "pytest", "-q", "-s", "-p", "tests.conftest", "-c", os.devnull),
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=source.ROOT,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "4 passed" in done.stdout
+    assert [line.partition("seen: ")[2] for line in done.stdout.splitlines() if "seen: " in line] == [
+        *("[0]", "[0, 2]"),
+        *("[1]", "[1, 3]"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT", "SIGHUP"])
