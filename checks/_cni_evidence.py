@@ -36,6 +36,16 @@ NO_PODS = (
 )
 
 
+def cut_off(bridge: str) -> tuple[Link, ...]:
+    """What follows where the pods' bridge has another address than they are told as their gateway."""
+    why = f"the pods' gateway is not on {bridge}, so what they send leaves their bridge no more"
+    return (
+        *[link for link in NO_PODS if link.reason != "NetworkNotReady"],
+        Link("dns-reply-source", "NoReply", why),
+        Link("coredns", "UpstreamSilent", f"{why}, and the node itself is answered", when=frozenset({"node:answered"})),
+    )
+
+
 def unseen(what: str, error: HostError) -> Finding:
     """What kept us from looking at something."""
     said = error.message.replace(f"{what} ", "it ")

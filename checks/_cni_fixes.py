@@ -298,7 +298,7 @@ def agree_on_subnet(path: str) -> Fix:
 def remove_bridge(bridge: str) -> Fix:
     """Remove a bridge with an address that is none of the pods', and with it their network."""
     return Fix(
-        "Remove the bridge, which the next pod makes anew (pods on it lose their network)",
+        "Remove the bridge, which the next pod makes anew (pods on it lose their network until they are made anew, too)",
         (f"ip link delete {bridge}",),
         f"ip address show {bridge}",
         Safety.DISRUPTIVE,

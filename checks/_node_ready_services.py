@@ -236,6 +236,18 @@ def judge_runtime(stage: Stage, runtime: Runtime, service: Service | None) -> It
             explains=_OF_RUNTIME,
         )
         return
+    if runtime.elsewhere is not None and runtime.endpoint is not None:
+        label, endpoint = runtime.elsewhere
+        yield fail(
+            "RuntimeDown",
+            f"The kubelet looks for its runtime at {runtime.endpoint} ({runtime.endpoint_source}), which does not exist, so no pod starts here; "
+            f"{label} answers at {endpoint}.",
+            subject=subject,
+            evidence=[*evidence[:1], Evidence(f"the socket {endpoint}", f"{label} answers")],
+            fix=_lead_to(runtime.endpoint, endpoint),
+            explains=_OF_RUNTIME,
+        )
+        return
     if runtime.pid is not None:
         state = f"its process (pid {runtime.pid}) is there"
     else:
@@ -247,6 +259,23 @@ def judge_runtime(stage: Stage, runtime: Runtime, service: Service | None) -> It
         evidence=evidence,
         fix=_revive(runtime, service, cause),
         explains=_OF_RUNTIME,
+    )
+
+
+_TOLD_TO_KUBELET = (
+    "/var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env /etc/default/kubelet /etc/sysconfig/kubelet"
+)
+
+
+def _lead_to(old: str, new: str) -> Fix:
+    return Fix(
+        "Name the socket that is there wherever the kubelet is told the other one, if that runtime is the one that is meant",
+        (
+            f"sed -i 's|{old}|{new}|' $(grep -lsF -- {old} {_TOLD_TO_KUBELET})",
+            "systemctl restart kubelet",
+        ),
+        f"crictl --runtime-endpoint {new} info",
+        Safety.DISRUPTIVE,
     )
 
 

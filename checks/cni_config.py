@@ -32,7 +32,8 @@ A node that has not joined a cluster needs no configuration yet.
 - `ConfigShadowed` (warn): a file is never read, since another one comes first
 - `ConfigSkipped` (warn): a file is passed over as unusable, and another one is used
 - `BridgeLeftover` (warn): the bridge has no hardware address, since the first pod on it failed; plugins 1.1 cannot use such a one
-- `SubnetDiffers` (warn): cluster, CNI configuration and node disagree about the pods' addresses
+- `SubnetDiffers` (fail or warn): cluster, CNI configuration and node disagree about the pods' addresses; a failure where the pods' bridge has another address, for
+  the plugin then starts no pod
 - `RuntimeUnreachable` (unknown): the folder is good, and the runtime did not say whether it has loaded it
 - `NotCni` (skip): the runtime was told to use no CNI
 - `NoRuntime` (skip): no container runtime is installed
@@ -60,7 +61,7 @@ from typing import TYPE_CHECKING
 
 from k8sdoctor.check import check
 from k8sdoctor.checks import _cni_fixes as fixes
-from k8sdoctor.checks._cni_evidence import NO_PODS, excerpt, told, unseen
+from k8sdoctor.checks._cni_evidence import NO_PODS, cut_off, excerpt, told, unseen
 from k8sdoctor.checks._cni_starting import Starting
 from k8sdoctor.checks._runtime_fixes import see_why_silent
 from k8sdoctor.facts.cni import DEFAULT, CniFile, CniFolder
@@ -404,18 +405,20 @@ class _Judge:
         subnets = self.folder.subnets
         gateways = {bridge for network in self.folder.networks for bridge in network.gateway_bridges}
         for bridge, addresses in self.folder.bridge_addresses.items():
-            for address in addresses:
-                if bridge not in gateways or ":" in address:  # it may have several IPv6 addresses
+            # It may have several IPv6 addresses; of IPv4 the plugin takes the first for its own (plugins `main/bridge/bridge.go`, ensureAddr).
+            for address in [each for each in addresses if ":" not in each][:1]:
+                if bridge not in gateways:
                     continue
                 alike = [subnet for subnet in subnets if subnet.version == 4]  # noqa: PLR2004 -- IPv4
                 if alike and not any(_holds(subnet, address) for subnet in alike):
-                    yield warn(
+                    yield fail(
                         "SubnetDiffers",
                         f"The bridge {bridge} has the address {address}, and pods are to get theirs from "
                         f"{', '.join(map(str, alike))}; the plugin refuses such a bridge.",
                         subject=bridge,
                         evidence=[Evidence(f"addresses of {bridge}", ", ".join(addresses))],
                         fix=fixes.remove_bridge(bridge),
+                        explains=cut_off(bridge),
                     )
 
     def _leftovers(self) -> Iterator[Finding]:

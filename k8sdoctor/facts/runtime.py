@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 from k8sdoctor.facts import versions
@@ -25,10 +25,9 @@ Kind: TypeAlias = Literal["containerd", "cri-o", "cri-dockerd"]
 
 # Where runtimes listen unless told otherwise: kubeadm looks at the first three (kubeadm `constants_unix.go`), and the last one was kubelet's own
 # until 1.24.
+USUAL = ("/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/cri-dockerd.sock")
 SOCKETS = (
-    "/run/containerd/containerd.sock",
-    "/run/crio/crio.sock",
-    "/run/cri-dockerd.sock",
+    *USUAL,
     "/var/run/containerd/containerd.sock",
     "/var/run/crio/crio.sock",
     "/var/run/cri-dockerd.sock",
@@ -84,6 +83,8 @@ class Runtime:
     api: str = ""
     conditions: tuple[Condition, ...] = ()
     info: Mapping[str, Json] = field(default_factory=dict)
+    elsewhere: tuple[str, str] | None = None
+    """The label and the endpoint of a runtime that answers at a usual path, where the kubelet was told a socket that is not there and that nobody will make."""
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of that type; None when the runtime did not tell."""
@@ -119,7 +120,21 @@ class Runtime:
             if answer.reachable:
                 return answer
             answers.append(answer)
-        return next((answer for answer in answers if answer.pid), answers[0])
+        silent = next((answer for answer in answers if answer.pid), answers[0])
+        return replace(silent, elsewhere=cls._elsewhere(host, silent, running)) if kubelet.runtime_endpoint else silent
+
+    @classmethod
+    def _elsewhere(cls, host: Host, silent: Self, running: tuple[Process, ...]) -> tuple[str, str] | None:
+        absent = silent.problem is not None and silent.problem.reason == "NotFound"
+        # What is installed and does not run would make its socket.
+        waited_for = silent.pid is None and silent.kind is not None and _program_of(host, silent.kind) is not False
+        if not absent or waited_for or brought_by(silent.endpoint):
+            return None
+        for path in USUAL:
+            found = cls._ask(host, f"unix://{path}", "the usual path", running)
+            if found.reachable:
+                return found.label, f"unix://{path}"
+        return None
 
     @classmethod
     def _ask(cls, host: Host, endpoint: str, source: str, running: tuple[Process, ...]) -> Self:
@@ -227,14 +242,19 @@ def _installed(host: Host, running: tuple[Process, ...]) -> Kind | None:
     for kind in _PROGRAMS:
         if _daemon(kind, None, running):
             return kind
-    for kind, name in _PROGRAMS.items():
-        for folder in _FOLDERS:
-            try:
-                if host.exists(f"{folder}/{name}"):
-                    return kind
-            except HostError:
-                continue
-    return None
+    return next((kind for kind in _PROGRAMS if _program_of(host, kind)), None)
+
+
+def _program_of(host: Host, kind: Kind) -> bool | None:
+    """Whether a runtime's program is installed; None where that could not be told."""
+    told: bool | None = False
+    for folder in _FOLDERS:
+        try:
+            if host.exists(f"{folder}/{_PROGRAMS[kind]}"):
+                return True
+        except HostError:
+            told = None
+    return told
 
 
 def _daemon(kind: Kind | None, endpoint: str | None, running: tuple[Process, ...]) -> Process | None:

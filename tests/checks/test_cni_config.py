@@ -618,13 +618,13 @@ def test_a_subnet_outside_the_clusters_is_told_and_one_inside_is_not() -> None:
     one(judge(files, subnets=subnets("fd00::/64")), "Loaded", Status.PASS)
 
 
-def netlink(address: str, mac: str = "02:00:00:00:00:01") -> Any:
+def netlink(*addresses: str, mac: str = "02:00:00:00:00:01") -> Any:
     def answer(what: str, netns: str | None) -> Any:
         del netns
         if what == "links":
             return [{"index": 3, "name": "cni0", "kind": "bridge", "mac": mac}]
         return [
-            {"index": 3, "address": address, "prefix": 24, "family": 4},
+            *({"index": 3, "address": address, "prefix": 24, "family": 4} for address in addresses),
             {"index": 3, "address": "fe80::1", "prefix": 64},
         ]
 
@@ -636,9 +636,19 @@ def test_a_bridge_with_the_address_of_an_older_network_is_removed() -> None:
 
     findings = judge(files, netlink=netlink("10.244.7.1"))
 
-    assert [finding.reason for finding in findings] == ["SubnetDiffers", "Loaded"]
+    one(findings, "SubnetDiffers")
     assert commands(findings[0]) == ("ip link delete cni0",)
+    assert {("coredns", "UpstreamSilent"), ("dns-reply-source", "NoReply")} <= {
+        (link.check, link.reason) for link in findings[0].explains
+    }
     one(judge(files, netlink=netlink("10.244.1.1")), "Loaded", Status.PASS)
+
+
+def test_of_several_addresses_of_a_bridge_the_plugin_takes_the_first_for_its_own() -> None:
+    files = {f"{D}/10-flannel.conflist": FLANNEL, "/run/flannel/subnet.env": SUBNET}
+
+    one(judge(files, netlink=netlink("10.244.1.1", "192.0.2.1")), "Loaded", Status.PASS)
+    assert judge(files, netlink=netlink("192.0.2.1", "10.244.1.1"))[0].reason == "SubnetDiffers"
 
 
 def test_a_bridge_that_is_no_gateway_may_have_any_address() -> None:
@@ -652,7 +662,7 @@ def test_a_bridge_that_is_no_gateway_may_have_any_address() -> None:
 
 
 def test_a_bridge_without_a_hardware_address_is_a_leftover() -> None:
-    findings = judge({f"{D}/10-x.conflist": BRIDGE}, netlink=netlink("10.244.0.1", "00:00:00:00:00:00"))
+    findings = judge({f"{D}/10-x.conflist": BRIDGE}, netlink=netlink("10.244.0.1", mac="00:00:00:00:00:00"))
 
     assert [finding.reason for finding in findings] == ["BridgeLeftover", "Loaded"]
     assert commands(findings[0]) == ("ip link delete cni0",)

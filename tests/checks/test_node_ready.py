@@ -406,6 +406,27 @@ def test_a_runtime_that_hangs_is_to_be_restarted() -> None:
     assert finding.fix.safety is Safety.DISRUPTIVE
 
 
+def test_a_kubelet_that_looks_for_its_runtime_elsewhere_is_led_to_the_one_that_answers() -> None:
+    old = "unix:///var/run/dockershim.sock"
+    absent = replace(
+        SILENT,
+        kind="cri-dockerd",
+        endpoint=old,
+        problem=Unobserved("NotFound", f"{old} does not exist"),
+        elsewhere=("containerd 1.7.27", "unix:///run/containerd/containerd.sock"),
+    )
+    unknown = Service("cri-docker", "not-found", "inactive", "dead")
+
+    [finding] = judge(runtime=absent, runtime_service=unknown)
+
+    assert finding.reason == "RuntimeDown"
+    assert "containerd 1.7.27 answers at unix:///run/containerd/containerd.sock" in finding.message
+    assert finding.fix is not None
+    assert not [each for each in finding.fix.commands if "start cri-docker" in each]
+    [same] = judge(runtime=replace(absent, elsewhere=None), runtime_service=unknown)
+    assert "systemd knows no cri-docker.service" in same.message
+
+
 def test_no_runtime_at_all_fails_on_a_node_and_not_before() -> None:
     none = Runtime(problem=Unobserved("NotFound", "no container runtime's socket was found at any of the usual paths"))
 

@@ -33,6 +33,9 @@ def cri(endpoint: str, method: str, request: object) -> Any:
     return RECORDED["status"] | {"info": {key: json.dumps(value) for key, value in RECORDED["status"]["info"].items()}}
 
 
+CONFIG = "/var/lib/kubelet/config.yaml"
+
+
 def silent(endpoint: str, method: str, request: object) -> Any:
     del method, request
     raise HostError("RuntimeUnreachable", f"nobody listens at {endpoint}")
@@ -135,6 +138,37 @@ def test_a_silent_runtime_is_named_by_its_program() -> None:
     assert (runtime.kind, runtime.version, runtime.pid, runtime.reachable) == ("containerd", (2, 1, 5), 9, False)
     assert runtime.problem is not None
     assert runtime.problem.reason == "RuntimeUnreachable"
+
+
+@pytest.mark.parametrize(
+    ("told", "files", "processes", "found"),
+    [
+        ("/var/run/dockershim.sock", (), (), True),
+        ("/run/containerd.sock", ("/usr/bin/containerd",), ("/usr/bin/containerd",), True),
+        # Who is installed and does not run is only to be started.
+        ("/run/cri-dockerd.sock", ("/usr/local/bin/cri-dockerd",), (), False),
+        ("/run/k3s/containerd/containerd.sock", (), (), False),
+    ],
+)
+def test_a_runtime_that_answers_where_the_kubelet_does_not_look_is_told(
+    told: str, files: tuple[str, ...], processes: tuple[str, ...], *, found: bool
+) -> None:
+    host = FakeHost(
+        {CONFIG: f"containerRuntimeEndpoint: unix://{told}\n", **dict.fromkeys(files, "")},
+        cri=cri,
+        processes=[process(9, each) for each in processes],
+    )
+
+    runtime = observe(host)
+
+    assert (runtime.endpoint, runtime.reachable) == (f"unix://{told}", False)
+    assert runtime.elsewhere == (("containerd 1.6.20", "unix:///run/containerd/containerd.sock") if found else None)
+
+
+def test_nobody_else_is_asked_where_the_kubelets_own_runtime_only_hangs() -> None:
+    host = FakeHost({CONFIG: "containerRuntimeEndpoint: unix:///run/crio/crio.sock\n"}, cri=silent)
+
+    assert observe(host).elsewhere is None
 
 
 def test_a_runtime_without_a_socket_is_known_by_its_program() -> None:
