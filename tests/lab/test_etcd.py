@@ -191,7 +191,8 @@ def test_a_member_that_its_peers_do_not_reach_is_told_and_then_how_far_it_is_beh
 
 def test_a_database_that_nears_and_reaches_its_quota_is_told_and_mended_in_etcds_own_order(node: LabNode) -> None:
     pki(node)
-    etcd(node, 0, "--quota-backend-bytes=800000", members=1)
+    # etcd learns of its database's size when it commits, by itself every 100 ms or later: each put is one.
+    etcd(node, 0, "--quota-backend-bytes=800000", "--backend-batch-limit=1", members=1)
     healthy(node, 0)
     url = "https://127.0.0.1:2379"
     api_server(node, url)
