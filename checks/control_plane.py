@@ -2,14 +2,16 @@
 
 ## What it looks at
 Each static pod's container in the runtime, with its exit code and the end of its log; what API server, controller manager and scheduler say of their health;
-the labels and taints of the control planes' Nodes; the API servers' flags, where they must agree; and which etcd this node's API server uses.
+the labels and taints of the control planes' Nodes; the API servers' flags, where they must agree; which etcd this node's API server uses; and whether this machine
+has the address that etcd and API server were told as its own.
 
 ## Why it matters
 When a component of the control plane is gone, the API often is, too, and then only the node itself can tell which one it is, and why. A member that was joined
 halfway works until it is needed, or upgraded.
 
 ## How it is decided
-A component is down where it does not answer and the runtime runs no container of it. Labels are judged in clusters that kubeadm made, for kubeadm
+A component is down where it does not answer and the runtime runs no container of it. Where the machine's address was changed, by DHCP say, etcd cannot listen and ends,
+and the API server after it, so that is the cause; an API server alone may tell others an address that is translated on the way, and then answers. Labels are judged in clusters that kubeadm made, for kubeadm
 finds control planes by them. A taint is missed only where another control plane has it: a cluster without any is meant so, as are all of one
 node. Flags are compared where API servers with different ones surely disagree.
 
@@ -18,6 +20,7 @@ node. Flags are compared where API servers with different ones surely disagree.
 - `NoControlPlane` (skip): this machine runs no static pods of a control plane
 - `ComponentDown` (fail): a component does not answer, and its container has ended or was never made; the last lines of its log are shown
 - `ComponentSilent` (fail): a container runs, and does not answer
+- `AddressGone` (fail): no interface of this machine has the address that etcd shall listen at, or at which the API server is not reached
 - `ComponentUnhealthy` (fail): a component answers that it is not well
 - `MembersDiffer` (fail): API servers have different service ranges or issuers of tokens
 - `ComponentRestarts` (warn): a container runs, and was started again several times, last a few minutes ago
@@ -49,6 +52,7 @@ from typing import TYPE_CHECKING
 from k8sdoctor import Evidence, Finding, Fix, Link, Safety, Unobserved, check, fail, passed, skip, unknown, warn
 from k8sdoctor.check import NOT_DNS
 from k8sdoctor.checks._node_ready_links import UNTOLD
+from k8sdoctor.checks._own_address import lost
 from k8sdoctor.checks._words import enumerated, sentence
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, OLD_CONTROL_PLANE, ClusterNodes, Node
@@ -57,6 +61,7 @@ from k8sdoctor.facts.control_plane_pods import ControlPlanePod, ControlPlanePods
 from k8sdoctor.facts.etcd import host_of, is_loopback
 from k8sdoctor.facts.etcd_server import EtcdServer
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig
+from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.stage import Stage
 from k8sdoctor.facts.static_containers import StaticContainer, StaticContainers
 from k8sdoctor.facts.static_pods import StaticPods
@@ -97,6 +102,7 @@ def control_plane(  # noqa: PLR0913, PLR0917 -- as many facts as parts of a cont
     server: ApiServer,
     own_etcd: EtcdServer,
     told: ClusterKubeadmConfig | Unobserved,
+    network: NodeNetwork | Unobserved,
 ) -> Iterator[Finding]:
     """Judge what runs here, then how the members are marked, then whether they agree."""
     listed = pods.containers() if isinstance(pods, StaticPods) else ()
@@ -108,7 +114,7 @@ def control_plane(  # noqa: PLR0913, PLR0917 -- as many facts as parts of a cont
             return
         yield skip("NoControlPlane", "This machine runs no static pods of a control plane.")
         return
-    found = [*_components(pods, containers, health)]
+    found = [*lost(server, own_etcd, network, health), *_components(pods, containers, health)]
     if isinstance(told, ClusterKubeadmConfig) and isinstance(nodes, ClusterNodes):
         found += _marks(nodes, members)
     if isinstance(members, ControlPlanePods):

@@ -9,12 +9,14 @@ import pytest
 
 from k8sdoctor.checks._node_ready_links import UNTOLD
 from k8sdoctor.checks.control_plane import control_plane
+from k8sdoctor.diagnosis import Links
 from k8sdoctor.facts.api_server import ApiServer
 from k8sdoctor.facts.cluster_nodes import CONTROL_PLANE, OLD_CONTROL_PLANE, ClusterNodes, Node, Taint
 from k8sdoctor.facts.component_health import ComponentHealth, Health
 from k8sdoctor.facts.control_plane_pods import ControlPlanePod, ControlPlanePods
 from k8sdoctor.facts.etcd_server import EtcdServer
 from k8sdoctor.facts.kubeadm import ClusterKubeadmConfig, KubeadmAddons, KubeadmConfig
+from k8sdoctor.facts.node_network import NodeNetwork
 from k8sdoctor.facts.pod_manifest import Container, Manifest
 from k8sdoctor.facts.stage import Stage, StageName
 from k8sdoctor.facts.static_containers import StaticContainer, StaticContainers
@@ -24,6 +26,8 @@ from k8sdoctor.host.answers import NetworkFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from k8sdoctor.host.answers import Netlink
 
 NOW = 10_000.0
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -81,6 +85,7 @@ def judge(
     etcd_servers: str = "https://127.0.0.1:2379",
     own_etcd: EtcdServer = LOCAL_ETCD,
     told: KubeadmConfig | None = STACKED,
+    network: NodeNetwork | Unobserved = NOBODY,
 ) -> list[Finding]:
     return list(
         control_plane(
@@ -96,6 +101,7 @@ def judge(
             ),
             own_etcd,
             ClusterKubeadmConfig(told) if told else NOBODY,
+            network,
         )
     )
 
@@ -338,3 +344,62 @@ def test_a_stacked_cluster_whose_member_has_no_etcd_of_its_own_is_told() -> None
     first, _ = judge(etcd_servers="https://10.0.0.2:2379", own_etcd=EtcdServer())
 
     assert (first.reason, first.subject) == ("RemoteEtcdOnly", path("kube-apiserver"))
+
+
+# -- the address that it was made for ------------------------------------------------------------------------------------
+
+
+def at(*addresses: str) -> NodeNetwork:
+    """A machine with these addresses at its uplink."""
+    own: list[Netlink] = [{"index": 2, "address": each, "prefix": 24} for each in addresses]
+    return NodeNetwork(
+        ({"index": 1, "name": "lo"}, {"index": 2, "name": "eth0"}),
+        ({"index": 1, "address": "127.0.0.1", "prefix": 8}, *own),
+        ({"destination": "0.0.0.0/0", "oif": 2, "table": 254},),
+    )
+
+
+LISTENING = EtcdServer(
+    "/etc/kubernetes/manifests/etcd.yaml",
+    (
+        "etcd",
+        "--listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379",
+        "--listen-peer-urls=https://10.0.0.1:2380",
+    ),
+)
+UNREACHED = health(api=dead("kube-apiserver"))
+
+
+def test_an_address_that_the_machine_lost_is_why_its_control_plane_ended() -> None:
+    ended = [replace(each, state="exited") if each.name in ("etcd", "kube-apiserver") else each for each in RUNNING]
+
+    findings = judge(containers=ended, asked=UNREACHED, own_etcd=LISTENING, network=at("10.0.0.77"))
+
+    gone = findings[0]
+    assert (gone.status, gone.reason, gone.subject) == (Status.FAIL, "AddressGone", "10.0.0.1")
+    assert "has 10.0.0.1, which is its own by /etc/kubernetes/manifests/etcd.yaml and" in gone.message
+    assert "it has 10.0.0.77 (eth0)" in gone.message
+    assert gone.fix is not None
+    assert gone.fix.commands == ("ip address add 10.0.0.1/24 dev eth0",)
+    assert [each.cause.reason for each in Links([("control-plane", each) for each in findings]).diagnoses()] == [
+        "AddressGone"
+    ]
+
+
+def test_an_etcd_that_still_listens_at_a_lost_address_would_not_start_again() -> None:
+    [gone] = [each for each in judge(own_etcd=LISTENING, network=at("10.0.0.77")) if each.status is Status.FAIL]
+
+    assert (gone.reason, len(gone.explains) > 0) == ("AddressGone", True)
+    assert "kube-apiserver.yaml" not in gone.message
+
+
+def test_an_api_server_may_tell_others_an_address_that_is_translated_on_the_way() -> None:
+    assert "AddressGone" not in {each.reason for each in judge(network=at("10.0.0.77"))}
+    assert "AddressGone" in {each.reason for each in judge(asked=UNREACHED, network=at("10.0.0.77"))}
+
+
+@pytest.mark.parametrize("network", [at("10.0.0.1"), at("10.0.0.77", "10.0.0.1"), NodeNetwork(), NOBODY])
+def test_an_address_that_is_there_or_could_not_be_looked_for_is_not_lost(network: NodeNetwork | Unobserved) -> None:
+    found = judge(asked=UNREACHED, own_etcd=LISTENING, network=network)
+
+    assert "AddressGone" not in {each.reason for each in found}
