@@ -383,6 +383,17 @@ def find_silence(site: Site, endpoint: str, *, own: bool, service: bool = False)
     )
 
 
+def give_route(endpoint: str) -> Fix:
+    """The kernel looks for a route before kube-proxy's rules translate a service's address."""
+    address = endpoint.rpartition(":")[0].strip("[]")
+    return Fix(
+        title="See whether this node has a default route, and give it back: a service's address needs one before kube-proxy's rules translate it",
+        commands=("ip route; ip -6 route", f"ip route get {address}"),
+        verify=f"ip route get {address}; curl -ks https://{endpoint}/livez",
+        safety=Safety.MANUAL,
+    )
+
+
 def mend_name(name: str, address: str | None) -> Fix:
     """A name that does not resolve."""
     return Fix(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from k8sdoctor import Evidence, Finding, fail, skip
@@ -40,6 +42,9 @@ def unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, ans
     for group in groups:
         endpoint, hello = group[0]
         said = hello.failure["message"] if hello.failure else "no answer"
+        routeless = endpoint.kinds == {"service"} and said.endswith(os.strerror(errno.ENETUNREACH))
+        if routeless:
+            said += ", as the kernel says where a node has no default route"
         others = [each.authority for each, _ in group[1:]]
         tail = f"; nor does anybody at {listed(others)}" if others else ""
         yield fail(
@@ -47,7 +52,9 @@ def unreachable(found: Sequence[tuple[ApiEndpoint, Hello]], scene: Scene, *, ans
             f"No API server answers at {endpoint.authority} ({listed(used_by(endpoint.uses))}): {said}{tail}.",
             subject=endpoint.authority,
             evidence=[words for each, met in group for words in failures(each, [met])],
-            fix=fixes.find_silence(
+            fix=fixes.give_route(endpoint.authority)
+            if routeless
+            else fixes.find_silence(
                 scene.site, endpoint.authority, own="own" in endpoint.kinds, service=endpoint.kinds == {"service"}
             ),
             explains=_without_api(group),

@@ -122,7 +122,7 @@ def _domain(
             return
     if any(_within(wanted, zone) or "{$" in zone for zone in served):
         return
-    has = ", ".join(dict.fromkeys(zone for zone in served if not zone.endswith("arpa."))) or "none"
+    has = ", ".join(dict.fromkeys(zone.rstrip(".") or "." for zone in served if not zone.endswith("arpa."))) or "none"
     yield fail(
         "ClusterDomainUnserved",
         f"Pods here look for services under {dns.domain} ({dns.domain_source}), and the Corefile gives its plugin `kubernetes` other "

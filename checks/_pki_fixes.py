@@ -104,13 +104,15 @@ def make_anew(site: Site, item: Item) -> Fix:
 
 
 def bring_authority(item: Item) -> Fix:
-    """An authority's certificate, or its key, is not the cluster's."""
+    """An authority's certificate, or its key, is not the cluster's. Where there is no key, as on a worker, none may be brought."""
     base = item.path.removesuffix(".crt")
+    pair = f"openssl pkey -in {base}.key -pubout | sha256sum; openssl x509 -noout -pubkey -in {item.path} | sha256sum"
+    keyless = item.pair.key_absent
     return Fix(
-        title=f"Bring {item.path} and its key from a control plane that is well, after you compared what each prints",
+        title=f"Bring {item.path}{'' if keyless else ' and its key'} from a control plane that is well, after you compared what each node prints",
         commands=(
             f"openssl x509 -noout -subject -serial -fingerprint -sha256 -in {item.path}",
-            f"openssl pkey -in {base}.key -pubout | sha256sum; openssl x509 -noout -pubkey -in {item.path} | sha256sum",
+            *(() if keyless else (pair,)),
         ),
         verify=f"openssl verify -CAfile {item.path} {item.path.rpartition('/')[0]}/*.crt",
         safety=Safety.MANUAL,

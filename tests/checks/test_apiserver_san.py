@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import pytest
@@ -231,6 +233,17 @@ def test_a_service_address_that_does_not_answer_while_the_api_server_does_is_kub
     assert (found.reason, found.subject) == ("EndpointUnreachable", f"{SERVICE}:443")
     assert found.fix is not None
     assert "kube-proxy" in found.fix.title
+
+
+def test_a_service_address_without_a_route_is_the_default_routes_affair() -> None:
+    words = os.strerror(errno.ENETUNREACH)
+    found = only(Node(served={SERVICE: f"is not reached: {words}"}).findings())
+    other = only(Node(served={SERVICE: "is not reached: " + os.strerror(errno.EHOSTUNREACH)}).findings())
+
+    assert f"{words}, as the kernel says where a node has no default route" in found.message
+    assert found.fix is not None
+    assert "ip route; ip -6 route" in found.fix.commands
+    assert "default route" not in other.message
 
 
 def test_a_recording_gives_the_same_findings() -> None:

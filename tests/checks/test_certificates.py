@@ -195,6 +195,17 @@ def test_a_file_without_a_certificate_is_told(base: str, text: str) -> None:
     ]
 
 
+def test_a_worker_is_brought_no_key_of_the_authority() -> None:
+    [worker] = examine(FakeHost({f"{FOLDER}/ca.crt": "", KUBELET: ""}), "certificates")
+    control_plane = only(Node(files={f"{FOLDER}/etcd/ca.crt": ""}))
+
+    assert worker.reason == control_plane.reason == "CertificateInvalid"
+    assert worker.fix is not None
+    assert "key" not in worker.fix.title
+    assert "ca.key" not in commands(worker)
+    assert "ca.key" in commands(control_plane)
+
+
 def test_sa_pub_must_be_the_public_half_of_sa_key() -> None:
     found = only(Node(files={f"{FOLDER}/sa.pub": public_pem(issue("other"))}))
 

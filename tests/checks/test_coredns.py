@@ -344,6 +344,12 @@ def test_a_fault_of_the_corefile_is_named(change: tuple[str, str], status: Statu
     assert judge(with_corefile(COREFILE.replace(*change))) == [(status, reason)]
 
 
+def test_the_domains_that_the_corefile_has_are_told_as_people_write_them() -> None:
+    [finding] = findings(with_corefile(COREFILE.replace("cluster.local", "k8s.example")))
+
+    assert finding.message.endswith("other domains: k8s.example.")
+
+
 def test_a_fault_of_the_corefile_fails_where_no_server_is_ready() -> None:
     [crash, finding] = findings(with_corefile(COREFILE + COREFILE, ill()))
 
