@@ -317,6 +317,11 @@ class LabNode:
         self._daemons.append(daemon)
         return daemon
 
+    def await_process(self, begin: str) -> None:
+        """Wait until a process of the node has a command line that begins so: one that was started just now is still whoever starts it."""
+        seen = ["pgrep", "--full", f"^{begin}"]
+        wait_for(lambda: self.run(seen, check=False).returncode == 0, f"the process {begin}")
+
     def doctor(self, *arguments: str, env: Mapping[str, str] | None = None) -> Outcome:
         """Run `k8sdoctor` with these arguments on the node."""
         done = self.run([sys.executable, "-m", "k8sdoctor", *arguments], check=False, env=env)

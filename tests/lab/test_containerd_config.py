@@ -78,8 +78,7 @@ PORTS = range(5000, 5006)
 _LISTENER = """
 import socket, sys, threading
 
-def serve(port):
-    server = socket.create_server(("192.0.2.1", port))
+def serve(server, port):
     while True:
         connection, _ = server.accept()
         with connection:
@@ -90,8 +89,8 @@ def serve(port):
                 print(port, first.decode().split(" HTTP/")[0], flush=True)
                 connection.sendall(b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
 
-for port in sys.argv[1:]:
-    threading.Thread(target=serve, args=(int(port),)).start()
+for port in map(int, sys.argv[1:]):
+    threading.Thread(target=serve, args=(socket.create_server(("192.0.2.1", port)), port)).start()
 print("ready", flush=True)
 """
 

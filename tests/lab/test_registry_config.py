@@ -179,6 +179,7 @@ def test_a_kubelet_that_is_sent_through_a_proxy_to_its_api_server_fails(lab: Lab
     lab.node.write("/etc/kubernetes/kubelet.conf", kubeconfig(cluster, {}), mode=0o600)
     environment = {"HTTPS_PROXY": f"http://{NAME}:5003", "NO_PROXY": no_proxy}
     kubelet = lab.node.popen(["bash", "-c", "exec -a /usr/local/bin/kubelet sleep 600"], env=environment)
+    lab.node.await_process("/usr/local/bin/kubelet")
     try:
         found = {(each["reason"], each["status"]) for each in lab.judge("proxy") if each["subject"] == "kubelet"}
     finally:

@@ -279,6 +279,7 @@ class WholeNode:
     def start_kube_proxy(self) -> None:
         """Run what has its name."""
         self.kube_proxy = self.lab.popen(["bash", "-c", _KUBE_PROXY])
+        self.lab.await_process("kube-proxy")
 
     def prepare(self) -> None:
         """Make what Kubernetes' documentation wants before `kubeadm init` or `kubeadm join`: programs, switches, and a runtime."""
