@@ -40,6 +40,9 @@ NODE_ADDRESSES = ("192.0.2.10/24", "2001:db8:1::10/64")
 FAR_ADDRESSES = ("192.0.2.1/24", "2001:db8:1::1/64")
 """Of the far side, the node's default gateway. Add more there with `far_run`."""
 
+DNSMASQ_SERVES = "started, version"
+"""What dnsmasq logs, with `--log-facility=-`, once it listens by UDP and TCP of both families: it opens one after the other."""
+
 WATCHDOG = 60.0
 """Seconds after which a command that hangs is a failure; far beyond what any takes."""
 

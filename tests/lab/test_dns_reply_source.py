@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.lab.containerd import PAUSE, Containerd
-from tests.lab.node import Pod, wait_for
+from tests.lab.node import DNSMASQ_SERVES, Pod, wait_for
 
 if TYPE_CHECKING:
     from tests.lab.node import Daemon, LabNode
@@ -95,7 +95,7 @@ def serve(server: Pod, *options: str) -> Daemon:
             *(options or (f"--address=/{NAME}/10.96.0.1", f"--local=/{NAME}/")),
         ]
     )
-    wait_for(lambda: ":53 " in server.run(["ss", "-lnut"]).stdout, "the DNS server")
+    wait_for(lambda: DNSMASQ_SERVES in daemon.log, "the DNS server")
     return daemon
 
 

@@ -24,7 +24,7 @@ from tests.api_server import CONTROL_PLANE, kubeconfig
 from tests.certificates import DAY, Issued, base64_pem, issue
 from tests.lab.containerd import BRIDGE_NETWORK, PLUGINS, Containerd
 from tests.lab.kube_proxy import ServicePort, restore
-from tests.lab.node import Outcome, wait_for
+from tests.lab.node import DNSMASQ_SERVES, Outcome, wait_for
 from tests.pki import CLIENT, kubeadm_pki
 from tests.reports import concluded, differences, judged
 
@@ -325,11 +325,11 @@ class WholeNode:
         self.dns = self.lab.popen(
             [
                 *(*inside, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"),
-                *("--user=root", "--pid-file="),
+                *("--user=root", "--pid-file=", "--log-facility=-"),
                 *(options or (f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}", f"--local=/{DOMAIN}/")),
             ]
         )
-        wait_for(lambda: ":53 " in self.lab.run([*inside, "ss", "-lnut"]).stdout, "the DNS server")
+        wait_for(lambda: DNSMASQ_SERVES in self.dns.log, "the DNS server")
 
     def _pair(self) -> None:
         """Make the tunnel to the other node, and its DNS server."""
@@ -360,19 +360,20 @@ class WholeNode:
         words = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]
         names = [f"--address=/kubernetes.default.svc.{DOMAIN}/{API_SERVICE}", f"--local=/{DOMAIN}/"]
         self.far_dns = self.lab.popen(
-            [*words, "--pid-file=", f"--listen-address={FAR_DNS}", "--bind-interfaces", *names], far=True
+            [*words, "--pid-file=", "--log-facility=-", f"--listen-address={FAR_DNS}", "--bind-interfaces", *names],
+            far=True,
         )
-        wait_for(lambda: f"{FAR_DNS}:53 " in self.lab.far_run(["ss", "-lnut"]).stdout, "the other node's DNS server")
+        wait_for(lambda: DNSMASQ_SERVES in self.far_dns.log, "the other node's DNS server")
 
     def serve_cache(self, *, rules: bool = True) -> None:
         """Run a DNS cache on the node as NodeLocal DNSCache is run: its interface, its name, its rules."""
         self.lab.shell(
             f"ip link add nodelocaldns type bridge; ip addr add {CACHE}/32 dev nodelocaldns; ip link set nodelocaldns up"
         )
-        words = "--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= --bind-interfaces"
+        words = "--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --user=root --pid-file= --log-facility=- --bind-interfaces"
         names = f"--listen-address={CACHE} --address=/{DOMAIN}/{API_SERVICE}"
         self.cache = self.lab.popen(["bash", "-c", f"exec -a /node-cache dnsmasq {words} {names}"])
-        wait_for(lambda: f"{CACHE}:53 " in self.lab.run(["ss", "-lnut"]).stdout, "the cache")
+        wait_for(lambda: DNSMASQ_SERVES in self.cache.log, "the cache")
         if rules:
             chains = "for chain in PREROUTING OUTPUT; do for each in udp tcp; do"
             exempt = f"iptables -w -t raw -A $chain -d {CACHE}/32 -p $each --dport 53 -j NOTRACK"
@@ -389,11 +390,12 @@ class WholeNode:
             "--no-hosts",
             "--user=root",
             "--pid-file=",
+            "--log-facility=-",
         ]
         self.upstream = self.lab.popen(
             [*words, f"--listen-address={FAR}", "--bind-interfaces", *(options or ["--address=/#/"])], far=True
         )
-        wait_for(lambda: f"{FAR}:53 " in self.lab.far_run(["ss", "-lnut"]).stdout, "the upstream DNS server")
+        wait_for(lambda: DNSMASQ_SERVES in self.upstream.log, "the upstream DNS server")
 
     def _join(self) -> None:
         lab, where = self.lab, self.endpoint or f"https://{self.api_address}:6443"

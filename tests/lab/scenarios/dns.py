@@ -78,7 +78,7 @@ _UNTEAR = "for each in /run/netns/*; do nsenter --net=$each nft delete table ine
 
 def _upstream_refuses(node: WholeNode) -> None:
     node.upstream.stop()
-    node.serve_upstream("--log-facility=-")
+    node.serve_upstream("--no-poll")
 
 
 def _cache(*broken: str, told: bool = True, rules: bool = True) -> Callable[[WholeNode], None]:
@@ -257,7 +257,7 @@ SCENARIOS = (
         heals="conntrack -D -p udp --orig-port-src 40053 2>/dev/null || true",
     ),
     _DNS("the DNS server died in its pod", stop("dns"), NO_REPLY),
-    _DNS("the DNS server refuses", _serve_dns("--log-facility=-"), "dns-reply-source/RefusedQuery"),
+    _DNS("the DNS server refuses", _serve_dns("--no-poll"), "dns-reply-source/RefusedQuery"),
     _DNS(
         "the DNS server does not know the cluster's names",
         _serve_dns("--local=/cluster.local/"),
