@@ -52,6 +52,26 @@ def keeper(filters: NodeFilter, rules: RuleSet) -> str:
     return "ufw" if filters.ufw and "ufw-user-input" in rules.chains else rules.name
 
 
+def forward(bridge: str, filters: NodeFilter, rules: RuleSet) -> Fix:
+    """Let through what pods at a bridge send out."""
+    if keeper(filters, rules) == "firewalld":
+        change = f"--zone=trusted --change-interface={bridge}"
+        return Fix(
+            "Put the pods' interface into firewalld's zone `trusted`",
+            (f"firewall-cmd {change}",),
+            "firewall-cmd --zone=trusted --list-interfaces",
+            Safety.MANUAL,
+            (f"firewall-cmd --permanent {change}",),
+        )
+    where = f"{rules.name.removeprefix('nft ')} {rules.forwarding[0][0]}"
+    return Fix(
+        f"Let through what pods send, here and in the file that makes {rules.name} at boot (often /etc/nftables.conf)",
+        (f'nft insert rule {where} iifname "{bridge}" accept', f'nft insert rule {where} oifname "{bridge}" accept'),
+        f"nft list chain {where}",
+        Safety.MANUAL,
+    )
+
+
 def open_ports(wanted: Sequence[Wanted], filters: NodeFilter, shut: Shut, by: str) -> Fix:
     """Open ports to others. `by` names all tables that shut some; they are opened in that of `shut`."""
     match keeper(filters, shut.rules):

@@ -17,7 +17,8 @@ The first packet of a connection from elsewhere is led through the rules: protoc
 else a rule asks for may hold or not. A port counts as shut where every way ends in a drop or a refusal, so one that is open for certain senders alone is not told. That
 is a failure where other nodes are there or may come by, and a warning before this one has joined or while it is the only one. Packets of the node to itself come
 in at `lo`, from the address that they are sent to; a port that is shut to them is a failure as soon as the node has joined. The same is done for packets of pods to an API server of this
-node, which come in at the pods' bridge and from the pods' subnet. Rules of Calico and others for whole networks are not judged here, nor packets to pods.
+node, which come in at the pods' bridge and from the pods' subnet, and in nftables' own tables for what comes in there and leaves by the interface of the default route: where neither
+DNS nor HTTPS passes, nothing does, and that is a warning, or as bad as what follows from it. Rules of Calico and others for whole networks are not judged here, nor packets to pods.
 
 What the node sends to others is judged where a connection did not come about, and only then: the first packet to that address and port is led through the rules for
 packets out, and where every way ends in a drop or a refusal, that is why. Rules on users, marks or sets may hold or not, so that a list of what may leave which lets that through
@@ -30,6 +31,7 @@ is never told. A service's address is left out, for what leaves there goes to an
 - `LocalPortsClosed` (fail or warn): a rule drops or refuses what the node's own programs send to a port of it
 - `OutgoingBlocked` (fail): a rule drops or refuses what this node sends to an API server, a DNS server or a registry, and nobody there was reached
 - `PodsShutOut` (fail): a rule drops or refuses packets of pods to the API server of this node
+- `PodsNotForwarded` (warn): a rule of nftables, such as firewalld's last one, drops or refuses whatever pods send out of this node
 - `RulesUnread` (unknown): the rules could not be read
 
 ## What it sends
@@ -147,6 +149,8 @@ def firewall(  # noqa: PLR0913, PLR0917 -- as many facts as there are parts of a
     elif own:
         findings.append(_closed_to_itself(own, beside, filters, grave=stage.joined))
     findings += [_pods_shut_out(*each, filters) for each in pods if each[1].wanted not in told and each not in beside]
+    if stage.joined and not isinstance(folder, Unobserved):
+        findings += _not_forwarded(filters, family, uplink, folder)
     for kept in _kept(sent, filters, own):
         blocked = _blocked(kept, filters)
         if findings and {(of.name, rule) for _, of, rule in kept} <= {each.by for each in (*shut, *own)}:
@@ -406,6 +410,38 @@ def _pods_shut_out(bridge: str, shut: Shut, filters: NodeFilter) -> Finding:
         fix=fixes.trust([bridge], filters, shut),
         explains=_NO_API_FOR_PODS,
     )
+
+
+def _not_forwarded(filters: NodeFilter, family: int, uplink: str, folder: CniFolder) -> Iterator[Finding]:
+    """What is let out for some receivers alone is meant so, and what a service's address was translated to may pass nevertheless."""
+    for bridge in folder.bridges:
+        for sender in _senders(folder, bridge, family):
+            ways = [
+                filters.shut(Packet(family, kind, port, bridge, sender, uplink))
+                for kind, port in (("udp", 53), ("tcp", 53), ("tcp", 443))
+            ]
+            if None in ways or ways[0] is None:
+                continue
+            rules, rule = ways[0]
+            keeper = fixes.keeper(filters, rules)
+            why = f"the firewall of this node ({keeper}) forwards nothing that pods send from {bridge} by {uplink}"
+            yield warn(
+                "PodsNotForwarded",
+                f"{why[0].upper()}{why[1:]}: neither DNS nor HTTPS passes.",
+                subject=bridge,
+                evidence=[Evidence(f"{rules.name}, for what comes in at {bridge} and leaves by {uplink}", rule)],
+                fix=fixes.forward(bridge, filters, rules),
+                explains=[
+                    Link(
+                        *("coredns", "UpstreamSilent", f"{why}, and the node itself is answered"),
+                        when=frozenset({"node:answered"}),
+                    ),
+                    Link("dns-reply-source", "NoReply", why),
+                    Link("coredns", "ApiNotReached", why),
+                    Link("pod-resolv-conf", "SearchDomainFails", why),
+                ],
+            )
+            break
 
 
 def _senders(folder: CniFolder, bridge: str, family: int) -> Sequence[Subnet | None]:

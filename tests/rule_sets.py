@@ -25,15 +25,19 @@ def _filter(*lines: str, family: Literal[4, 6] = 4) -> RuleSet:
 
 
 def nft(
-    *rules: list[Any], policy: str = "drop", family: str = "inet", sets: tuple[dict[str, Any], ...] = ()
+    *rules: list[Any],
+    policy: str = "drop",
+    family: str = "inet",
+    sets: tuple[dict[str, Any], ...] = (),
+    hook: str = "input",
 ) -> RuleSet:
-    """A table with one chain for packets to this node."""
+    """A table with one chain, for packets to this node unless told."""
     chain = {
         "family": family,
         "table": "t",
         "name": "in",
         "type": "filter",
-        "hook": "input",
+        "hook": hook,
         "prio": 0,
         "policy": policy,
     }

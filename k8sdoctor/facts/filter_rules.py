@@ -1,5 +1,5 @@
 """What the rules for packets to and from this node itself do with the first packet of a connection: iptables' chains INPUT and OUTPUT, nftables' hooks
-of these names.
+of these names; and of a table of nftables that has such, what it does with packets that the node forwards.
 
 Each rule becomes conditions on what is known of such a packet; whatever else a rule asks for (a source, a mark, a rate) may hold or not. So the rules
 tell what may become of the packet: `accept`, `drop`, or either.
@@ -34,7 +34,8 @@ _DEEPEST = 20  # chains that call each other; the kernel refuses loops
 class Packet(NamedTuple):
     """The first packet of a connection to `port`: of this node, where it comes in at `interface`; or of `destination`, to which this node sends it by `out`.
 
-    `source` is the subnet that its sender is of. None and an empty name mean that it may be any.
+    With both, it is one that comes in here and leaves there, and that is for no service. `source` is the subnet that its sender is of. None and an
+    empty name mean that it may be any.
     """
 
     family: int
@@ -45,10 +46,15 @@ class Packet(NamedTuple):
     out: str = ""
     destination: Subnet | None = None
 
+    @property
+    def forwarded(self) -> bool:
+        """Whether it only passes through this node."""
+        return bool(self.interface and self.out)
+
 
 class Condition(NamedTuple):
     """One thing that a rule asks for. `key` is `interface`, `out`, `protocol`, `port`, `state`, `family`, `source`, `destination`, `local` (it is for an
-    address of this node) or `other`, which nobody can tell.
+    address of this node) or `other`, which nobody can tell. The state `dnat` is that of a packet whose destination was translated (iptables-extensions(8)).
 
     `values` are names, subnets, or pairs of the lowest and highest number.
     """
@@ -68,7 +74,7 @@ class Condition(NamedTuple):
             case "local":
                 if packet.destination is not None and not packet.out:
                     return None
-                found = packet.destination is None or packet.out == "lo"
+                found = not packet.forwarded and (packet.destination is None or packet.out == "lo")
             case "protocol":
                 found = packet.protocol in self.values or "all" in self.values
             case "family":
@@ -102,7 +108,7 @@ class Rule(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """One table. `name` is as a person looks for it (`iptables`, `nft inet firewalld`), `bases` are the chains in which a packet to this node starts,
-    with what becomes of what they pass; `outgoing` those in which one from it does.
+    with what becomes of what they pass; `outgoing` those in which one from it does, `forwarding` those for one that passes through.
     """
 
     name: str
@@ -110,13 +116,15 @@ class RuleSet:
     bases: tuple[tuple[str, Outcome], ...] = ()
     chains: Mapping[str, Sequence[Rule]] = field(default_factory=dict)
     outgoing: tuple[tuple[str, Outcome], ...] = ()
+    forwarding: tuple[tuple[str, Outcome], ...] = ()
 
     def outcomes(self, packet: Packet) -> tuple[frozenset[Outcome], str]:
         """What may become of a packet, `accept` or `drop` or both, and the rule or policy that drops it last."""
         if packet.family not in self.families:
             return frozenset({"accept"}), ""
         all_of: frozenset[Outcome] = frozenset({"accept"})
-        for base, policy in self.bases if packet.destination is None else self.outgoing:
+        here = self.bases if packet.destination is None else self.outgoing
+        for base, policy in self.forwarding if packet.forwarded else here:
             shut: list[str] = []
             found = self._walk(base, packet, shut, 0)
             if "on" in found:
@@ -326,7 +334,7 @@ def parse_nft(text: str, name: str) -> RuleSet | None:
         return None
     sets = {one.get("name"): one.get("elem", []) for kind, one in kinds if kind == "set" and isinstance(one, dict)}
     chains: dict[str, list[Rule]] = {}
-    bases: dict[str, list[tuple[int, str, Outcome]]] = {"input": [], "output": []}
+    bases: dict[str, list[tuple[int, str, Outcome]]] = {"input": [], "output": [], "forward": []}
     family = ""
     for kind, one in kinds:
         if not isinstance(one, dict):
@@ -347,8 +355,8 @@ def parse_nft(text: str, name: str) -> RuleSet | None:
             chains.setdefault(str(one.get("chain")), []).extend(_nft_rules(one.get("expr"), sets))
     if not any(bases.values()) or family not in _FAMILIES:
         return None
-    into, out = (tuple((chain, policy) for _, chain, policy in sorted(bases[hook])) for hook in ("input", "output"))
-    return RuleSet(name, _FAMILIES[family], into, chains, out)
+    into, out, through = (tuple((chain, policy) for _, chain, policy in sorted(each)) for each in bases.values())
+    return RuleSet(name, _FAMILIES[family], into, chains, out, through)
 
 
 def _nft_rules(expression: Any, sets: Mapping[Any, Any]) -> Iterable[Rule]:
@@ -385,6 +393,7 @@ def _nft_map(value: Any, conditions: tuple[Condition, ...], expression: Any) -> 
 
 
 _STATES = ("new", "established", "related", "invalid", "untracked")
+_STATUSES = ("dnat",)
 
 
 def _nft_match(value: Any, sets: Mapping[Any, Any]) -> list[Condition]:
@@ -405,8 +414,10 @@ def _nft_match(value: Any, sets: Mapping[Any, Any]) -> list[Condition]:
             return [Condition("protocol", tuple(map(str, found)), negated)]
         case {"meta": {"key": "nfproto"}}:
             return [Condition("family", tuple({"ipv4": 4, "ipv6": 6}.get(str(each), 0) for each in found), negated)]
-        case {"ct": {"key": "state"}}:
-            return [Condition("state", tuple(str(each) for each in found if each in _STATES), negated)]
+        case {"ct": {"key": "state" | "status" as key}}:
+            known = _STATES if key == "state" else _STATUSES
+            states = tuple(str(each) for each in found if each in known)
+            return [Condition("state" if states or key == "state" else "other", states, negated)]
         case {"payload": {"protocol": "ip6" | "ip" as protocol, "field": name}}:
             family = Condition("family", (4 if protocol == "ip" else 6,))
             subnets = tuple(map(_subnet, found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -95,6 +96,56 @@ def test_a_table_of_nft_is_opened_where_it_shuts() -> None:
 
     assert finding.fix is not None
     assert finding.fix.commands == ("nft insert rule inet t in tcp dport 10250 accept",)
+
+
+def matches(left: dict[str, Any], right: Any, *verdict: dict[str, Any]) -> list[Any]:
+    """A rule of nft as `nft -j` shows it."""
+    return [{"match": {"op": "in", "left": left, "right": right}}, *(verdict or ({"accept": None},))]
+
+
+TRANSLATED = matches({"ct": {"key": "status"}}, "dnat")
+REFUSED = [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]
+
+
+def test_what_firewalld_lets_in_since_it_was_translated_opens_no_port() -> None:
+    assert [each.reason for each in judge(nft(TRANSLATED, REFUSED, policy="accept"))] == ["PortsClosed"]
+    snat = matches({"ct": {"key": "status"}}, "snat")
+    assert [each.reason for each in judge(nft(snat, REFUSED, policy="accept"))] == ["PortsOpen"]  # nobody can tell
+
+
+def test_a_firewall_that_forwards_nothing_of_pods_is_why_they_reach_no_dns_server() -> None:
+    known = matches({"ct": {"key": "state"}}, {"set": ["established", "related"]})
+    firewalld = replace(nft(known, TRANSLATED, REFUSED, policy="accept", hook="forward"), name="nft inet firewalld")
+
+    [finding] = judge(firewalld, bridges=["cni0"], firewalld=True)
+
+    assert (finding.status, finding.reason, finding.subject) == (Status.WARN, "PodsNotForwarded", "cni0")
+    assert finding.message.startswith("The firewall of this node (firewalld) forwards nothing that pods send from cni0")
+    assert {("coredns", "UpstreamSilent"), ("dns-reply-source", "NoReply")} <= set(links(finding))
+    assert finding.fix is not None
+    assert finding.fix.commands == ("firewall-cmd --zone=trusted --change-interface=cni0",)
+    [other] = judge(nft(hook="forward"), bridges=["cni0"])
+    assert other.fix is not None
+    assert other.fix.commands[0] == 'nft insert rule inet t in iifname "cni0" accept'
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        matches({"meta": {"key": "iifname"}}, "cni0"),
+        matches({"meta": {"key": "oifname"}}, "eth0"),
+        matches({"payload": {"protocol": "ip", "field": "saddr"}}, {"prefix": {"addr": "10.244.0.0", "len": 16}}),
+        matches({"payload": {"protocol": "ip", "field": "daddr"}}, "192.0.2.53"),  # meant so
+        matches({"payload": {"protocol": "tcp", "field": "dport"}}, 443),
+    ],
+    ids=["in", "out", "source", "destination", "port"],
+)
+def test_a_firewall_that_forwards_some_of_what_pods_send_is_not_told(rule: list[Any]) -> None:
+    rules = nft(rule, REFUSED, policy="accept", hook="forward")
+
+    assert [each.reason for each in judge(rules, bridges=["cni0"])] == ["PortsOpen"]
+    assert [each.reason for each in judge(nft(hook="forward"), bridges=["cni0"], stage=BARE)] == ["PortsOpen"]
+    assert [each.reason for each in judge(nft(hook="forward"))] == ["PortsOpen"]  # no bridge, so no pods at one
 
 
 def test_firewalld_and_ufw_are_told_and_mended_by_their_own_commands() -> None:

@@ -42,8 +42,10 @@ table inet fw {
     chain zones { iifname "cni0" accept; goto public; }
     chain input {
         type filter hook input priority filter + 10; policy accept;
-        ct state vmap { established : accept, related : accept, invalid : drop }
+        ct state { established, related } accept
+        ct status dnat accept
         iifname "lo" accept
+        ct state invalid drop
         jump zones
         reject with icmpx type admin-prohibited
     }
