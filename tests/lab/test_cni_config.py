@@ -285,6 +285,7 @@ def test_a_missing_program_lets_containerd_say_ready_and_start_no_pod(
 
 def test_no_plugins_at_all_are_one_finding(containerd: Containerd, node: LabNode) -> None:
     containerd.write_bridge_network()
+    wait_for(lambda: containerd.network_ready, "the network")
     node.shell(f"rm -r {PLUGINS}")
 
     findings = look(containerd)
@@ -303,6 +304,7 @@ def test_a_program_that_cannot_run_is_named_and_chmod_mends_it(
     containerd: Containerd, node: LabNode, lost: str
 ) -> None:
     containerd.write_bridge_network()
+    wait_for(lambda: containerd.network_ready, "the network")
     node.shell(f"rm {PLUGINS}/{lost}; cp /usr/lib/cni/{lost} {PLUGINS}/; chmod 644 {PLUGINS}/{lost}")
 
     [finding] = look(containerd)
@@ -317,6 +319,7 @@ def test_a_program_that_cannot_run_is_named_and_chmod_mends_it(
 @pytest.mark.parametrize("content", ["head -c 4096 /dev/urandom", "echo '#!/nowhere/sh'"])
 def test_a_program_of_another_machine_cannot_run(containerd: Containerd, node: LabNode, content: str) -> None:
     containerd.write_bridge_network()
+    wait_for(lambda: containerd.network_ready, "the network")
     node.shell(f"rm {PLUGINS}/bridge; {content} > {PLUGINS}/bridge; chmod 755 {PLUGINS}/bridge")
 
     [finding] = look(containerd)
