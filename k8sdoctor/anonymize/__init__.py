@@ -43,8 +43,8 @@ class StandIns:
         made["verb"] = entry["verb"]
         if "cut" in entry:  # half a name or half a certificate could not be told
             made["cut"] = {**entry["cut"], "head": "", "tail": ""}
-        if entry["verb"] == "read" and are_of_people(str(entry["arguments"].get("path"))):
-            made["answer"] = _uncommented(made.get("answer"))
+        if entry["verb"] == "read" and "answer" in made and are_of_people(str(entry["arguments"].get("path"))):
+            made["answer"] = _uncommented(made["answer"])
         if entry["verb"] == "given" and isinstance(made.get("answer"), dict):
             given = cast("dict[str, Json]", made["answer"])
             made["answer"] = {

@@ -388,6 +388,13 @@ def test_what_is_no_comment_of_people_s_stays(path: str, text: str) -> None:
     assert commented(path, text) == text
 
 
+@pytest.mark.parametrize("more", [{"error": {"reason": "NotFound", "message": "no"}}, {"unanswered": True}])
+def test_a_file_that_was_not_read_gets_no_text(more: Any) -> None:
+    entry: Any = {"verb": "read", "arguments": {"path": "/etc/containerd/certs.d/_default/hosts.toml"}, **more}
+
+    assert [set(each) for each in anonymized([entry], key=KEY)] == [set(entry)]
+
+
 def test_comments_in_a_file_that_was_given_are_gone() -> None:
     given: Any = {
         "config": {"path": "kubeadm.yaml", "text": "# Boromir's\nkind: X\n"},

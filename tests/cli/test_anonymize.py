@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.anonymize.nodes import sick_node
 from tests.bundles import written
@@ -42,6 +42,24 @@ def test_a_bundle_without_names_holds_none_of_them_and_judges_alike(tmp_path: Pa
     for name in ("frodo", "shire", "10.27.53.7", "10.27.53.1"):
         assert [text for text in texts if name in text] == [], name
     assert json.loads(texts[0].removeprefix("manifest.json"))["anonymized"] is True
+
+
+def test_a_bundle_without_names_can_be_judged_like_any_other(tmp_path: Path) -> None:
+    bundle, report = tmp_path / "n.tar.gz", tmp_path / "report.json"
+    words = ("record", "-o", str(bundle), "--root", str(frodo(tmp_path / "root")), "--offline", "--anonymize")
+    assert doctor(*words, "--report", str(report)).returncode == 0
+
+    judged = doctor("check", "--bundle", str(bundle), "-o", "json")
+
+    assert judged.stderr == ""
+    assert conclusions(document(judged)) == conclusions(json.loads(report.read_text()))
+
+
+def conclusions(report: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    return {
+        each["check"]: [(finding["status"], finding["reason"]) for finding in each["findings"]]
+        for each in report["results"]
+    }
 
 
 def test_a_recording_is_judged_without_names_and_comes_to_the_same_conclusions(tmp_path: Path) -> None:
