@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def short_listening(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "LISTEN", 0.2)
+    monkeypatch.setattr(verb, "LISTEN", 1.5)
     monkeypatch.setattr(verb, "LINGER", 0.01)
-    monkeypatch.setattr(dns_watch, "LISTEN", 0.2)
+    monkeypatch.setattr(dns_watch, "LISTEN", 1.5)
 
 
 def test_every_query_is_counted_by_what_came_of_it() -> None:
