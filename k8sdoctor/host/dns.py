@@ -392,7 +392,8 @@ def _read_reply(data: bytes, asked: dns.message.Message) -> DnsReply:
         reply["truncated"] = bool(message.flags & dns.flags.TC)
         records = (record.to_text() for rrset in message.answer for record in rrset)
         reply["answers"] = [text[:LONGEST_ANSWER] for text, _ in zip(records, range(MOST_ANSWERS), strict=False)]
-    except Exception:  # noqa: BLE001 -- a stranger's bytes: whatever the parser trips over, this is no answer
+    except Exception as error:  # noqa: BLE001 -- a stranger's bytes: whatever the parser trips over, this is no answer
+        own_limits.hold(error)  # it loads a module for each type of record, and may find no file descriptor left
         reply["matches"] = False
     return reply
 

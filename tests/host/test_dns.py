@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -145,6 +146,21 @@ def test_an_answer_from_the_asked_address_is_kept_with_its_source_and_records() 
     assert (reply["source"], reply["port"], reply["rcode"]) == ("127.0.0.1", port, "NOERROR")
     assert reply["answers"] == ["10.96.0.1"]
     assert outcome["error"] is None
+
+
+@to_the_end
+def test_an_answer_that_we_cannot_read_for_want_of_files_is_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> object:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    good = answer_of(dns.message.make_query(NAME, "A").to_wire())
+    with udp_server(lambda wire: [wire[:2] + good[2:]]) as port:
+        asked = query(port)
+        monkeypatch.setattr("dns.rdata.get_rdata_class", exhausted)
+        with pytest.raises(HostError) as ours:
+            LiveHost().dns([asked])
+
+    assert ours.value.reason == "Unreadable"
 
 
 def test_padding_makes_a_query_longer_and_is_no_part_of_the_question() -> None:
