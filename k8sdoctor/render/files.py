@@ -90,10 +90,10 @@ def growing(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """
     claimed = False
     with _blamed_on(target):
-        temporary, descriptor = _beside(target, 0o600)
+        temporary = _beside(target)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                _give_to_who_ran_sudo(descriptor, temporary)
+            with os.fdopen(_made(temporary, 0o600), "wb") as file:
+                _give_to_who_ran_sudo(file.fileno(), temporary)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -126,18 +126,22 @@ def _give_to_who_ran_sudo(descriptor: int, path: Path) -> None:
             os.close(folder)
 
 
-def _beside(target: Path, mode: int) -> tuple[Path, int]:
-    """A new file in the folder of another, and its descriptor."""
+def _beside(target: Path) -> Path:
+    """The path of a file that is still to be made, in the folder of another: who makes it takes it away, also where that is interrupted."""
     # The name is new each time: a write before this one may hang in a dead file system for good.
-    temporary = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.tmp")
-    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    return target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}.tmp")
+
+
+def _made(path: Path, mode: int) -> int:
+    """The descriptor of a new file."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
 def _staged(target: Path, text: str) -> Path:
     """The text in a new file beside its target, safely on the disk."""
-    temporary, descriptor = _beside(target, 0o666)
+    temporary = _beside(target)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(_made(temporary, 0o666), "wb") as file:
             file.write(text.encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from k8sdoctor.render.files import growing
+from k8sdoctor.render.files import growing, write_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,3 +57,21 @@ def test_otherwise_it_stays_whose_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, euid: int, sudo: dict[str, str]
 ) -> None:
     assert given_to(monkeypatch, tmp_path / "f", euid=euid, sudo=sudo) == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_interruption_as_soon_as_the_file_is_there_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, whole: bool
+) -> None:
+    make = os.open
+
+    def interrupted(*words: Any, **more: Any) -> int:
+        os.close(make(*words, **more))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    write = partial(write_all, {tmp_path / "f": "x"}) if whole else growing(tmp_path / "f", replace=False).__enter__
+    with pytest.raises(KeyboardInterrupt):
+        write()
+
+    assert list(tmp_path.iterdir()) == []
