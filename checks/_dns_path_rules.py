@@ -18,6 +18,10 @@ DNS_PORT = 53
 OVERLAY_PORTS = frozenset({8472, 4789, 6081, 51820, 51821, 6784})
 """flannel's and Cilium's VXLAN, Calico's, Geneve, WireGuard of flannel and Calico, Weave."""
 
+_ASKED_FOR = 2
+"""Packets that a tunnel sends at least where it does not know the other end's hardware address: it asks for it once a second, three times, and holds
+back what is to be sent meanwhile (Linux `net/core/neighbour.c`). flannel and Calico know these addresses, Weave does not."""
+
 _SERVICES = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
 """Chains in which kube-proxy refuses what has no backend: the check kube-proxy tells that."""
 
@@ -44,7 +48,7 @@ def names_dns(rule: FilterRule) -> bool:
 
 def blamed(path: DnsPath) -> list[tuple[FilterRule, int | None]]:
     """The rules that lost queries, with the packets that each counted: those that counted enough; else those that do not count and are for DNS."""
-    counting = [(rule, rise) for rule, rise in path.rose if 1 <= _missing(path, rule) <= rise and _fits(rule)]
+    counting = [(rule, rise) for rule, rise in path.rose if 1 <= _least(path, rule) <= rise and _fits(rule)]
     if counting:
         return [*counting]
     return [
@@ -94,6 +98,12 @@ def _missing(path: DnsPath, rule: FilterRule) -> int:
         and rule.family in (0, ip_address(one["query"]["server"].partition("%")[0]).version)
         for one in path.again
     )
+
+
+def _least(path: DnsPath, rule: FilterRule) -> int:
+    """How many packets a rule counted at least if it dropped them, 0 where none of them was missing."""
+    missing = _missing(path, rule)
+    return min(missing, _ASKED_FOR) if _ports(rule) & OVERLAY_PORTS else missing
 
 
 def _fits(rule: FilterRule) -> bool:

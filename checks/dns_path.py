@@ -12,7 +12,7 @@ silently. A tunnel that promises more bytes than fit below loses the long messag
 everything looks healthy until an answer is long.
 
 ## How it is decided
-A rule is blamed when it could match the lost queries and counted at least as many packets as were lost while they were asked again; a rule of
+A rule is blamed when it could match the lost queries and counted at least as many packets as were lost while they were asked again (of a tunnel's, two: it holds queries back while it asks where to send them); a rule of
 nftables that does not count is blamed only when it names port 53 or is the policy of a forward chain, and that is called likely. A
 loss that nothing here explains is no fault of this node's path. An overlay's MTU is too big when a full packet and its headers do not fit
 below: VXLAN takes 50 bytes (70 over IPv6), IP in IP 20, WireGuard 60 (80). That is a warning while long messages get through, for the

@@ -143,6 +143,13 @@ def test_a_rule_that_counted_fewer_than_were_lost_is_not_blamed() -> None:
     assert [one.reason for one in blame(DROP, packets=3)] == ["PathClear"]
 
 
+@pytest.mark.parametrize(("packets", "reason"), [(2, "OverlayBlocked"), (1, "PathClear")])
+def test_a_tunnel_that_only_asks_where_to_send_has_fewer_packets_to_drop(packets: int, reason: str) -> None:
+    [finding] = blame(iptables("-A OUTPUT -p udp -m udp --dport 8472 -j DROP"), packets)
+
+    assert finding.reason == reason
+
+
 @pytest.mark.parametrize(
     ("rule", "packets", "certainty"),
     [

@@ -342,6 +342,13 @@ class WholeNode:
             device = "eth0" if other == FAR else "node0"
             tunnel = f"ip link add flannel.1 type vxlan id 1 remote {other} dev {device} dstport 8472"
             run(["sh", "-ec", f"{tunnel}; ip addr add {address} dev flannel.1; ip link set flannel.1 up; {pods}"])
+        # As flannel does: nobody is asked for a hardware address through the tunnel (`pkg/backend/vxlan/device.go`, AddARP).
+        for run, their, peer in (
+            (self.lab.run, self.lab.far_run, "10.244.1.0"),
+            (self.lab.far_run, self.lab.run, "10.244.0.0"),
+        ):
+            mac = json.loads(their(["ip", "-json", "link", "show", "flannel.1"]).stdout)[0]["address"]
+            run(["ip", "neighbour", "replace", peer, "lladdr", mac, "dev", "flannel.1", "nud", "permanent"])
         self.lab.far_run(["ip", "addr", "add", f"{FAR_DNS}/24", "dev", "cni0"])
         self.serve_far_dns()
 
