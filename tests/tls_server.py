@@ -39,8 +39,10 @@ def listening(serve: Callable[[socket.socket], None], address: str = "127.0.0.1"
                 serve(stream)
 
         threading.Thread(target=accept, daemon=True).start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
 
 
 def tls(

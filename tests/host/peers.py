@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from k8sdoctor.host.live import LiveHost
+from tests.tls_server import listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,30 +53,16 @@ def kind(answer: HttpAnswer) -> str | None:
 @contextmanager
 def peer(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Iterator[int]:
     """A server that says to each caller what `talk` says; yields its port."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                line, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=meet, args=(line,), daemon=True).start()
+    def serve(line: socket.socket) -> None:
+        if context is None:
+            talk(line)
+            return
+        with context.wrap_socket(line, server_side=True) as secure:
+            talk(secure)
 
-    def meet(line: socket.socket) -> None:
-        with suppress(OSError), closing(line):
-            if context is None:
-                talk(line)
-                return
-            with context.wrap_socket(line, server_side=True) as secure:
-                talk(secure)
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+    with listening(serve) as port:
+        yield port
 
 
 @contextmanager
